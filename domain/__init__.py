@@ -1,0 +1,1 @@
+"""The charging domain of voltledger: model, use cases, zone loop and event store."""

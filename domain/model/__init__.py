@@ -1,0 +1,1 @@
+"""Values, ids, events and the pure decide/evolve functions per stream."""

@@ -1,0 +1,129 @@
+"""Explicit names and schema versions of all events, and how old states are read.
+
+A name never changes and never depends on a module path. A change of a state raises the
+schema version and adds an upcast from the version before: msgpack map to msgpack map.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from domain.errors import UnknownSchema
+from domain.model import plan_events as p
+from domain.model import session_events as s
+from domain.model import site_events as z
+from domain.model.values import Event
+
+Upcast = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class EventType(NamedTuple):
+    """Name and schema version under which a class is stored."""
+
+    name: str
+    schema: int
+    cls: type[Event]
+    upcasts: Mapping[int, Upcast] = {}
+
+
+_TYPES = (
+    EventType("log.opened", 1, p.LogOpened),
+    EventType("subject.erased", 1, p.SubjectErased),
+    EventType("samples.sealed", 1, p.SamplesSealed),
+    EventType("readings.taken", 1, p.ReadingsTaken),
+    EventType("zone.defined", 1, z.ZoneDefined),
+    EventType("zone.members", 1, z.ZoneMembersChanged),
+    EventType("zone.limits", 1, z.ZoneLimitsChanged),
+    EventType("zone.learned", 1, z.ZoneLearned),
+    EventType("station.commissioned", 1, z.StationCommissioned),
+    EventType("evse.commissioned", 1, z.EvseCommissioned),
+    EventType("evse.limits_changed", 1, z.EvseLimitsChanged),
+    EventType("evse.reserved", 1, z.EvseReserved),
+    EventType("evse.occupied", 1, z.EvseOccupied),
+    EventType("evse.vacated", 1, z.EvseVacated),
+    EventType("evse.blocked", 1, z.EvseBlocked),
+    EventType("evse.unblocked", 1, z.EvseUnblocked),
+    EventType("session.opened", 1, s.SessionOpened),
+    EventType("session.reference_bound", 1, s.ReferenceBound),
+    EventType("session.evse_bound", 1, s.EvseBound),
+    EventType("session.evse_released", 1, s.EvseReleased),
+    EventType("session.merged_into", 1, s.MergedInto),
+    EventType("session.closed", 1, s.SessionClosed),
+    EventType("authorization.requested", 1, s.AuthorizationRequested),
+    EventType("authorization.accepted", 1, s.AuthorizationAccepted),
+    EventType("authorization.refused", 1, s.AuthorizationRefused),
+    EventType("authorization.ended", 1, s.AuthorizationEnded),
+    EventType("reservation.made", 1, s.ReservationMade),
+    EventType("reservation.changed", 1, s.ReservationChanged),
+    EventType("reservation.matched", 1, s.ReservationMatched),
+    EventType("reservation.ended", 1, s.ReservationEnded),
+    EventType("parking.started", 1, s.ParkingStarted),
+    EventType("parking.ended", 1, s.ParkingEnded),
+    EventType("other.started", 1, s.OtherStarted),
+    EventType("other.ended", 1, s.OtherEnded),
+    EventType("needs.stated", 1, s.NeedsStated),
+    EventType("transfer.started", 1, s.TransferStarted),
+    EventType("transfer.paused", 1, s.TransferPaused),
+    EventType("transfer.resumed", 1, s.TransferResumed),
+    EventType("transfer.ended", 1, s.TransferEnded),
+    EventType("transfer.mode_changed", 1, s.TransferModeChanged),
+    EventType("transfer.plan_changed", 1, s.TransferPlanChanged),
+    EventType("transfer.observed", 1, s.TransferObserved),
+    EventType("transfer.interval_metered", 1, s.TransferIntervalMetered),
+    EventType("transaction.corrected", 1, s.TransactionCorrected),
+    EventType("fact.kept", 1, s.FactKept),
+    EventType("pre.received", 1, p.PreReceived),
+    EventType("pre.revoked", 1, p.PreRevoked),
+    EventType("pre.fallback_began", 1, p.PreFallbackBegan),
+    EventType("plan.made", 1, p.PlanMade),
+    EventType("plan.superseded", 1, p.PlanSuperseded),
+    EventType("etp.sent", 1, p.EtpSent),
+    EventType("etp.accepted", 1, p.EtpAccepted),
+    EventType("etp.refused", 1, p.EtpRefused),
+    EventType("etp.timed_out", 1, p.EtpTimedOut),
+    EventType("etp.confirmed", 1, p.EtpConfirmed),
+)
+
+BY_CLASS: Mapping[type[Event], EventType] = {t.cls: t for t in _TYPES}
+BY_NAME: Mapping[str, EventType] = {t.name: t for t in _TYPES}
+
+_encode = msgspec.msgpack.Encoder().encode
+_DECODE = {t.name: msgspec.msgpack.Decoder(t.cls).decode for t in _TYPES}
+
+
+def encode(event: Event) -> bytes:
+    """Return the state bytes of an event."""
+    return _encode(event)
+
+
+def decode(name: str, schema: int, state: bytes) -> Event:
+    """Return the event of a stored state, upcast to the present schema.
+
+    Raises
+    ------
+    UnknownSchema
+        for a name or schema version this release does not know.
+    """
+    known = BY_NAME.get(name)
+    if known is None:
+        raise UnknownSchema(f"event type {name!r} is not one this release knows")
+    if schema == known.schema:
+        return _DECODE[name](state)
+    return _decode_upcast(known, schema, state)
+
+
+def _decode_upcast(known: EventType, schema: int, state: bytes) -> Event:
+    fields: dict[str, Any] = msgspec.msgpack.decode(state, type=dict[str, Any])
+    for version in range(schema, known.schema):
+        upcast = known.upcasts.get(version)
+        if upcast is None:
+            break
+        fields = upcast(fields)
+    else:
+        if schema < known.schema:
+            return msgspec.convert(fields, known.cls)
+    raise UnknownSchema(
+        f"event type {known.name!r} has schema version {schema}; this release reads "
+        f"{known.schema} and what it can upcast"
+    )

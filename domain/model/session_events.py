@@ -1,0 +1,264 @@
+"""Events of a service session (stream ``session-<id>``), IEC 63110-1 3.1.40, 3.1.41, 6.2.
+
+A *transaction* of the standard is one event here: authorization, reservation, parking,
+energy transfer and other transactions each make up the session of their kind.
+"""
+
+from domain.model.values import Event, Instant, Quality, Sealed
+
+
+class SessionOpened(Event, frozen=True):
+    """A service session began with its first transaction, brought by ``party``."""
+
+    session_id: str
+    party: str
+    subject_id: str = ""
+
+
+class ReferenceBound(Event, frozen=True):
+    """A foreign reference (of a CSO, parking operator, EMSP) stands for this session."""
+
+    session_id: str
+    party: str
+    kind: str
+    reference: str
+
+
+class EvseBound(Event, frozen=True):
+    """The session takes place at this EVSE."""
+
+    session_id: str
+    evse_id: str
+    station_id: str
+    zone_id: str
+
+
+class EvseReleased(Event, frozen=True):
+    """The session left its EVSE."""
+
+    session_id: str
+    evse_id: str
+
+
+class MergedInto(Event, frozen=True):
+    """This session proved to be a part of ``into_session_id``."""
+
+    session_id: str
+    into_session_id: str
+
+
+class SessionClosed(Event, frozen=True):
+    """The service session ended with its last transaction."""
+
+    session_id: str
+    reason: str
+
+
+class AuthorizationRequested(Event, frozen=True):
+    """Credentials were presented; ``credential`` seals token or EMAID."""
+
+    session_id: str
+    evse_id: str
+    subject_id: str
+    credential: Sealed | None = None
+
+
+class AuthorizationAccepted(Event, frozen=True):
+    """An SA authorized the EV user."""
+
+    session_id: str
+    by: str
+
+
+class AuthorizationRefused(Event, frozen=True):
+    """An SA refused; a negative authorization is a transaction too."""
+
+    session_id: str
+    by: str
+    reason: str
+
+
+class AuthorizationEnded(Event, frozen=True):
+    """The authorization no longer holds."""
+
+    session_id: str
+
+
+class ReservationMade(Event, frozen=True):
+    """A place is kept from ``from_at`` to ``until_at`` at an EVSE, station or class.
+
+    Exactly one of ``evse_id``, ``station_id`` and ``evse_class`` is given.
+    """
+
+    session_id: str
+    from_at: Instant
+    until_at: Instant
+    evse_id: str = ""
+    station_id: str = ""
+    evse_class: str = ""
+
+
+class ReservationChanged(Event, frozen=True):
+    """The contract of the reservation changed its time."""
+
+    session_id: str
+    from_at: Instant
+    until_at: Instant
+
+
+class ReservationMatched(Event, frozen=True):
+    """The EV user with the reservation arrived."""
+
+    session_id: str
+
+
+class ReservationEnded(Event, frozen=True):
+    """The reservation is over: used, cancelled or expired."""
+
+    session_id: str
+    reason: str
+
+
+class ParkingStarted(Event, frozen=True):
+    """A parking operator says that parking began at ``place``."""
+
+    session_id: str
+    place: str = ""
+
+
+class ParkingEnded(Event, frozen=True):
+    """A parking operator says that parking ended."""
+
+    session_id: str
+
+
+class OtherStarted(Event, frozen=True):
+    """An additional service (valet, washing, ...) began."""
+
+    session_id: str
+    service: str
+
+
+class OtherEnded(Event, frozen=True):
+    """An additional service ended."""
+
+    session_id: str
+    service: str
+
+
+class NeedsStated(Event, frozen=True):
+    """E-mobility needs (3.1.17): departure and energies, all from the arrival on [Wh].
+
+    ``source`` is ``user`` or ``default`` where the EV user stated nothing.
+    """
+
+    session_id: str
+    departure_at: Instant
+    energy_target_wh: int
+    energy_min_wh: int = 0
+    energy_max_wh: int | None = None
+    source: str = "user"
+
+
+class TransferStarted(Event, frozen=True):
+    """Energy transfer began; the import register stood at ``register_wh``."""
+
+    session_id: str
+    evse_id: str
+    register_wh: int = 0
+    quality: Quality = Quality.GOOD
+
+
+class TransferPaused(Event, frozen=True):
+    """The EV or the EVSE paused (``by`` is ``ev`` or ``evse``)."""
+
+    session_id: str
+    by: str
+    quality: Quality = Quality.GOOD
+
+
+class TransferResumed(Event, frozen=True):
+    """Energy flows again after a pause."""
+
+    session_id: str
+    quality: Quality = Quality.GOOD
+
+
+class TransferEnded(Event, frozen=True):
+    """Energy transfer ended with ``energy_wh`` transferred in all."""
+
+    session_id: str
+    energy_wh: int
+    reason: str
+    quality: Quality = Quality.GOOD
+
+
+class TransferModeChanged(Event, frozen=True):
+    """The control mode changed (``scheduled`` or ``dynamic``)."""
+
+    session_id: str
+    mode: str
+
+
+class TransferPlanChanged(Event, frozen=True):
+    """The session's ETP changed materially (E1.Req2).
+
+    ``power_w`` is the power now, ``energy_wh`` the energy planned by departure. The ETP
+    itself stands in the plan's event of the same append.
+    """
+
+    session_id: str
+    evse_id: str
+    number: int
+    power_w: int
+    energy_wh: int
+
+
+class TransferObserved(Event, frozen=True):
+    """What the loop concluded from readings, when it changed materially.
+
+    ``energy_wh`` is the energy transferred so far, ``power_w`` the power drawn.
+    ``limit_w`` is the most the car can take now; None while it is not known.
+    ``suspended_by_ev``: under an ETP in force the car draws next to nothing.
+    """
+
+    session_id: str
+    evse_id: str
+    energy_wh: int
+    power_w: int
+    limit_w: int | None = None
+    suspended_by_ev: bool = False
+    quality: Quality = Quality.GOOD
+
+
+class TransferIntervalMetered(Event, frozen=True):
+    """Energy from ``from_at`` on, by rounded registers, so that intervals add up."""
+
+    session_id: str
+    evse_id: str
+    from_at: Instant
+    energy_wh: int
+    register_wh: int
+    quality: Quality = Quality.GOOD
+
+
+class TransactionCorrected(Event, frozen=True):
+    """A trusted entity corrected a transaction (7.5); the first one stays readable."""
+
+    session_id: str
+    position: int
+    field: str
+    value: str
+    by: str
+    reason: str
+
+
+class FactKept(Event, frozen=True):
+    """A fact that could not be used: kept with its quality and the rule it breaks."""
+
+    session_id: str
+    evse_id: str
+    what: str
+    value: int
+    rule: str
+    quality: Quality

@@ -1,0 +1,117 @@
+"""Events of zones, stations and EVSEs (streams ``zone-``, ``station-``, ``evse-``)."""
+
+from domain.model.values import Current, Event, Sealed
+
+
+class ZoneDefined(Event, frozen=True):
+    """A charging site zone (CSZ) was defined.
+
+    ``safe_upper_w`` is the envelope [0, safe_upper_w] that holds where no PRE does.
+    ``default_energy_wh`` and ``default_stay_s`` are the needs of an EV that states none.
+    """
+
+    zone_id: str
+    name: str
+    limit_w: int
+    safe_upper_w: int
+    min_plan_gap_s: int = 10
+    reaction_time_s: int = 30
+    default_energy_wh: int = 5_000
+    default_stay_s: int = 7_200
+
+
+class ZoneMembersChanged(Event, frozen=True):
+    """The EVSEs that belong to the zone, from now on; the order is the planner's."""
+
+    zone_id: str
+    evse_ids: tuple[str, ...]
+
+
+class ZoneLimitsChanged(Event, frozen=True):
+    """The zone's own limit or its safe envelope changed."""
+
+    zone_id: str
+    limit_w: int
+    safe_upper_w: int
+
+
+class ZoneLearned(Event, frozen=True):
+    """The loop learned what share of the stated energy cars take at this site.
+
+    The share of one EV user's wish that is taken is a fact of the past; the problem of a
+    plan may only use it once it is in the ledger.
+    """
+
+    zone_id: str
+    taken_per_stated_permille: int
+
+
+class StationCommissioned(Event, frozen=True):
+    """A charging station belongs to the zone and offers these EVSEs."""
+
+    station_id: str
+    zone_id: str
+    evse_ids: tuple[str, ...]
+
+
+class EvseCommissioned(Event, frozen=True):
+    """An EVSE was commissioned with its limits.
+
+    Below ``floor_w`` (6 A by IEC 61851, times phases and voltage) an EV draws nothing.
+    """
+
+    evse_id: str
+    station_id: str
+    zone_id: str
+    current: Current
+    phases: int
+    voltage_v: int
+    max_w: int
+    floor_w: int
+    v2g: bool = False
+    min_w: int = 0
+
+
+class EvseLimitsChanged(Event, frozen=True):
+    """The EVSE's power limits changed."""
+
+    evse_id: str
+    max_w: int
+    floor_w: int
+    min_w: int = 0
+
+
+class EvseReserved(Event, frozen=True):
+    """The EVSE is kept for a session until the reservation's end."""
+
+    evse_id: str
+    session_id: str
+
+
+class EvseOccupied(Event, frozen=True):
+    """An EV is plugged; the session is the EVSE's one occupant."""
+
+    evse_id: str
+    session_id: str
+
+
+class EvseVacated(Event, frozen=True):
+    """The EV is unplugged."""
+
+    evse_id: str
+    session_id: str
+
+
+class EvseBlocked(Event, frozen=True):
+    """Nobody may use the EVSE until it is unblocked."""
+
+    evse_id: str
+    reason: str
+    details: Sealed | None = None
+
+
+class EvseUnblocked(Event, frozen=True):
+    """The EVSE may be used again."""
+
+    evse_id: str
+    reason: str

@@ -1,0 +1,229 @@
+"""What the domain asks of the world: log, vault, clock, ids, planner, delivery."""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import msgspec
+
+from domain.model.values import Event, Instant, Sealed
+
+TENANT = "main"
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """A guard row: the key of a kind belongs to ``owner`` and to nobody else.
+
+    Claims are how rules over several streams hold: one occupant an EVSE, one session a
+    foreign reference. They are written in the append's own transaction.
+    """
+
+    kind: str
+    key: str
+    owner: str
+
+
+class Fence(msgspec.Struct, frozen=True):
+    """The append is only good while the guard row (kind, key) belongs to ``owner``."""
+
+    kind: str
+    key: str
+    owner: str
+
+
+class Timer(msgspec.Struct, frozen=True):
+    """Something becomes due in a stream; ``key`` tells timers of one kind apart."""
+
+    due_at: Instant
+    stream: str
+    kind: str
+    key: str = ""
+
+
+class Append(msgspec.Struct, frozen=True):
+    """Events for one stream, in one instant of the world (``occurred_at``).
+
+    With ``expected`` they are a decision: it is the version of the stream's last
+    decision as the decider saw it (0 for none). Without, they are facts: always
+    recorded, and no decision conflicts with them.
+    """
+
+    stream: str
+    events: tuple[Event, ...]
+    occurred_at: Instant
+    expected: int | None = None
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """All that one command or fact records, in one transaction or not at all.
+
+    A batch with a ``command_id`` is idempotent: (tenant, actor, command id) again with
+    the same ``request`` gives the first answer, with another one `RequestMismatch`.
+    ``releases`` drop claims that belong to their owner, ``timers_done`` drop timers.
+    """
+
+    actor: str
+    appends: tuple[Append, ...]
+    command_id: str = ""
+    request: bytes = b""
+    correlation_id: str = ""
+    causation: int = 0
+    claims: tuple[Claim, ...] = ()
+    releases: tuple[Claim, ...] = ()
+    fence: Fence | None = None
+    timers: tuple[Timer, ...] = ()
+    timers_done: tuple[Timer, ...] = ()
+    tenant: str = TENANT
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """Where a batch stands: positions ``first`` .. ``first + count - 1``."""
+
+    first: int
+    count: int
+    repeated: bool = False
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """One row of a log, its state decoded. ``event`` is None when it was dropped."""
+
+    position: int
+    tenant: str
+    stream: str
+    version: int
+    decision_version: int
+    type: str
+    schema: int
+    occurred_at: Instant
+    recorded_at: Instant
+    command_id: str
+    correlation_id: str
+    causation: int
+    actor: str
+    event: Event | None
+
+    @property
+    def is_decision(self) -> bool:
+        """Whether the row is a decision and not a fact."""
+        return self.version == self.decision_version
+
+
+class Log(Protocol):
+    """The ledger: append, read, follow."""
+
+    def append(self, batch: Batch) -> Answer:
+        """Record a batch durably and return where it stands.
+
+        Raises
+        ------
+        Conflict, ClaimTaken, Fenced, RequestMismatch, StoreFull
+            and then nothing of the batch is recorded.
+        """
+        ...
+
+    def read_stream(
+        self, stream: str, *, after_version: int = 0, tenant: str = TENANT
+    ) -> Sequence[Recorded]:
+        """Return the rows of a stream in order of version."""
+        ...
+
+    def read(
+        self, *, after: int, limit: int, types: Sequence[str] = ()
+    ) -> Sequence[Recorded]:
+        """Return up to ``limit`` rows with positions above ``after``, in order."""
+        ...
+
+    def last_position(self) -> int:
+        """Return the last position; 0 when nothing was recorded."""
+        ...
+
+    def owner(self, kind: str, key: str, *, tenant: str = TENANT) -> str | None:
+        """Return who holds a claim."""
+        ...
+
+    def claims(
+        self, kind: str, key_prefix: str = "", *, tenant: str = TENANT
+    ) -> Sequence[Claim]:
+        """Return the claims of a kind whose key begins with a prefix, by key."""
+        ...
+
+    def due_timers(self, at: Instant, *, tenant: str = TENANT) -> Sequence[Timer]:
+        """Return the timers due at or before ``at``, by due instant."""
+        ...
+
+    def next_timer_at(self, *, tenant: str = TENANT) -> Instant | None:
+        """Return when the next timer is due."""
+        ...
+
+    def flush(self) -> None:
+        """Make everything answered so far durable (a no-op when it already is)."""
+        ...
+
+
+class SampleLog(Protocol):
+    """The samples: raw readings, one row per zone and group commit, one file a day."""
+
+    def append(self, stream: str, event: Event, occurred_at: Instant) -> None:
+        """Record one row of readings."""
+        ...
+
+    def read_day(self, day: str) -> Iterator[Recorded]:
+        """Yield the rows of one UTC day."""
+        ...
+
+    def close_days_before(self, at: Instant) -> None:
+        """Seal every open partition that ended before the UTC day of ``at``."""
+        ...
+
+
+class Vault(Protocol):
+    """Keys of subjects, and finding a subject by a credential without storing it."""
+
+    def subject_of(self, kind: str, plaintext: str) -> str:
+        """Return the subject a credential belongs to; a new one on first sight."""
+        ...
+
+    def find_subject(self, kind: str, plaintext: str) -> str | None:
+        """Return the subject of a credential seen before."""
+        ...
+
+    def seal(self, subject_id: str, context: str, group: bytes) -> Sealed:
+        """Encrypt a group of personal fields under the subject's key."""
+        ...
+
+    def open(self, sealed: Sealed, context: str) -> bytes | None:
+        """Return the group; None when its key was destroyed."""
+        ...
+
+    def destroy(self, subject_id: str) -> str:
+        """Destroy the subject's key and directory entries; return the key's id."""
+        ...
+
+
+class Clock(Protocol):
+    """The one source of time."""
+
+    def now(self) -> Instant:
+        """Return the present instant."""
+        ...
+
+
+class Ids(Protocol):
+    """The one source of new identifiers and random bytes."""
+
+    def new_id(self) -> str:
+        """Return an opaque id, never given before."""
+        ...
+
+    def random(self, n: int) -> bytes:
+        """Return ``n`` random bytes."""
+        ...
+
+
+class System(msgspec.Struct, frozen=True):
+    """Everything a use case needs, put together by `api.compose`."""
+
+    log: Log
+    samples: SampleLog
+    vault: Vault
+    clock: Clock
+    ids: Ids
