@@ -1,0 +1,1 @@
+"""Benchmarks: real input, simulator, strategies and speed of the product itself."""

@@ -1,0 +1,1 @@
+"""Measurements of speed and size, each run as a module."""
