@@ -4,6 +4,7 @@ Columns ``start, end, lower_w, upper_w``: RFC 3339 instants with their UTC offse
 watts, + is grid to EV. Each range begins where the one before ends.
 """
 
+from math import ceil, floor
 from pathlib import Path
 
 from benchmarks.data.csv_rows import Row, read_rows
@@ -53,6 +54,8 @@ def _span_of(row: Row, expected_at: Instant | None) -> Span:
     lower_w, upper_w = _power_w(row, LOWER), _power_w(row, UPPER)
     if lower_w > upper_w:
         raise row.refusal(LOWER, f"W is above upper_w, {upper_w:g} W")
+    if ceil(lower_w) > floor(upper_w):  # an envelope is rounded inward
+        raise row.refusal(UPPER, f"has no whole watt from lower_w, {lower_w:g} W, on")
     return start_at, end_at, lower_w, upper_w
 
 
