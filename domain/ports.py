@@ -1,7 +1,7 @@
 """What the domain asks of the world: log, vault, clock, ids, planner, delivery."""
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -61,8 +61,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     ``releases`` drop claims that belong to their owner, ``timers_done`` drop timers.
     """
 
-    actor: str
     appends: tuple[Append, ...]
+    actor: str = ""
     command_id: str = ""
     request: bytes = b""
     correlation_id: str = ""
@@ -117,6 +117,16 @@ class Log(Protocol):
         ------
         Conflict, ClaimTaken, Fenced, RequestMismatch, StoreFull
             and then nothing of the batch is recorded.
+        """
+        ...
+
+    def answered(self, batch: Batch) -> Answer | None:
+        """Return the first answer to a batch's command id; None when it is new.
+
+        Raises
+        ------
+        RequestMismatch
+            when the command id was used for another request.
         """
         ...
 
@@ -227,3 +237,5 @@ class System(msgspec.Struct, frozen=True):
     vault: Vault
     clock: Clock
     ids: Ids
+    # Folded states by stream: (version, state). A cache; the log is the truth.
+    folds: dict[str, tuple[int, Any]] = msgspec.field(default_factory=dict)

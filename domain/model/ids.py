@@ -6,7 +6,9 @@ from domain.errors import InvalidValue
 from domain.model.values import Instant, utc_day_of
 
 # ISO 15118-2 Annex H / IEC 63119-2: country, operator, "E", then the power outlet id.
-_EVSE_ID = re.compile(r"^[A-Z]{2}\*?[A-Z0-9]{3}\*?E[A-Z0-9](?:[A-Z0-9*]{0,29}[A-Z0-9])?$")
+_EVSE_ID = re.compile(
+    r"^[A-Z]{2}\*?[A-Z0-9]{3}\*?E[A-Z0-9](?:[A-Z0-9*]{0,29}[A-Z0-9])?$"
+)
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._*-]{0,63}$")
 
 

@@ -87,7 +87,8 @@ class AuthorizationEnded(Event, frozen=True):
 class ReservationMade(Event, frozen=True):
     """A place is kept from ``from_at`` to ``until_at`` at an EVSE, station or class.
 
-    Exactly one of ``evse_id``, ``station_id`` and ``evse_class`` is given.
+    Exactly one of ``evse_id``, ``station_id`` and ``evse_class`` (a kind of current in a
+    zone: ``<zone>/AC``) is given.
     """
 
     session_id: str

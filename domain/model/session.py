@@ -1,0 +1,215 @@
+"""State of a service session: one fold for live, replay and as-of (IEC 63110-1 6.2).
+
+``evolve`` gives the same state whatever the order in which facts arrive: a fact only
+replaces what an earlier one (by its own time, then by content) left.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from domain.errors import Refused
+from domain.model import session_events as s
+from domain.model.values import Event, Instant, Quality
+
+# A rule takes the event type it is listed under in _EVOLVE.
+Rule = Callable[["Session", Any, Instant], "Session"]
+
+USABLE = (Quality.GOOD, Quality.LATE)
+
+
+class Session(msgspec.Struct, frozen=True):
+    """What decisions about a session need to know."""
+
+    session_id: str = ""
+    decision_version: int = 0
+    opened: bool = False
+    closed: bool = False
+    merged_into: str = ""
+    subject_id: str = ""
+    evse_id: str = ""
+    station_id: str = ""
+    zone_id: str = ""
+    authorized: bool = False
+    reservation: s.ReservationMade | None = None
+    parking: int = 0
+    other: int = 0
+    needs: s.NeedsStated | None = None
+    references: frozenset[tuple[str, str, str]] = frozenset()
+    transferring: bool = False
+    energy_wh: int = 0
+    energy_at: Instant = 0
+    transfer_ended_at: Instant = 0
+    transfer_started_at: Instant = 0
+    released_at: Instant = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether transactions may still be added."""
+        return self.opened and not self.closed and not self.merged_into
+
+    @property
+    def has_open_transactions(self) -> bool:
+        """Whether parking, a reservation or another service still runs."""
+        return bool(self.parking or self.other or self.reservation)
+
+    def check_open(self) -> None:
+        """Refuse a session that was never opened, is closed or was merged."""
+        if not self.opened:
+            raise Refused(f"service session {self.session_id!r} was never opened")
+        if self.merged_into:
+            raise Refused(
+                f"service session {self.session_id} was merged into {self.merged_into}"
+            )
+        if self.closed:
+            raise Refused(f"service session {self.session_id} is closed")
+
+
+def evolve(state: Session, event: Event, occurred_at: Instant) -> Session:
+    """Return the session after an event."""
+    rule = _EVOLVE.get(type(event))
+    return rule(state, event, occurred_at) if rule else state
+
+
+def _replace(state: Session, **changes: Any) -> Session:
+    return msgspec.structs.replace(state, **changes)
+
+
+def _opened(state: Session, event: s.SessionOpened, at: Instant) -> Session:
+    return _replace(
+        state, session_id=event.session_id, opened=True, subject_id=event.subject_id
+    )
+
+
+def _reference(state: Session, event: s.ReferenceBound, at: Instant) -> Session:
+    key = (event.party, event.kind, event.reference)
+    return _replace(state, references=state.references | {key})
+
+
+def _bound(state: Session, event: s.EvseBound, at: Instant) -> Session:
+    return _replace(
+        state,
+        evse_id=event.evse_id,
+        station_id=event.station_id,
+        zone_id=event.zone_id,
+    )
+
+
+def _released(state: Session, event: s.EvseReleased, at: Instant) -> Session:
+    return _replace(state, evse_id="", released_at=at)
+
+
+def _merged(state: Session, event: s.MergedInto, at: Instant) -> Session:
+    return _replace(state, merged_into=event.into_session_id, evse_id="")
+
+
+def _closed(state: Session, event: s.SessionClosed, at: Instant) -> Session:
+    return _replace(state, closed=True)
+
+
+def _requested(state: Session, event: s.AuthorizationRequested, at: Instant) -> Session:
+    return _replace(state, subject_id=event.subject_id or state.subject_id)
+
+
+def _accepted(state: Session, event: s.AuthorizationAccepted, at: Instant) -> Session:
+    return _replace(state, authorized=True)
+
+
+def _not_authorized(state: Session, event: Event, at: Instant) -> Session:
+    return _replace(state, authorized=False)
+
+
+def _reserved(state: Session, event: s.ReservationMade, at: Instant) -> Session:
+    return _replace(state, reservation=event)
+
+
+def _reservation_changed(
+    state: Session, event: s.ReservationChanged, at: Instant
+) -> Session:
+    if state.reservation is None:
+        return state
+    changed = msgspec.structs.replace(
+        state.reservation, from_at=event.from_at, until_at=event.until_at
+    )
+    return _replace(state, reservation=changed)
+
+
+def _reservation_ended(
+    state: Session, event: s.ReservationEnded, at: Instant
+) -> Session:
+    return _replace(state, reservation=None)
+
+
+def _parking(delta: int) -> Rule:
+    def rule(state: Session, event: Event, at: Instant) -> Session:
+        return _replace(state, parking=state.parking + delta)
+
+    return rule
+
+
+def _other(delta: int) -> Rule:
+    def rule(state: Session, event: Event, at: Instant) -> Session:
+        return _replace(state, other=state.other + delta)
+
+    return rule
+
+
+def _needs(state: Session, event: s.NeedsStated, at: Instant) -> Session:
+    return _replace(state, needs=event)
+
+
+def _started(state: Session, event: s.TransferStarted, at: Instant) -> Session:
+    if event.quality not in USABLE or at < state.transfer_started_at:
+        return state
+    return _replace(
+        state, transfer_started_at=at, transferring=at > state.transfer_ended_at
+    )
+
+
+def _ended(state: Session, event: s.TransferEnded, at: Instant) -> Session:
+    if event.quality not in USABLE or at < state.transfer_ended_at:
+        return state
+    state = _replace(
+        state,
+        transfer_ended_at=at,
+        transferring=state.transfer_started_at > at,
+    )
+    return _energy(state, event.energy_wh, at)
+
+
+def _observed(state: Session, event: s.TransferObserved, at: Instant) -> Session:
+    if event.quality not in USABLE:
+        return state
+    return _energy(state, event.energy_wh, at)
+
+
+def _energy(state: Session, energy_wh: int, at: Instant) -> Session:
+    if (at, energy_wh) <= (state.energy_at, state.energy_wh):
+        return state
+    return _replace(state, energy_wh=energy_wh, energy_at=at)
+
+
+_EVOLVE: dict[type[Event], Rule] = {
+    s.SessionOpened: _opened,
+    s.ReferenceBound: _reference,
+    s.EvseBound: _bound,
+    s.EvseReleased: _released,
+    s.MergedInto: _merged,
+    s.SessionClosed: _closed,
+    s.AuthorizationRequested: _requested,
+    s.AuthorizationAccepted: _accepted,
+    s.AuthorizationRefused: _not_authorized,
+    s.AuthorizationEnded: _not_authorized,
+    s.ReservationMade: _reserved,
+    s.ReservationChanged: _reservation_changed,
+    s.ReservationEnded: _reservation_ended,
+    s.ParkingStarted: _parking(1),
+    s.ParkingEnded: _parking(-1),
+    s.OtherStarted: _other(1),
+    s.OtherEnded: _other(-1),
+    s.NeedsStated: _needs,
+    s.TransferStarted: _started,
+    s.TransferEnded: _ended,
+    s.TransferObserved: _observed,
+}

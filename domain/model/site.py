@@ -1,0 +1,78 @@
+"""State of zones and EVSEs: folds of their streams."""
+
+import msgspec
+
+from domain.errors import Refused
+from domain.model import site_events as z
+from domain.model.values import Event, Instant
+
+
+class Evse(msgspec.Struct, frozen=True):
+    """What decisions about an EVSE need to know."""
+
+    commissioned: z.EvseCommissioned | None = None
+    session_id: str = ""
+    blocked: str = ""
+    decision_version: int = 0
+
+    def check_usable(self, evse_id: str) -> z.EvseCommissioned:
+        """Return the EVSE's data; refuse one nobody commissioned or that is blocked."""
+        if self.commissioned is None:
+            raise Refused(f"EVSE {evse_id} was never commissioned")
+        if self.blocked:
+            raise Refused(f"EVSE {evse_id} is blocked: {self.blocked}")
+        return self.commissioned
+
+
+def evolve_evse(state: Evse, event: Event, at: Instant) -> Evse:
+    """Return the EVSE after an event."""
+    match event:
+        case z.EvseCommissioned():
+            return msgspec.structs.replace(state, commissioned=event)
+        case z.EvseLimitsChanged() if state.commissioned:
+            changed = msgspec.structs.replace(
+                state.commissioned,
+                max_w=event.max_w,
+                floor_w=event.floor_w,
+                min_w=event.min_w,
+            )
+            return msgspec.structs.replace(state, commissioned=changed)
+        case z.EvseOccupied():
+            return msgspec.structs.replace(state, session_id=event.session_id)
+        case z.EvseVacated():
+            return msgspec.structs.replace(state, session_id="")
+        case z.EvseBlocked():
+            return msgspec.structs.replace(state, blocked=event.reason)
+        case z.EvseUnblocked():
+            return msgspec.structs.replace(state, blocked="")
+        case _:
+            return state
+
+
+class Zone(msgspec.Struct, frozen=True):
+    """What decisions about a zone need to know."""
+
+    defined: z.ZoneDefined | None = None
+    evse_ids: tuple[str, ...] = ()
+    taken_per_stated_permille: int = 1000
+    decision_version: int = 0
+
+
+def evolve_zone(state: Zone, event: Event, at: Instant) -> Zone:
+    """Return the zone after an event."""
+    match event:
+        case z.ZoneDefined():
+            return msgspec.structs.replace(state, defined=event)
+        case z.ZoneMembersChanged():
+            return msgspec.structs.replace(state, evse_ids=event.evse_ids)
+        case z.ZoneLimitsChanged() if state.defined:
+            changed = msgspec.structs.replace(
+                state.defined, limit_w=event.limit_w, safe_upper_w=event.safe_upper_w
+            )
+            return msgspec.structs.replace(state, defined=changed)
+        case z.ZoneLearned():
+            return msgspec.structs.replace(
+                state, taken_per_stated_permille=event.taken_per_stated_permille
+            )
+        case _:
+            return state

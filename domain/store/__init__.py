@@ -1,0 +1,1 @@
+"""The store on SQLite: ledger, samples and vault in one folder."""

@@ -1,0 +1,209 @@
+"""Commissioning of zones, stations and EVSEs (IEC 63110-1 7.3); by `shared_path`."""
+
+import msgspec
+
+from domain.errors import InvalidValue, Refused
+from domain.model import ids
+from domain.model import site_events as z
+from domain.model.site import Evse, Zone, evolve_evse, evolve_zone
+from domain.model.values import Current
+from domain.ports import Answer, Append, Batch, Claim, System
+from domain.use_cases.shared_path import (
+    By,
+    decision,
+    fold,
+    load_evse,
+    load_zone,
+    record,
+)
+
+
+def check_limits(zone_id: str, limit_w: int, safe_upper_w: int) -> None:
+    """Refuse a safe envelope that is not within the zone's limit."""
+    if not 0 <= safe_upper_w <= limit_w:
+        raise InvalidValue(
+            f"zone {zone_id}: safe_upper_w {safe_upper_w} W is not within 0 and "
+            f"limit_w {limit_w} W"
+        )
+
+
+class DefineZone(msgspec.Struct, frozen=True, kw_only=True):
+    """Define a charging site zone with its limit and its safe envelope."""
+
+    zone_id: str
+    name: str
+    limit_w: int
+    safe_upper_w: int
+    min_plan_gap_s: int = 10
+    reaction_time_s: int = 30
+    default_energy_wh: int = 5_000
+    default_stay_s: int = 7_200
+
+    def check(self) -> None:
+        """Refuse limits below 0 and a safe envelope above the limit."""
+        ids.name_of("zone id", self.zone_id)
+        check_limits(self.zone_id, self.limit_w, self.safe_upper_w)
+        for name, value in (
+            ("min_plan_gap_s", self.min_plan_gap_s),
+            ("reaction_time_s", self.reaction_time_s),
+            ("default_energy_wh", self.default_energy_wh),
+            ("default_stay_s", self.default_stay_s),
+        ):
+            if value <= 0:
+                raise InvalidValue(
+                    f"zone {self.zone_id}: {name} {value} is not above 0"
+                )
+
+
+class EvseData(msgspec.Struct, frozen=True, kw_only=True):
+    """An EVSE of a station with its limits."""
+
+    evse_id: str
+    current: Current
+    phases: int
+    voltage_v: int
+    max_w: int
+    floor_w: int
+    v2g: bool = False
+    min_w: int = 0
+
+    def check(self) -> None:
+        """Refuse an id against the grammar and limits that contradict each other."""
+        ids.evse_id_of(self.evse_id)
+        if self.phases not in (1, 2, 3):
+            raise InvalidValue(f"EVSE {self.evse_id}: {self.phases} phases, not 1 to 3")
+        if not 0 <= self.floor_w <= self.max_w:
+            raise InvalidValue(
+                f"EVSE {self.evse_id}: floor_w {self.floor_w} W is not within 0 and "
+                f"max_w {self.max_w} W"
+            )
+        if self.min_w < 0 and not self.v2g:
+            raise InvalidValue(
+                f"EVSE {self.evse_id}: min_w {self.min_w} W is below 0 without V2G"
+            )
+        if self.min_w > 0:
+            raise InvalidValue(f"EVSE {self.evse_id}: min_w {self.min_w} W is above 0")
+
+
+class CommissionStation(msgspec.Struct, frozen=True, kw_only=True):
+    """Commission a station with its EVSEs into a zone."""
+
+    station_id: str
+    zone_id: str
+    evses: tuple[EvseData, ...]
+
+    def check(self) -> None:
+        """Refuse a station without EVSEs or with one named twice."""
+        ids.name_of("station id", self.station_id)
+        if not self.evses:
+            raise InvalidValue(f"station {self.station_id} has no EVSE")
+        names = [evse.evse_id for evse in self.evses]
+        for name in names:
+            if names.count(name) > 1:
+                raise InvalidValue(f"station {self.station_id} names EVSE {name} twice")
+        for evse in self.evses:
+            evse.check()
+
+
+def define_zone(system: System, command: DefineZone, by: By) -> Answer:
+    """Record the zone; a second definition of the same id is refused."""
+    command.check()
+    stream = ids.zone_stream(command.zone_id)
+
+    def decide() -> Batch:
+        zone = fold(system, stream, Zone(), evolve_zone)
+        if zone.defined is not None:
+            raise Refused(f"zone {command.zone_id} is defined already")
+        event = z.ZoneDefined(**msgspec.structs.asdict(command))
+        return Batch(appends=(decision(stream, zone, by.at, event),))
+
+    return record(system, by, command, decide)
+
+
+def commission_station(system: System, command: CommissionStation, by: By) -> Answer:
+    """Record station and EVSEs and make the EVSEs members of the zone."""
+    command.check()
+
+    def decide() -> Batch:
+        if system.log.owner("station", command.station_id) is not None:
+            raise Refused(f"station {command.station_id} is commissioned already")
+        zone = load_zone(system, command.zone_id)
+        evse_ids = tuple(e.evse_id for e in command.evses)
+        station = z.StationCommissioned(
+            station_id=command.station_id, zone_id=command.zone_id, evse_ids=evse_ids
+        )
+        members = z.ZoneMembersChanged(
+            zone_id=command.zone_id, evse_ids=zone.evse_ids + evse_ids
+        )
+        return Batch(
+            appends=(
+                Append(ids.station_stream(command.station_id), (station,), by.at, 0),
+                decision(ids.zone_stream(command.zone_id), zone, by.at, members),
+                *(_commission_evse(system, command, e, by) for e in command.evses),
+            ),
+            claims=(Claim("station", command.station_id, command.zone_id),),
+        )
+
+    return record(system, by, command, decide)
+
+
+def _commission_evse(
+    system: System, command: CommissionStation, data: EvseData, by: By
+) -> Append:
+    stream = ids.evse_stream(data.evse_id)
+    evse = fold(system, stream, Evse(), evolve_evse)
+    if evse.commissioned is not None:
+        raise Refused(
+            f"EVSE {data.evse_id} belongs to station {evse.commissioned.station_id}"
+        )
+    event = z.EvseCommissioned(
+        station_id=command.station_id,
+        zone_id=command.zone_id,
+        **msgspec.structs.asdict(data),
+    )
+    return decision(stream, evse, by.at, event)
+
+
+class BlockEvse(msgspec.Struct, frozen=True, kw_only=True):
+    """Keep an EVSE from use, or let it be used again (``blocked`` false)."""
+
+    evse_id: str
+    reason: str
+    blocked: bool = True
+
+
+def block_evse(system: System, command: BlockEvse, by: By) -> Answer:
+    """Record that the EVSE is blocked or unblocked."""
+
+    def decide() -> Batch:
+        evse = load_evse(system, command.evse_id)
+        event: z.EvseBlocked | z.EvseUnblocked
+        if command.blocked:
+            event = z.EvseBlocked(evse_id=command.evse_id, reason=command.reason)
+        else:
+            event = z.EvseUnblocked(evse_id=command.evse_id, reason=command.reason)
+        stream = ids.evse_stream(command.evse_id)
+        return Batch(appends=(decision(stream, evse, by.at, event),))
+
+    return record(system, by, command, decide)
+
+
+class ChangeZoneLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Change the zone's own limit and its safe envelope."""
+
+    zone_id: str
+    limit_w: int
+    safe_upper_w: int
+
+
+def change_zone_limits(system: System, command: ChangeZoneLimits, by: By) -> Answer:
+    """Record the zone's new limits."""
+    check_limits(command.zone_id, command.limit_w, command.safe_upper_w)
+
+    def decide() -> Batch:
+        zone = load_zone(system, command.zone_id)
+        event = z.ZoneLimitsChanged(**msgspec.structs.asdict(command))
+        stream = ids.zone_stream(command.zone_id)
+        return Batch(appends=(decision(stream, zone, by.at, event),))
+
+    return record(system, by, command, decide)

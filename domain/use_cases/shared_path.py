@@ -1,0 +1,129 @@
+"""The path every use case shares: load by folding, decide, append, retry a conflict."""
+
+import hashlib
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+import msgspec
+
+from domain.errors import ClaimTaken, Conflict, Fenced, Unknown
+from domain.model import ids, session, site
+from domain.model.values import Event, Instant
+from domain.ports import Answer, Append, Batch, Recorded, System
+
+_ATTEMPTS = 8
+
+State = TypeVar("State", session.Session, site.Evse, site.Zone)
+
+
+class By(msgspec.Struct, frozen=True):
+    """Who says so, when it happened, and under which command id."""
+
+    actor: str
+    at: Instant
+    command_id: str = ""
+    correlation_id: str = ""
+
+
+def request_of(command: msgspec.Struct) -> bytes:
+    """Return the digest by which a repeated command is told from another one."""
+    return hashlib.sha256(msgspec.msgpack.encode(command)).digest()
+
+
+def fold(
+    system: System,
+    stream: str,
+    empty: State,
+    evolve: Callable[[State, Event, Instant], State],
+) -> State:
+    """Return the state of a stream, reading only what was added since the last fold."""
+    known = system.folds.get(stream, (0, empty))
+    version, state = known[0], cast(State, known[1])
+    rows = system.log.read_stream(stream, after_version=version)
+    for row in rows:
+        state = _after(state, row, evolve)
+    if rows:
+        system.folds[stream] = (rows[-1].version, state)
+    return state
+
+
+def _after(
+    state: State, row: Recorded, evolve: Callable[[State, Event, Instant], State]
+) -> State:
+    if row.event is not None:
+        state = evolve(state, row.event, row.occurred_at)
+    if state.decision_version != row.decision_version:
+        state = msgspec.structs.replace(state, decision_version=row.decision_version)
+    return state
+
+
+def load_session(system: System, session_id: str) -> session.Session:
+    """Return a session; `Unknown` when it was never opened."""
+    state = fold(
+        system, ids.session_stream(session_id), session.Session(), session.evolve
+    )
+    if not state.opened:
+        raise Unknown(f"service session {session_id!r} was never opened")
+    return state
+
+
+def load_evse(system: System, evse_id: str) -> site.Evse:
+    """Return an EVSE; `Unknown` when nobody commissioned it."""
+    state = fold(
+        system, ids.evse_stream(ids.evse_id_of(evse_id)), site.Evse(), site.evolve_evse
+    )
+    if state.commissioned is None:
+        raise Unknown(f"EVSE {evse_id} was never commissioned")
+    return state
+
+
+def load_zone(system: System, zone_id: str) -> site.Zone:
+    """Return a zone; `Unknown` when nobody defined it."""
+    state = fold(system, ids.zone_stream(zone_id), site.Zone(), site.evolve_zone)
+    if state.defined is None:
+        raise Unknown(f"zone {zone_id!r} was never defined")
+    return state
+
+
+def record(
+    system: System,
+    by: By,
+    command: msgspec.Struct,
+    decide: Callable[[], Batch],
+) -> Answer:
+    """Append what ``decide`` decides; when another was first, decide again.
+
+    A command id that was answered before gets that answer, before anything is decided.
+    """
+    asked = Batch(
+        actor=by.actor,
+        command_id=by.command_id,
+        correlation_id=by.correlation_id,
+        request=request_of(command) if by.command_id else b"",
+        appends=(),
+    )
+    if by.command_id and (answer := system.log.answered(asked)) is not None:
+        return answer
+    for attempt in range(_ATTEMPTS):
+        batch = msgspec.structs.replace(
+            decide(),
+            actor=asked.actor,
+            command_id=asked.command_id,
+            correlation_id=asked.correlation_id,
+            request=asked.request,
+        )
+        try:
+            return system.log.append(batch)
+        except (ClaimTaken, Fenced):
+            raise
+        except Conflict:
+            if attempt == _ATTEMPTS - 1:
+                raise
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def decision(
+    stream: str, state: session.Session | site.Evse | site.Zone, at: Instant, *e: Event
+) -> Append:
+    """Return the append of a decision made on a folded state."""
+    return Append(stream, e, at, expected=state.decision_version)
