@@ -25,13 +25,13 @@ def digest_of(request: bytes) -> bytes:
     return sha256(request).digest()
 
 
-def recorded(rows: Iterable[tuple[Any, ...]]) -> list[Recorded]:
+def recorded(rows: Iterable[Any]) -> list[Recorded]:
     """Return the rows of a `RECORDED` query with their states decoded."""
     found = []
     for row in rows:
         state = row[13]
         event = None if state is None else decode(row[5], row[6], state)
-        found.append(Recorded(*row[:13], event))
+        found.append(Recorded(*row[:13], event=event))
     return found
 
 
