@@ -43,7 +43,7 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 wheel: $(STAMP)
 	@PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip wheel -qq \
