@@ -11,7 +11,7 @@ DEMO := out/demo
 DEMO_DAY := --sessions benchmarks/data/caltech-2019.csv.gz --date 2019-10-29 \
 	--capacity-kw 20 --tz America/Los_Angeles
 
-# PYTHONPATH or a pip configuration of the user must not decide what is installed or run.
+# The environment of the user must not decide which code is run.
 unexport PYTHONPATH
 unexport PYTHONHOME
 
