@@ -25,7 +25,7 @@ help:
 	@echo "make check           format, lint, types, imports"
 	@echo "make wheel           the wheel, in $(DIST)"
 	@echo "make clean           removes what the other targets made"
-	@echo "PYTHON=python3.12    in front of a target: another Python for the set-up"
+	@echo "make PYTHON=python3.12 setup     sets up .venv with another Python"
 
 setup: $(STAMP)
 
