@@ -6,6 +6,7 @@ from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 
 from benchmarks.data import make_caltech
@@ -126,6 +127,19 @@ def test_a_day_on_which_clocks_are_set_back_has_25_hours(caltech: Sessions) -> N
     assert iso_of(start_at) == "2019-11-03T07:00:00Z"
 
 
+def test_a_day_without_a_zone_begins_and_ends_by_its_arrivals(tmp_path: Path) -> None:
+    early = row(arrival="2019-11-03 00:30:00-07:00", departure="2019-11-04 00:00:00Z")
+    late = row(arrival="2019-11-03 09:00:00-08:00", departure="2019-11-04 00:00:00Z")
+    rows = [
+        r.replace(GOOD["estimated_departure"], "2019-11-04 00:00:00Z")
+        for r in (early, late)
+    ]
+    sessions = read_sessions(written(tmp_path, rows[0], rows[1].replace("one", "two")))
+    assert day_bounds(sessions, date(2019, 11, 3)) == day_bounds(
+        sessions, date(2019, 11, 3), LOS_ANGELES
+    )
+
+
 def test_bounds_of_a_day_without_arrivals_need_a_zone(caltech: Sessions) -> None:
     bare = Sessions(caltech.records)
     with pytest.raises(InvalidValue, match="no session arrives on 2018-01-01"):
@@ -153,12 +167,15 @@ def test_default_needs_look_at_the_past_only(caltech: Sessions) -> None:
     energies = sorted(r.delivered_wh for r in past)
     energy_wh, stay_s = default_needs(caltech, start_at)
     assert energies[0] < energy_wh < energies[-1]
+    assert (energy_wh, stay_s) == (882, 10_756)
     later = Sessions(tuple(r for r in caltech.records if r.arrival_at < start_at))
     assert default_needs(later, start_at) == (energy_wh, stay_s)
 
 
 def test_default_needs_are_the_median_else_5_kwh_and_2_hours() -> None:
-    two = Sessions((record("a", 0, 60, wh=1_000), record("b", 70, 90, wh=3_000)))
+    stated = msgspec.structs.replace(record("c", 0, 5, wh=9_000), claimed=True)
+    past = (stated, record("a", 0, 60, wh=1_000), record("b", 70, 90, wh=3_000))
+    two = Sessions(past)
     assert default_needs(two, 0) == (5_000, 7_200)
     assert default_needs(two, 60 * MINUTE) == (5_000, 7_200)
     assert default_needs(two, 61 * MINUTE) == (1_000, 3_600)
@@ -171,11 +188,12 @@ def test_an_arrival_before_the_station_is_free_waits_or_is_dropped() -> None:
             record("first", 0, 60),
             record("waits", 30, 90),
             record("over", 40, 80),
+            record("leaves as the other", 45, 90),
             record("elsewhere", 30, 40, station="B"),
             record("touches", 90, 100),
         )
     )
-    assert (apart.delayed, apart.dropped) == (1, 1)
+    assert (apart.delayed, apart.dropped) == (1, 2)
     stays = {r.session_id: r.arrival_at // MINUTE for r in apart.records}
     assert stays == {"first": 0, "elsewhere": 30, "waits": 60, "touches": 90}
 
