@@ -44,16 +44,9 @@ _FORMAT_BYTE = bytes([FORMAT])
 _header = msgspec.msgpack.Encoder().encode
 
 
-class Change(NamedTuple):
-    """What differs from row to row of one batch."""
-
-    stream: str
-    version: int
-    decision_version: int
-    type: str
-    schema: int
-    occurred_at: Instant
-    state: bytes
+# What differs from row to row of one batch: stream, version, decision version, type,
+# schema, occurred_at, state. A bare tuple, because one is made for every event.
+Change = tuple[str, int, int, str, int, Instant, bytes]
 
 
 class Origin(NamedTuple):
@@ -143,9 +136,8 @@ def create(
     """Create the table of rows with row 0, ``log.opened``."""
     opened = LogOpened(log_id=log_id, format=FORMAT, genesis=genesis, kind=kind)
     known = registry.BY_CLASS[LogOpened]
-    change = Change(
-        OPENING_STREAM, 1, 1, known.name, known.schema, now, registry.encode(opened)
-    )
+    state = registry.encode(opened)
+    change = (OPENING_STREAM, 1, 1, known.name, known.schema, now, state)
     for statement in ROWS.split(";"):
         connection.execute(statement)
     rows = _linked(Origin(), (change,), log_id, -1, now, genesis)

@@ -257,33 +257,31 @@ class Ledger(LedgerReader):
                 f"stream {stream!r} was last decided in version {decided}, "
                 f"not {expected}"
             )
-        changes = []
+        changes: list[Change] = []
         for event in append.events:
             version += 1
             if expected is not None:
                 decided = version
             name, schema, _, _ = BY_CLASS[type(event)]
             changes.append(
-                Change(
-                    stream, version, decided, name, schema, occurred_at, encode(event)
-                )
+                (stream, version, decided, name, schema, occurred_at, encode(event))
             )
         heads[key] = (version, decided)
         return changes
 
     def _insert(self, origin: Origin, changes: Sequence[Change]) -> Answer:
         heads: dict[tuple[str, str], Head] = {}
-        for change in changes:
-            key = (origin.tenant, change.stream)
+        for stream, version, decided, *_ in changes:
+            key = (origin.tenant, stream)
             head = heads.get(key) or self._head(key)
             # The library counts from 0 or 1, as its user likes; then without gaps.
             following = (0, 1) if head is None else (head[0] + 1,)
-            if change.version not in following:
+            if version not in following:
                 raise Conflict(
-                    f"stream {change.stream!r}: version {change.version} is not "
+                    f"stream {stream!r}: version {version} is not "
                     f"{' or '.join(map(str, following))}, the next one"
                 )
-            heads[key] = (change.version, change.decision_version)
+            heads[key] = (version, decided)
         answer = Answer(self._chain.position + 1, len(changes))
         self._chain.add(origin, changes, self._clock.now())
         self._keep(heads)

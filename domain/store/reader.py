@@ -27,12 +27,17 @@ def digest_of(request: bytes) -> bytes:
 
 def recorded(rows: Iterable[Any]) -> list[Recorded]:
     """Return the rows of a `RECORDED` query with their states decoded."""
-    found = []
-    for row in rows:
-        state = row[13]
-        event = None if state is None else decode(row[5], row[6], state)
-        found.append(Recorded(*row[:13], event=event))
-    return found
+    return [
+        Recorded(
+            position, tenant, stream, version, decided, name, schema, occurred_at,
+            recorded_at, command_id, correlation_id, causation, actor,
+            None if state is None else decode(name, schema, state),
+        )
+        for (
+            position, tenant, stream, version, decided, name, schema, occurred_at,
+            recorded_at, command_id, correlation_id, causation, actor, state,
+        ) in rows
+    ]  # fmt: skip
 
 
 class LedgerReader:
@@ -48,6 +53,10 @@ class LedgerReader:
     def open(cls, path: Path) -> "LedgerReader":
         """Open a ledger file for reading only."""
         return LedgerReader(connect_readonly(path))
+
+    def select(self, query: str, values: Sequence[str | int]) -> list[Any]:
+        """Return the raw rows of a query."""
+        return self._connection.execute(query, values).fetchall()
 
     def answered(self, batch: Batch) -> Answer | None:
         """Return the first answer to a batch's command id; None when it is new."""
@@ -75,7 +84,7 @@ class LedgerReader:
                 f"{RECORDED} WHERE tenant = ? AND stream = ? AND version > ?"
                 " ORDER BY version",
                 (tenant, stream, after_version),
-            )
+            ).fetchall()
         )
 
     def read(
@@ -87,7 +96,7 @@ class LedgerReader:
             self._connection.execute(
                 f"{RECORDED} WHERE position > ?{wanted} ORDER BY position LIMIT ?",
                 (after, *types, limit),
-            )
+            ).fetchall()
         )
 
     def last_position(self) -> int:

@@ -12,7 +12,7 @@ from domain.model.registry import BY_CLASS, encode
 from domain.model.values import DAY, Event, Instant, utc_day_of
 from domain.ports import TENANT, Append, Batch, Clock, Ids, Log, Recorded
 from domain.store import chain
-from domain.store.chain import Chain, Change, Origin
+from domain.store.chain import Chain, Origin
 from domain.store.reader import RECORDED, recorded
 from domain.store.sqlite import as_store_error, connect, connect_readonly
 
@@ -135,7 +135,7 @@ class Samples:
     ) -> None:
         version = self._versions.get(stream, 0) + 1
         name, schema, _, _ = BY_CLASS[type(event)]
-        change = Change(stream, version, 0, name, schema, occurred_at, encode(event))
+        change = (stream, version, 0, name, schema, occurred_at, encode(event))
         # One row is one statement, which SQLite commits by itself.
         partition.add(Origin(TENANT, actor=_ACTOR), (change,), now)
         self._versions[stream] = version
