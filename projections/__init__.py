@@ -1,0 +1,1 @@
+"""Read models: folds of the ledger into SQLite files, and the queries on them."""

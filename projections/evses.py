@@ -1,0 +1,329 @@
+"""EVSEs: commissioning data, occupant, ETPs on their way and in force, observations."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from domain.model import plan_events as p
+from domain.model import session_events as s
+from domain.model import site_events as z
+from domain.model.profile import PowerProfile
+from domain.model.values import Current, Instant, Sealed
+from domain.ports import Recorded
+from projections.file import Reader
+from projections.fold import USABLE, Documents, Fold, Kept
+
+# How many deliveries are looked back on; older ones cannot come into force again.
+_DELIVERIES_KEPT = 8
+
+
+class Delivery(msgspec.Struct, array_like=True):
+    """An ETP of an EVSE on its way: planned, sent, accepted, refused, ..."""
+
+    number: int
+    state: str = "planned"
+    changed_at: Instant = 0
+    position: int = 0
+    accepted: bool = False
+    attempts: int = 0
+    reason: str = ""
+    session_id: str = ""
+    profile: PowerProfile | None = None
+
+
+class Commissioning(msgspec.Struct, array_like=True, frozen=True):
+    """What an EVSE is."""
+
+    current: Current
+    phases: int
+    voltage_v: int
+    v2g: bool
+
+
+class Evse(msgspec.Struct, array_like=True):
+    """An EVSE as it stands. ``etp_in_force`` is the last one accepted."""
+
+    evse_id: str
+    station_id: str = ""
+    zone_id: str = ""
+    commissioning: Commissioning | None = None
+    max_w: int = 0
+    floor_w: int = 0
+    min_w: int = 0
+    state: str = "available"
+    session_id: str = ""
+    reserved_for: str = ""
+    blocked: str = ""
+    blocked_details: Sealed | None = None
+    etp_planned: Delivery | None = None
+    etp_last_sent: Delivery | None = None
+    etp_in_force: Delivery | None = None
+    delivery: str = ""
+    observed_at: Instant | None = None
+    power_w: int | None = None
+    energy_wh: int | None = None
+
+
+class EvseDocument(msgspec.Struct, array_like=True):
+    """An EVSE and the deliveries its ETPs are found from."""
+
+    evse_id: str
+    evse: Evse = msgspec.field(default_factory=lambda: Evse(""))
+    deliveries: dict[int, Delivery] = {}
+
+    def __post_init__(self) -> None:
+        self.evse.evse_id = self.evse_id
+
+
+class Reservation(msgspec.Struct, array_like=True):
+    """Where a session has an EVSE kept, and when that ended."""
+
+    session_id: str
+    evse_id: str = ""
+
+
+def _columns(document: EvseDocument) -> tuple[Any, ...]:
+    return (document.evse.zone_id, document.evse.state)
+
+
+class EvsesFold(Fold):
+    """Writes ``evses.sqlite``."""
+
+    name = "evses"
+    schema = 1
+    ddl = """
+    CREATE TABLE evse(
+      evse_id TEXT PRIMARY KEY,
+      zone_id TEXT NOT NULL,
+      state TEXT NOT NULL,
+      document BLOB NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX evse_by_zone ON evse(zone_id, evse_id);
+    CREATE TABLE reservation(session_id TEXT PRIMARY KEY, document BLOB NOT NULL)
+      WITHOUT ROWID;
+    """
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        super().__init__(db)
+        self._evses = Documents(db, "evse", EvseDocument, _columns)
+        self._reservations = Documents(db, "reservation", Reservation)
+        self.handlers = {
+            z.EvseCommissioned: self._commissioned,
+            z.EvseLimitsChanged: self._limits_changed,
+            z.EvseReserved: self._reserved,
+            z.EvseOccupied: self._occupied,
+            z.EvseVacated: self._vacated,
+            z.EvseBlocked: self._blocked,
+            z.EvseUnblocked: self._unblocked,
+            s.ReservationEnded: self._reservation_ended,
+            s.TransferObserved: self._observed,
+            p.PlanMade: self._planned,
+            p.EtpSent: self._sent,
+            p.EtpAccepted: self._accepted,
+            p.EtpRefused: self._refused,
+            p.EtpTimedOut: self._timed_out,
+            p.EtpConfirmed: self._confirmed,
+        }
+
+    def save(self) -> None:
+        """Write the EVSEs of this batch."""
+        for kept in self._evses.touched().values():
+            _conclude(kept.view)
+        self._evses.save()
+        self._reservations.save()
+
+    def forget(self) -> None:
+        """Drop what is in memory."""
+        self._evses.forget()
+        self._reservations.forget()
+
+    def _commissioned(self, row: Recorded, event: z.EvseCommissioned) -> None:
+        kept = self._evses.get(event.evse_id)
+        if kept.newer("commissioned", row):
+            evse = kept.view.evse
+            evse.station_id = event.station_id
+            evse.zone_id = event.zone_id
+            evse.commissioning = Commissioning(
+                event.current, event.phases, event.voltage_v, event.v2g
+            )
+        self._limit(kept, row, event)
+
+    def _limits_changed(self, row: Recorded, event: z.EvseLimitsChanged) -> None:
+        self._limit(self._evses.get(event.evse_id), row, event)
+
+    def _limit(
+        self,
+        kept: Kept[EvseDocument],
+        row: Recorded,
+        event: z.EvseCommissioned | z.EvseLimitsChanged,
+    ) -> None:
+        if kept.newer("limits", row):
+            evse = kept.view.evse
+            evse.max_w, evse.floor_w = event.max_w, event.floor_w
+            evse.min_w = event.min_w
+
+    def _reserved(self, row: Recorded, event: z.EvseReserved) -> None:
+        reservation = self._reservations.get(event.session_id)
+        ended = reservation.marks.get("ended", (-1, -1))
+        reservation.view.evse_id = event.evse_id
+        kept = self._evses.get(event.evse_id)
+        if ended < (row.occurred_at, row.position) and kept.newer("reserved", row):
+            kept.view.evse.reserved_for = event.session_id
+
+    def _reservation_ended(self, row: Recorded, event: s.ReservationEnded) -> None:
+        reservation = self._reservations.get(event.session_id)
+        reservation.newer("ended", row)
+        if reservation.view.evse_id:
+            kept = self._evses.get(reservation.view.evse_id)
+            ours = kept.view.evse.reserved_for == event.session_id
+            if ours and kept.newer("reserved", row):
+                kept.view.evse.reserved_for = ""
+
+    def _occupied(self, row: Recorded, event: z.EvseOccupied) -> None:
+        kept = self._evses.get(event.evse_id)
+        if kept.newer("occupant", row):
+            kept.view.evse.session_id = event.session_id
+        if kept.newer("reserved", row):
+            kept.view.evse.reserved_for = ""
+
+    def _vacated(self, row: Recorded, event: z.EvseVacated) -> None:
+        kept = self._evses.get(event.evse_id)
+        if kept.newer("occupant", row):
+            kept.view.evse.session_id = ""
+
+    def _blocked(self, row: Recorded, event: z.EvseBlocked) -> None:
+        kept = self._evses.get(event.evse_id)
+        if kept.newer("blocked", row):
+            kept.view.evse.blocked = event.reason
+            kept.view.evse.blocked_details = event.details
+
+    def _unblocked(self, row: Recorded, event: z.EvseUnblocked) -> None:
+        kept = self._evses.get(event.evse_id)
+        if kept.newer("blocked", row):
+            kept.view.evse.blocked = ""
+            kept.view.evse.blocked_details = None
+
+    def _observed(self, row: Recorded, event: s.TransferObserved) -> None:
+        if event.quality not in USABLE:
+            return
+        kept = self._evses.get(event.evse_id)
+        if kept.newer("observed", row):
+            evse = kept.view.evse
+            evse.observed_at = row.occurred_at
+            evse.power_w, evse.energy_wh = event.power_w, event.energy_wh
+
+    def _planned(self, row: Recorded, event: p.PlanMade) -> None:
+        for etp in event.etps_changed:
+            delivery = self._delivery(etp.evse_id, etp.number)
+            delivery.session_id = etp.session_id
+            if delivery.state == "planned":
+                delivery.profile = etp.profile
+                delivery.changed_at = row.occurred_at
+                delivery.position = row.position
+
+    def _sent(self, row: Recorded, event: p.EtpSent) -> None:
+        delivery = self._delivery(event.evse_id, event.number)
+        delivery.profile = event.profile
+        delivery.attempts = max(delivery.attempts, event.attempt)
+        _turn(delivery, "sent", row)
+
+    def _accepted(self, row: Recorded, event: p.EtpAccepted) -> None:
+        delivery = self._delivery(event.evse_id, event.number)
+        delivery.accepted = True
+        _turn(delivery, "accepted", row)
+
+    def _refused(self, row: Recorded, event: p.EtpRefused) -> None:
+        delivery = self._delivery(event.evse_id, event.number)
+        delivery.reason = event.reason
+        _turn(delivery, "refused", row)
+
+    def _timed_out(self, row: Recorded, event: p.EtpTimedOut) -> None:
+        _turn(self._delivery(event.evse_id, event.number), "timed_out", row)
+
+    def _confirmed(self, row: Recorded, event: p.EtpConfirmed) -> None:
+        delivery = self._delivery(event.evse_id, event.number)
+        delivery.accepted = True
+        _turn(delivery, "confirmed", row)
+
+    def _delivery(self, evse_id: str, number: int) -> Delivery:
+        deliveries = self._evses.get(evse_id).view.deliveries
+        delivery = deliveries.get(number)
+        if delivery is None:
+            delivery = deliveries[number] = Delivery(number)
+            if len(deliveries) > _DELIVERIES_KEPT:
+                _let_go(deliveries)
+        return delivery
+
+
+def _let_go(deliveries: dict[int, Delivery]) -> None:
+    """Drop the oldest delivery that is not the one in force."""
+    in_force = max((n for n, d in deliveries.items() if d.accepted), default=None)
+    del deliveries[min(number for number in deliveries if number != in_force)]
+
+
+def _turn(delivery: Delivery, state: str, row: Recorded) -> None:
+    """Give the delivery a state unless a later one is known."""
+    planned = delivery.state == "planned"
+    mark = (row.occurred_at, row.position)
+    if planned or mark > (delivery.changed_at, delivery.position):
+        delivery.state = state
+        delivery.changed_at, delivery.position = mark
+
+
+def _conclude(document: EvseDocument) -> None:
+    """Derive what readers ask for."""
+    evse, deliveries = document.evse, document.deliveries
+    evse.state = (
+        "blocked"
+        if evse.blocked
+        else "occupied"
+        if evse.session_id
+        else "reserved"
+        if evse.reserved_for
+        else "available"
+    )
+    if not deliveries:
+        return
+    numbers = sorted(deliveries)
+    accepted = [n for n in numbers if deliveries[n].accepted]
+    sent = [n for n in numbers if deliveries[n].state != "planned"]
+    evse.etp_planned = deliveries[numbers[-1]]
+    evse.delivery = evse.etp_planned.state
+    evse.etp_last_sent = deliveries[sent[-1]] if sent else None
+    evse.etp_in_force = deliveries[accepted[-1]] if accepted else None
+
+
+class Evses:
+    """Queries on ``evses.sqlite``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.reader = Reader(folder, EvsesFold.name)
+        self._decode = msgspec.msgpack.Decoder(Kept[EvseDocument]).decode
+
+    def page(
+        self, *, after: str = "", limit: int = 100, zone_id: str = "", state: str = ""
+    ) -> list[Evse]:
+        """Return EVSEs by id, those after one."""
+        where = ["evse_id > ?"]
+        values: list[str | int] = [after]
+        if zone_id:
+            where.append("zone_id = ?")
+            values.append(zone_id)
+        if state:
+            where.append("state = ?")
+            values.append(state)
+        rows = self.reader.rows(
+            f"SELECT document FROM evse WHERE {' AND '.join(where)}"
+            " ORDER BY evse_id LIMIT ?",
+            (*values, limit),
+        )
+        return [self._decode(document).view.evse for (document,) in rows]
+
+    def evse(self, evse_id: str) -> Evse | None:
+        """Return one EVSE."""
+        rows = self.reader.rows(
+            "SELECT document FROM evse WHERE evse_id = ?", (evse_id,)
+        )
+        return self._decode(rows[0][0]).view.evse if rows else None

@@ -1,0 +1,178 @@
+"""Queries on ``sessions.sqlite``: lists, and one session with all its transactions."""
+
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from domain.model.registry import BY_NAME, decode
+from domain.model.values import Event, Instant
+from projections.file import Reader
+from projections.fold import Kept
+from projections.sessions import Session, SessionsFold
+
+# A chain of merges longer than this is a mistake of ours, not of a driver.
+_MERGES_FOLLOWED = 100
+
+
+class Transaction(msgspec.Struct, frozen=True):
+    """One transaction as it was recorded; ``event`` holds sealed groups as they are."""
+
+    session_id: str
+    position: int
+    occurred_at: Instant
+    type: str
+    event: Event
+
+
+class SessionDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """A service session with everything that was merged into it.
+
+    The lists are in order of occurrence. ``energy_wh`` and ``metered_wh`` count all the
+    sessions that make it up.
+    """
+
+    session: Session
+    session_ids: tuple[str, ...]
+    energy_wh: int
+    metered_wh: int
+    references: tuple[Transaction, ...] = ()
+    places: tuple[Transaction, ...] = ()
+    authorizations: tuple[Transaction, ...] = ()
+    reservations: tuple[Transaction, ...] = ()
+    parkings: tuple[Transaction, ...] = ()
+    transfers: tuple[Transaction, ...] = ()
+    others: tuple[Transaction, ...] = ()
+    needs: tuple[Transaction, ...] = ()
+    etp_changes: tuple[Transaction, ...] = ()
+    intervals: tuple[Transaction, ...] = ()
+    corrections: tuple[Transaction, ...] = ()
+    kept_facts: tuple[Transaction, ...] = ()
+
+
+_LIST_OF_KIND = {
+    "reference": "references",
+    "place": "places",
+    "authorization": "authorizations",
+    "reservation": "reservations",
+    "parking": "parkings",
+    "transfer": "transfers",
+    "other": "others",
+    "needs": "needs",
+    "etp_change": "etp_changes",
+    "interval": "intervals",
+    "correction": "corrections",
+    "kept_fact": "kept_facts",
+}
+
+
+class SessionFilter(NamedTuple):
+    """Which sessions to list; empty text asks for all."""
+
+    zone_id: str = ""
+    evse_id: str = ""
+    state: str = ""
+
+
+ALL_SESSIONS = SessionFilter()
+
+
+class Sessions:
+    """Queries on ``sessions.sqlite``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.reader = Reader(folder, SessionsFold.name)
+        self._decode = msgspec.msgpack.Decoder(Kept[Session]).decode
+
+    def page(
+        self,
+        *,
+        before: tuple[Instant, str],
+        limit: int,
+        wanted: SessionFilter = ALL_SESSIONS,
+    ) -> list[Session]:
+        """Return sessions, the last opened first, before an (instant, id)."""
+        where = ["(opened_at, session_id) < (?, ?)"]
+        values: list[str | int] = [*before]
+        for column, value in wanted._asdict().items():
+            if value:
+                where.append(f"{column} = ?")
+                values.append(value)
+        rows = self.reader.rows(
+            f"SELECT document FROM session WHERE {' AND '.join(where)}"
+            " ORDER BY opened_at DESC, session_id DESC LIMIT ?",
+            (*values, limit),
+        )
+        return [self._decode(document).view for (document,) in rows]
+
+    def session(self, session_id: str) -> SessionDetail | None:
+        """Return a session with its transactions, under any of its ids."""
+        with self.reader.snapshot() as db:
+            own = self._find(db, session_id)
+            if own is None:
+                return None
+            session = self._surviving(db, own)
+            parts = list(self._parts(db, session))
+            ids = tuple(part.session_id for part in parts)
+            rows = _transactions(db, ids)
+        stated = [part.needs for part in parts if part.needs]
+        if session.needs is None and stated:
+            session.needs = stated[0]
+        return SessionDetail(
+            session=session,
+            session_ids=ids,
+            energy_wh=sum(part.energy_wh for part in parts),
+            metered_wh=sum(part.metered_wh for part in parts),
+            **_lists(rows),
+        )
+
+    def _find(self, db: sqlite3.Connection, session_id: str) -> Session | None:
+        row = db.execute(
+            "SELECT document FROM session WHERE session_id = ?", (session_id,)
+        ).fetchone()
+        return self._decode(row[0]).view if row else None
+
+    def _surviving(self, db: sqlite3.Connection, session: Session) -> Session:
+        for _ in range(_MERGES_FOLLOWED):
+            into = self._find(db, session.merged_into) if session.merged_into else None
+            if into is None:
+                break
+            session = into
+        return session
+
+    def _parts(self, db: sqlite3.Connection, session: Session) -> Iterable[Session]:
+        waiting, met = [session], {session.session_id}
+        while waiting:
+            part = waiting.pop(0)
+            yield part
+            for session_id in part.merged_from:
+                merged = self._find(db, session_id)
+                if merged and session_id not in met:
+                    met.add(session_id)
+                    waiting.append(merged)
+
+
+def _transactions(
+    db: sqlite3.Connection, session_ids: tuple[str, ...]
+) -> list[tuple[str, Instant, int, str, str, bytes]]:
+    places = ", ".join("?" * len(session_ids))
+    return db.execute(
+        "SELECT session_id, occurred_at, position, kind, type, state"
+        f" FROM session_transaction WHERE session_id IN ({places})"
+        " ORDER BY occurred_at, position",
+        session_ids,
+    ).fetchall()
+
+
+def _lists(
+    rows: list[tuple[str, Instant, int, str, str, bytes]],
+) -> dict[str, tuple[Transaction, ...]]:
+    found: dict[str, list[Transaction]] = {}
+    for session_id, occurred_at, position, kind, name, state in rows:
+        event = decode(name, BY_NAME[name].schema, state)
+        found.setdefault(_LIST_OF_KIND[kind], []).append(
+            Transaction(session_id, position, occurred_at, name, event)
+        )
+    return {name: tuple(transactions) for name, transactions in found.items()}

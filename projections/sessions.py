@@ -1,0 +1,278 @@
+"""Service sessions with their transactions of the five kinds (IEC 63110-1 6.2)."""
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from domain.model import session_events as s
+from domain.model.registry import encode
+from domain.model.values import Event, Instant
+from domain.ports import Recorded
+from projections.fold import USABLE, Documents, Fold, Kept
+
+# Which list of a service session a transaction stands in.
+KINDS: dict[type[Event], str] = {
+    s.ReferenceBound: "reference",
+    s.EvseBound: "place",
+    s.EvseReleased: "place",
+    s.AuthorizationRequested: "authorization",
+    s.AuthorizationAccepted: "authorization",
+    s.AuthorizationRefused: "authorization",
+    s.AuthorizationEnded: "authorization",
+    s.ReservationMade: "reservation",
+    s.ReservationChanged: "reservation",
+    s.ReservationMatched: "reservation",
+    s.ReservationEnded: "reservation",
+    s.ParkingStarted: "parking",
+    s.ParkingEnded: "parking",
+    s.TransferStarted: "transfer",
+    s.TransferPaused: "transfer",
+    s.TransferResumed: "transfer",
+    s.TransferEnded: "transfer",
+    s.TransferModeChanged: "transfer",
+    s.OtherStarted: "other",
+    s.OtherEnded: "other",
+    s.NeedsStated: "needs",
+    s.TransferPlanChanged: "etp_change",
+    s.TransferIntervalMetered: "interval",
+    s.TransactionCorrected: "correction",
+    s.FactKept: "kept_fact",
+}
+
+
+class Session(msgspec.Struct, array_like=True):
+    """A service session in short.
+
+    ``state`` is ``open``, ``closed`` or ``merged``. ``energy_wh`` is what the last
+    usable reading or the end of the transfer says, ``metered_wh`` the sum of usable
+    metered intervals. ``opened_at`` is the first that is known of the session while its
+    opening is not.
+    """
+
+    session_id: str
+    state: str = "open"
+    party: str = ""
+    subject_id: str = ""
+    zone_id: str = ""
+    station_id: str = ""
+    evse_id: str = ""
+    opened_at: Instant = 0
+    released_at: Instant | None = None
+    closed_at: Instant | None = None
+    close_reason: str = ""
+    merged_into: str = ""
+    merged_from: tuple[str, ...] = ()
+    needs: s.NeedsStated | None = None
+    transferring: bool = False
+    energy_wh: int = 0
+    metered_wh: int = 0
+    power_w: int | None = None
+    limit_w: int | None = None
+    suspended_by_ev: bool = False
+    observed_at: Instant | None = None
+
+
+Rule = Callable[[Kept[Session], Recorded, Any], None]
+
+
+def _columns(session: Session) -> tuple[Any, ...]:
+    return (session.zone_id, session.evse_id, session.state, session.opened_at)
+
+
+class SessionsFold(Fold):
+    """Writes ``sessions.sqlite``."""
+
+    name = "sessions"
+    schema = 1
+    ddl = """
+    CREATE TABLE session(
+      session_id TEXT PRIMARY KEY,
+      zone_id TEXT NOT NULL,
+      evse_id TEXT NOT NULL,
+      state TEXT NOT NULL,
+      opened_at INTEGER NOT NULL,
+      document BLOB NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX session_by_time ON session(opened_at, session_id);
+    CREATE INDEX session_by_zone ON session(zone_id, opened_at, session_id);
+    CREATE INDEX session_by_evse ON session(evse_id, opened_at, session_id);
+    CREATE INDEX session_by_state ON session(state, opened_at, session_id);
+    CREATE TABLE session_transaction(
+      session_id TEXT NOT NULL,
+      occurred_at INTEGER NOT NULL,
+      position INTEGER NOT NULL,
+      kind TEXT NOT NULL,
+      type TEXT NOT NULL,
+      state BLOB NOT NULL,
+      PRIMARY KEY (session_id, occurred_at, position)
+    ) WITHOUT ROWID;
+    """
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        super().__init__(db)
+        self._sessions = Documents(db, "session", Session, _columns)
+        self._new: list[tuple[str, Instant, int, str, str, bytes]] = []
+        self._rules: dict[type[Event], Rule] = {
+            s.EvseBound: self._bound,
+            s.EvseReleased: self._released,
+            s.NeedsStated: self._needs_stated,
+            s.TransferStarted: self._transfer_started,
+            s.TransferPaused: self._transfer_paused,
+            s.TransferResumed: self._transfer_resumed,
+            s.TransferEnded: self._transfer_ended,
+            s.TransferIntervalMetered: self._interval_metered,
+            s.AuthorizationRequested: self._authorization_requested,
+        }
+        self.handlers = {
+            **dict.fromkeys(KINDS, self._transaction),
+            s.SessionOpened: self._opened,
+            s.SessionClosed: self._closed,
+            s.MergedInto: self._merged,
+            s.TransferObserved: self._observed,
+        }
+
+    def save(self) -> None:
+        """Write the sessions and transactions of this batch."""
+        self._sessions.save()
+        # In the order of the table's key, which interleaved sessions are not.
+        self._new.sort()
+        self.db.executemany(
+            "INSERT INTO session_transaction VALUES (?, ?, ?, ?, ?, ?)", self._new
+        )
+        self._new.clear()
+
+    def forget(self) -> None:
+        """Drop what is in memory."""
+        self._sessions.forget()
+        self._new.clear()
+
+    def _session(self, row: Recorded, session_id: str) -> Kept[Session]:
+        kept = self._sessions.get(session_id)
+        opened_at = kept.view.opened_at
+        if not opened_at or (
+            row.occurred_at < opened_at and "opened" not in kept.marks
+        ):
+            kept.view.opened_at = row.occurred_at
+        return kept
+
+    def _transaction(self, row: Recorded, event: Any) -> None:
+        cls = event.__class__
+        self._new.append(
+            (
+                event.session_id,
+                row.occurred_at,
+                row.position,
+                KINDS[cls],
+                row.type,
+                encode(event),
+            )
+        )
+        kept = self._session(row, event.session_id)
+        rule = self._rules.get(cls)
+        if rule is not None:
+            rule(kept, row, event)
+
+    def _opened(self, row: Recorded, event: s.SessionOpened) -> None:
+        kept = self._session(row, event.session_id)
+        kept.newer("opened", row)
+        session = kept.view
+        session.opened_at = row.occurred_at
+        session.party = event.party
+        if kept.newer("subject", row):
+            session.subject_id = event.subject_id
+
+    def _closed(self, row: Recorded, event: s.SessionClosed) -> None:
+        session = self._session(row, event.session_id).view
+        session.closed_at = row.occurred_at
+        session.close_reason = event.reason
+        if not session.merged_into:
+            session.state = "closed"
+
+    def _merged(self, row: Recorded, event: s.MergedInto) -> None:
+        session = self._session(row, event.session_id).view
+        session.merged_into = event.into_session_id
+        session.state = "merged"
+        into = self._session(row, event.into_session_id).view
+        into.merged_from = tuple(sorted({*into.merged_from, event.session_id}))
+
+    def _bound(self, kept: Kept[Session], row: Recorded, event: s.EvseBound) -> None:
+        if kept.newer("place", row):
+            session = kept.view
+            session.evse_id = event.evse_id
+            session.station_id = event.station_id
+            session.zone_id = event.zone_id
+        if kept.newer("released", row):
+            kept.view.released_at = None
+
+    def _released(
+        self, kept: Kept[Session], row: Recorded, event: s.EvseReleased
+    ) -> None:
+        # Where it took place stays readable; `released_at` says that it left.
+        if kept.newer("released", row):
+            kept.view.released_at = row.occurred_at
+
+    def _needs_stated(
+        self, kept: Kept[Session], row: Recorded, event: s.NeedsStated
+    ) -> None:
+        if kept.newer("needs", row):
+            kept.view.needs = event
+
+    def _authorization_requested(
+        self, kept: Kept[Session], row: Recorded, event: s.AuthorizationRequested
+    ) -> None:
+        if event.subject_id and kept.newer("subject", row):
+            kept.view.subject_id = event.subject_id
+
+    def _transfer_started(
+        self, kept: Kept[Session], row: Recorded, event: s.TransferStarted
+    ) -> None:
+        if event.quality in USABLE and kept.newer("transferring", row):
+            kept.view.transferring = True
+
+    def _transfer_paused(
+        self, kept: Kept[Session], row: Recorded, event: s.TransferPaused
+    ) -> None:
+        if event.quality in USABLE and kept.newer("transferring", row):
+            kept.view.transferring = False
+
+    def _transfer_resumed(
+        self, kept: Kept[Session], row: Recorded, event: s.TransferResumed
+    ) -> None:
+        if event.quality in USABLE and kept.newer("transferring", row):
+            kept.view.transferring = True
+
+    def _transfer_ended(
+        self, kept: Kept[Session], row: Recorded, event: s.TransferEnded
+    ) -> None:
+        if event.quality not in USABLE:
+            return
+        session = kept.view
+        if kept.newer("transferring", row):
+            session.transferring = False
+        if kept.newer("energy", row):
+            session.energy_wh = event.energy_wh
+        if kept.newer("power", row):
+            session.power_w = 0
+
+    def _interval_metered(
+        self, kept: Kept[Session], row: Recorded, event: s.TransferIntervalMetered
+    ) -> None:
+        if event.quality in USABLE:
+            kept.view.metered_wh += event.energy_wh
+
+    def _observed(self, row: Recorded, event: s.TransferObserved) -> None:
+        kept = self._session(row, event.session_id)
+        if event.quality not in USABLE:
+            return
+        session = kept.view
+        if kept.newer("energy", row):
+            session.energy_wh = event.energy_wh
+        if kept.newer("power", row):
+            session.power_w = event.power_w
+        # Apart from the power, which the end of the transfer also tells.
+        if kept.newer("observed", row):
+            session.limit_w = event.limit_w
+            session.suspended_by_ev = event.suspended_by_ev
+            session.observed_at = row.occurred_at

@@ -1,0 +1,193 @@
+"""Zones: limits, members, PRE history and PRE in force, last plan and its AETP."""
+
+import sqlite3
+from pathlib import Path
+
+import msgspec
+
+from domain.model import plan_events as p
+from domain.model import site_events as z
+from domain.model.pre import PreInForce
+from domain.model.profile import PowerProfile
+from domain.model.values import Instant
+from domain.ports import Recorded
+from projections import pre_history
+from projections.file import Reader
+from projections.fold import Documents, Fold, Kept
+from projections.pre_history import PreBook, PreEvent, PreHistory
+
+
+class LastPlan(msgspec.Struct, frozen=True, array_like=True):
+    """The plan in force of a zone, in short."""
+
+    position: int
+    made_at: Instant
+    planned_at: Instant
+    trigger: str
+    status: str
+    unserved_wh: int
+
+
+class Zone(msgspec.Struct, array_like=True):
+    """A charging site zone as it stands."""
+
+    zone_id: str
+    name: str = ""
+    limit_w: int = 0
+    safe_upper_w: int = 0
+    min_plan_gap_s: int = 0
+    reaction_time_s: int = 0
+    default_energy_wh: int = 0
+    default_stay_s: int = 0
+    taken_per_stated_permille: int = 1000
+    evse_ids: tuple[str, ...] = ()
+    station_ids: tuple[str, ...] = ()
+    fallback_since_at: Instant | None = None
+    last_plan: LastPlan | None = None
+    aetp: PowerProfile | None = None
+
+
+class ZonesFold(Fold):
+    """Writes ``zones.sqlite``."""
+
+    name = "zones"
+    schema = 1
+    ddl = (
+        "CREATE TABLE zone(zone_id TEXT PRIMARY KEY, document BLOB NOT NULL)"
+        " WITHOUT ROWID;" + pre_history.DDL
+    )
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        super().__init__(db)
+        self._zones = Documents(db, "zone", Zone)
+        self._pre = PreHistory(db)
+        self.handlers = {
+            z.ZoneDefined: self._defined,
+            z.ZoneLimitsChanged: self._limits_changed,
+            z.ZoneMembersChanged: self._members_changed,
+            z.ZoneLearned: self._learned,
+            z.StationCommissioned: self._station_commissioned,
+            p.PreReceived: self._pre_received,
+            p.PreRevoked: self._pre.note,
+            p.PreFallbackBegan: self._fallback_began,
+            p.PlanMade: self._plan_made,
+        }
+
+    def save(self) -> None:
+        """Write the zones and PREs of this batch."""
+        self._zones.save()
+        self._pre.save()
+
+    def forget(self) -> None:
+        """Drop what is in memory."""
+        self._zones.forget()
+        self._pre.forget()
+
+    def _defined(self, row: Recorded, event: z.ZoneDefined) -> None:
+        self._pre.note(row, event)
+        kept = self._zones.get(event.zone_id)
+        if kept.newer("defined", row):
+            zone = kept.view
+            zone.name = event.name
+            zone.min_plan_gap_s = event.min_plan_gap_s
+            zone.reaction_time_s = event.reaction_time_s
+            zone.default_energy_wh = event.default_energy_wh
+            zone.default_stay_s = event.default_stay_s
+        self._limit(kept, row, event)
+
+    def _limits_changed(self, row: Recorded, event: z.ZoneLimitsChanged) -> None:
+        self._pre.note(row, event)
+        self._limit(self._zones.get(event.zone_id), row, event)
+
+    def _limit(
+        self,
+        kept: Kept[Zone],
+        row: Recorded,
+        event: z.ZoneDefined | z.ZoneLimitsChanged,
+    ) -> None:
+        if kept.newer("limits", row):
+            kept.view.limit_w = event.limit_w
+            kept.view.safe_upper_w = event.safe_upper_w
+
+    def _members_changed(self, row: Recorded, event: z.ZoneMembersChanged) -> None:
+        kept = self._zones.get(event.zone_id)
+        if kept.newer("members", row):
+            kept.view.evse_ids = event.evse_ids
+
+    def _learned(self, row: Recorded, event: z.ZoneLearned) -> None:
+        kept = self._zones.get(event.zone_id)
+        if kept.newer("learned", row):
+            kept.view.taken_per_stated_permille = event.taken_per_stated_permille
+
+    def _station_commissioned(
+        self, row: Recorded, event: z.StationCommissioned
+    ) -> None:
+        zone = self._zones.get(event.zone_id).view
+        zone.station_ids = tuple(sorted({*zone.station_ids, event.station_id}))
+
+    def _pre_received(self, row: Recorded, event: p.PreReceived) -> None:
+        self._pre.note(row, event)
+        kept = self._zones.get(event.zone_id)
+        if kept.newer("fallback", row):
+            kept.view.fallback_since_at = None
+
+    def _fallback_began(self, row: Recorded, event: p.PreFallbackBegan) -> None:
+        self._pre.note(row, event)
+        kept = self._zones.get(event.zone_id)
+        if kept.newer("fallback", row):
+            kept.view.fallback_since_at = row.occurred_at
+
+    def _plan_made(self, row: Recorded, event: p.PlanMade) -> None:
+        kept = self._zones.get(event.zone_id)
+        if kept.newer("plan", row):
+            kept.view.aetp = event.aetp
+            kept.view.last_plan = LastPlan(
+                row.position,
+                row.occurred_at,
+                event.planned_at,
+                event.trigger,
+                event.status,
+                event.unserved_wh,
+            )
+
+
+class Zones:
+    """Queries on ``zones.sqlite``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.reader = Reader(folder, ZonesFold.name)
+        self._decode = msgspec.msgpack.Decoder(Kept[Zone]).decode
+
+    def page(self, *, after: str = "", limit: int = 100) -> list[Zone]:
+        """Return zones by id, those after one."""
+        rows = self.reader.rows(
+            "SELECT document FROM zone WHERE zone_id > ? ORDER BY zone_id LIMIT ?",
+            (after, limit),
+        )
+        return [self._decode(document).view for (document,) in rows]
+
+    def zone(self, zone_id: str) -> Zone | None:
+        """Return one zone."""
+        rows = self.reader.rows(
+            "SELECT document FROM zone WHERE zone_id = ?", (zone_id,)
+        )
+        return self._decode(rows[0][0]).view if rows else None
+
+    def pre_history(
+        self, zone_id: str, *, before: tuple[Instant, int], limit: int
+    ) -> list[PreEvent]:
+        """Return what the RM told, last first, before an (instant, position)."""
+        rows = self.reader.rows(
+            "SELECT occurred_at, position, type, state FROM pre_event"
+            " WHERE zone_id = ? AND type LIKE 'pre.%'"
+            " AND (occurred_at, position) < (?, ?)"
+            " ORDER BY occurred_at DESC, position DESC LIMIT ?",
+            (zone_id, *before, limit),
+        )
+        return [pre_history.pre_event(*row) for row in rows]
+
+    def pre_in_force(self, zone_id: str, at: Instant) -> PreInForce:
+        """Return the PRE in force at an instant and after, as it was known then."""
+        with self.reader.snapshot() as db:
+            book = PreBook(pre_history.told(db, zone_id, at))
+        return book.in_force(at)
