@@ -85,7 +85,7 @@ class LedgerRecorder(ApplicationRecorder):
             answer = self._committer.insert(Origin(), changes)
         except Conflict as error:
             raise IntegrityError(str(error)) from error
-        return range(answer.first, answer.first + answer.count)
+        return list(range(answer.first, answer.first + answer.count))
 
     def select_events(
         self,
