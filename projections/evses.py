@@ -16,7 +16,7 @@ from projections.file import Reader
 from projections.fold import USABLE, Documents, Fold, Kept
 
 # How many deliveries are looked back on; older ones cannot come into force again.
-_DELIVERIES_KEPT = 8
+_DELIVERIES_KEPT = 4
 
 
 class Delivery(msgspec.Struct, array_like=True):
@@ -76,6 +76,18 @@ class EvseDocument(msgspec.Struct, array_like=True):
     def __post_init__(self) -> None:
         self.evse.evse_id = self.evse_id
 
+    def shown(self) -> Evse:
+        """Return the EVSE with its ETPs."""
+        evse, deliveries = self.evse, self.deliveries
+        if deliveries:
+            evse.etp_planned = deliveries[max(deliveries)]
+            evse.delivery = evse.etp_planned.state
+        sent = [n for n, d in deliveries.items() if d.state != "planned"]
+        accepted = [n for n, d in deliveries.items() if d.accepted]
+        evse.etp_last_sent = deliveries[max(sent)] if sent else None
+        evse.etp_in_force = deliveries[max(accepted)] if accepted else None
+        return evse
+
 
 class Reservation(msgspec.Struct, array_like=True):
     """Where a session has an EVSE kept, and when that ended."""
@@ -130,7 +142,7 @@ class EvsesFold(Fold):
     def save(self) -> None:
         """Write the EVSEs of this batch."""
         for kept in self._evses.touched().values():
-            _conclude(kept.view)
+            kept.view.evse.state = _state_of(kept.view.evse)
         self._evses.save()
         self._reservations.save()
 
@@ -272,27 +284,12 @@ def _turn(delivery: Delivery, state: str, row: Recorded) -> None:
         delivery.changed_at, delivery.position = mark
 
 
-def _conclude(document: EvseDocument) -> None:
-    """Derive what readers ask for."""
-    evse, deliveries = document.evse, document.deliveries
-    evse.state = (
-        "blocked"
-        if evse.blocked
-        else "occupied"
-        if evse.session_id
-        else "reserved"
-        if evse.reserved_for
-        else "available"
-    )
-    if not deliveries:
-        return
-    numbers = sorted(deliveries)
-    accepted = [n for n in numbers if deliveries[n].accepted]
-    sent = [n for n in numbers if deliveries[n].state != "planned"]
-    evse.etp_planned = deliveries[numbers[-1]]
-    evse.delivery = evse.etp_planned.state
-    evse.etp_last_sent = deliveries[sent[-1]] if sent else None
-    evse.etp_in_force = deliveries[accepted[-1]] if accepted else None
+def _state_of(evse: Evse) -> str:
+    if evse.blocked:
+        return "blocked"
+    if evse.session_id:
+        return "occupied"
+    return "reserved" if evse.reserved_for else "available"
 
 
 class Evses:
@@ -319,11 +316,11 @@ class Evses:
             " ORDER BY evse_id LIMIT ?",
             (*values, limit),
         )
-        return [self._decode(document).view.evse for (document,) in rows]
+        return [self._decode(document).view.shown() for (document,) in rows]
 
     def evse(self, evse_id: str) -> Evse | None:
         """Return one EVSE."""
         rows = self.reader.rows(
             "SELECT document FROM evse WHERE evse_id = ?", (evse_id,)
         )
-        return self._decode(rows[0][0]).view.evse if rows else None
+        return self._decode(rows[0][0]).view.shown() if rows else None

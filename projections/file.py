@@ -24,6 +24,11 @@ CREATE TABLE tracking(
 ) WITHOUT ROWID;
 """
 
+# Catching up touches pages all over a file: small caches and frequent checkpoints
+# write the same pages again and again.
+_CACHE_KIB = 65_536
+_CHECKPOINT_PAGES = 8_000
+
 # The guard makes a repeated or older position change nothing, so that it is noticed.
 _TRACK = """
 INSERT INTO tracking VALUES (?, ?, ?)
@@ -53,6 +58,8 @@ class ProjectionFile(TrackingRecorder):
         self.db.execute("PRAGMA journal_mode=WAL")
         # A lost last transaction is followed again: the ledger is the durable one.
         self.db.execute("PRAGMA synchronous=NORMAL")
+        self.db.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+        self.db.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
         if not self.db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
             self.db.executescript(f"BEGIN;{_OWN_DDL}{ddl}")
             self.db.execute("INSERT INTO meta VALUES (?)", (schema,))

@@ -3,7 +3,7 @@
 import sqlite3
 from bisect import bisect_right
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -25,6 +25,8 @@ _SERVED_PERMILLE = 990
 # A plan looks this far ahead: 96 quarter hours. What its last value would mean beyond
 # is said by the plans to come.
 PLAN_HORIZON = DAY
+
+_BEGINNING = -(1 << 63)
 
 
 class Figures(msgspec.Struct, array_like=True):
@@ -162,7 +164,7 @@ class KeyFiguresFold(Fold):
         self._sessions = Documents(db, "session", SessionCount)
         self._evses = Documents(db, "evse", EvseZone, _evse_columns)
         self._pre = PreHistory(db)
-        self._in_force: dict[str, tuple[Instant, PreInForce]] = {}
+        self._bounds: dict[str, tuple[Instant, Bounds]] = {}
         self.handlers = {
             z.ZoneDefined: self._pre_changed,
             z.ZoneLimitsChanged: self._pre_changed,
@@ -199,7 +201,7 @@ class KeyFiguresFold(Fold):
         for documents in (self._zones, self._sessions, self._evses):
             documents.forget()
         self._pre.forget()
-        self._in_force.clear()
+        self._bounds.clear()
 
     def _count(self, session_id: str) -> None:
         """Count a session anew, and those it was merged into."""
@@ -270,7 +272,7 @@ class KeyFiguresFold(Fold):
         event: z.ZoneDefined | z.ZoneLimitsChanged | p.PreReceived | p.PreRevoked,
     ) -> None:
         self._pre.note(row, event)
-        self._in_force.pop(event.zone_id, None)
+        self._bounds.pop(event.zone_id, None)
         figures = self._zones.get(event.zone_id).view
         figures.pres_received += isinstance(event, p.PreReceived)
         figures.pres_revoked += isinstance(event, p.PreRevoked)
@@ -278,11 +280,11 @@ class KeyFiguresFold(Fold):
     def _plan_made(self, row: Recorded, event: p.PlanMade) -> None:
         figures = self._zones.get(event.zone_id).view
         figures.plans += 1
-        known_at, pre = self._in_force.get(event.zone_id, (1 << 63, None))
-        if pre is None or row.occurred_at < known_at:
+        known = self._bounds.get(event.zone_id)
+        if known is None or row.occurred_at < known[0]:
             pre = self._pre.book(event.zone_id).in_force(row.occurred_at)
-            self._in_force[event.zone_id] = (row.occurred_at, pre)
-        if leaves(event.aetp, pre, row.occurred_at):
+            known = self._bounds[event.zone_id] = (row.occurred_at, bounds_of(pre))
+        if leaves(event.aetp, known[1], row.occurred_at):
             figures.plans_outside_pre += 1
 
     def _plan_superseded(self, row: Recorded, event: p.PlanSuperseded) -> None:
@@ -304,25 +306,48 @@ class KeyFiguresFold(Fold):
         self._evses.get(event.evse_id).view.confirmed += 1
 
 
-def leaves(aetp: PowerProfile, pre: PreInForce, from_at: Instant) -> bool:
-    """Whether an AETP is outside the PRE at any instant of the plan's horizon.
+class Bounds(NamedTuple):
+    """A PRE in force as steps: from each instant on, lower and upper power [W]."""
 
-    Both are constant between changes, so only the changes of either need a look.
-    """
-    until_at = from_at + PLAN_HORIZON
-    changes_at = [aetp.start_at + offset_s * SECOND for offset_s, _ in aetp.changes]
-    looked_at = {at for at in changes_at if from_at < at < until_at}
-    for start_at, end_at, _, _ in pre.spans:
-        looked_at.update(at for at in (start_at, end_at) if from_at < at < until_at)
-    starts_at = [span[0] for span in pre.spans]
-    for at in (from_at, *looked_at):
-        index = bisect_right(changes_at, at)
-        power_w = aetp.changes[index - 1][1] if index else 0
-        span = pre.spans[max(bisect_right(starts_at, at) - 1, 0) :][:1]
-        narrowed = PreInForce(span, pre.safe_upper_w, pre.limit_w)
-        lower_w, upper_w = narrowed.range_w(at)
-        if not lower_w <= power_w <= upper_w:
-            return True
+    starts_at: list[Instant]
+    ranges_w: list[tuple[int, int]]
+
+
+def bounds_of(pre: PreInForce) -> Bounds:
+    """Return the steps of a PRE, cut to the zone's limit."""
+    safe_w = (0, min(pre.safe_upper_w, pre.limit_w))
+    starts_at, ranges_w = [_BEGINNING], [safe_w]
+    for start_at, end_at, lower_w, upper_w in pre.spans:
+        cut_w = (max(lower_w, -pre.limit_w), min(upper_w, pre.limit_w))
+        if starts_at[-1] == start_at:
+            ranges_w[-1] = cut_w
+        else:
+            starts_at.append(start_at)
+            ranges_w.append(cut_w)
+        starts_at.append(end_at)
+        ranges_w.append(safe_w)
+    return Bounds(starts_at, ranges_w)
+
+
+def leaves(aetp: PowerProfile, bounds: Bounds, from_at: Instant) -> bool:
+    """Whether an AETP is outside the PRE at any instant of the plan's horizon."""
+    starts_at, ranges_w = bounds
+    step, last = bisect_right(starts_at, from_at) - 1, len(starts_at) - 1
+    changes = aetp.changes
+    for index, (offset_s, power_w) in enumerate(changes):
+        at = aetp.start_at + offset_s * SECOND
+        if index + 1 < len(changes):
+            until_at = aetp.start_at + changes[index + 1][0] * SECOND
+        else:
+            until_at = max(at, from_at + PLAN_HORIZON)
+        while True:
+            lower_w, upper_w = ranges_w[step]
+            ends_at = starts_at[step + 1] if step < last else until_at
+            if ends_at > at and not lower_w <= power_w <= upper_w:
+                return True
+            if ends_at >= until_at:
+                break
+            step += 1
     return False
 
 

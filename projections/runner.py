@@ -34,7 +34,7 @@ ALL: tuple[type[Fold], ...] = (
     PlansFold,
     KeyFiguresFold,
 )
-BATCH = 5_000
+BATCH = 20_000
 _RETRY_S = 0.5
 _LONGEST_REST_S = 0.2
 
