@@ -1,9 +1,10 @@
 """The chained rows of a log file: what ADR 0001 says of rows, hash and row 0."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import cache
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -39,9 +40,8 @@ CREATE TABLE rows (
 CREATE UNIQUE INDEX rows_by_stream ON rows (tenant, stream, version);
 """
 
-_INSERT = "INSERT INTO rows VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 _FORMAT_BYTE = bytes([FORMAT])
-_header = msgspec.msgpack.Encoder().encode
+_pack = msgspec.msgpack.Encoder().encode
 
 
 # What differs from row to row of one batch: stream, version, decision version, type,
@@ -87,42 +87,74 @@ class Chain:
     def add(self, origin: Origin, changes: Sequence[Change], now: Instant) -> None:
         """Write the changes as the next rows, in order."""
         recorded_at = max(now, self.recorded_at)
-        rows = _linked(
-            origin, changes, self.log_id, self.position, recorded_at, self.hash
-        )
-        self._connection.executemany(_INSERT, rows)
-        if rows:
-            self.position += len(rows)
+        common = (self.log_id, recorded_at, *origin)
+        values = _linked(common, changes, self.position + 1, self.hash)
+        _insert(self._connection, common, values)
+        if values:
+            self.position += len(changes)
             self.recorded_at = recorded_at
-            self.hash = rows[-1][-1]
+            self.hash = values[-1]
 
 
-Row = tuple[
-    str, str, int, str, int, int, str, int, int, int, str, str, int, str,
-    bytes, bytes, bytes,
-]  # fmt: skip
+# Columns that the rows of a batch have in common (bound once a statement), and those
+# of each row.
+Common = tuple[str, Instant, str, str, str, int, str]
+_COMMON, _OWN = 7, 10
+# Rows of one statement; more of them gain nothing (ADR 0003).
+_TOGETHER = 25
 
 
 def _linked(
-    origin: Origin,
-    changes: Iterable[Change],
-    log_id: str,
-    position: int,
-    recorded_at: Instant,
-    last: bytes,
-) -> list[Row]:
-    tenant, command_id, correlation_id, causation, actor = origin
-    rows: list[Row] = []
+    common: Common, changes: Sequence[Change], position: int, last: bytes
+) -> list[Any]:
+    """Return the own columns of each change's row, one row after the other."""
+    log_id, recorded_at, tenant, command_id, correlation_id, causation, actor = common
+    values: list[Any] = []
     for stream, version, decided, name, schema, occurred_at, state in changes:
-        position += 1
-        head = (
-            tenant, log_id, position, stream, version, decided, name, schema,
-            occurred_at, recorded_at, command_id, correlation_id, causation, actor,
-        )  # fmt: skip
         digest = sha256(state).digest()
-        last = sha256(_FORMAT_BYTE + last + _header(head) + digest).digest()
-        rows.append((*head, digest, state, last))
-    return rows
+        header = _pack(
+            (
+                tenant, log_id, position, stream, version, decided, name, schema,
+                occurred_at, recorded_at, command_id, correlation_id, causation, actor,
+            )
+        )  # fmt: skip
+        last = sha256(_FORMAT_BYTE + last + header + digest).digest()
+        values += (
+            position, stream, version, decided, name, schema, occurred_at,
+            digest, state, last,
+        )  # fmt: skip
+        position += 1
+    return values
+
+
+def _insert(connection: sqlite3.Connection, common: Common, values: list[Any]) -> None:
+    for first in range(0, len(values), _OWN * _TOGETHER):
+        own = values[first : first + _OWN * _TOGETHER]
+        connection.execute(_statement(len(own) // _OWN), (*common, *own))
+
+
+@cache
+def _statement(rows: int) -> str:
+    """Return the statement that inserts so many rows."""
+    places = []
+    for first in range(_COMMON + 1, _COMMON + 1 + rows * _OWN, _OWN):
+        (
+            position,
+            stream,
+            version,
+            decided,
+            name,
+            schema,
+            occurred,
+            digest,
+            state,
+            link,
+        ) = (f"?{place}" for place in range(first, first + _OWN))
+        places.append(
+            f"(?3,?1,{position},{stream},{version},{decided},{name},{schema},"
+            f"{occurred},?2,?4,?5,?6,?7,{digest},{state},{link})"
+        )
+    return f"INSERT INTO rows VALUES {','.join(places)}"
 
 
 def create(
@@ -140,5 +172,5 @@ def create(
     change = (OPENING_STREAM, 1, 1, known.name, known.schema, now, state)
     for statement in ROWS.split(";"):
         connection.execute(statement)
-    rows = _linked(Origin(), (change,), log_id, -1, now, genesis)
-    connection.executemany(_INSERT, rows)
+    common = (log_id, now, *Origin())
+    _insert(connection, common, _linked(common, (change,), 0, genesis))
