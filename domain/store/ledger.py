@@ -134,22 +134,26 @@ class Ledger(LedgerReader):
         execute("COMMIT")
 
     def _whole(self, work: Callable[[], Result]) -> Result:
-        """Run ``work`` in a savepoint: all of it is recorded or nothing."""
+        """Run ``work``: all of it is recorded or nothing.
+
+        The first work of a transaction needs no savepoint, for nothing came before it.
+        """
         execute = self._connection.execute
+        is_first = not self._connection.in_transaction
         try:
-            if not self._connection.in_transaction:
-                execute("BEGIN IMMEDIATE")
-            execute("SAVEPOINT batch")
+            execute("BEGIN IMMEDIATE" if is_first else "SAVEPOINT batch")
             result = work()
-            execute("RELEASE batch")
+            if not is_first:
+                execute("RELEASE batch")
         except sqlite3.Error as error:
             # A full disk may have ended the whole transaction already, so that what
             # was answered but not flushed is gone too. Then nothing of it stays.
             self._roll_back()
             raise as_store_error(error, "appending") from error
         except BaseException:
-            execute("ROLLBACK TO batch")
-            execute("RELEASE batch")
+            execute("ROLLBACK" if is_first else "ROLLBACK TO batch")
+            if not is_first:
+                execute("RELEASE batch")
             raise
         return result
 
