@@ -38,7 +38,7 @@ ALL: tuple[type[Fold], ...] = (
 )
 BATCH = 20_000
 _RETRY_S = 0.5
-_LONGEST_REST_S = 0.2
+_LONGEST_REST_S = 0.05
 
 _logger = logging.getLogger(__name__)
 
@@ -217,6 +217,10 @@ class Runner:
         """Return how far every projection that goes on has followed."""
         going = [f.position for f in self._followers if f.stop is None]
         return min(going, default=0)
+
+    def position_of(self, name: str) -> int:
+        """Return how far one projection has followed."""
+        return next(f.position for f in self._followers if f.fold_type.name == name)
 
     def health(self) -> list[Health]:
         """Return how each projection stands."""

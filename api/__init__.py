@@ -1,0 +1,1 @@
+"""The doors: HTTP, command line, and how a system is put together."""

@@ -1,0 +1,1 @@
+"""The reading API over HTTP, by the nouns of the standard."""

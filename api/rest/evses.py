@@ -1,0 +1,67 @@
+"""EVSEs over HTTP."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from fastapi import APIRouter, Path, Query, Response
+
+from api.errors import unknown
+from api.rest.presentation import json_response
+from api.rest.reading import (
+    After,
+    Cursor,
+    Limit,
+    Reading,
+    StrictRoute,
+    caught_up,
+    cursor_of,
+    documented,
+    key_of,
+)
+from projections.evses import Evse
+
+router = APIRouter(route_class=StrictRoute)
+
+EvseState = Literal["available", "reserved", "occupied", "blocked"]
+
+
+class EvsePage(msgspec.Struct):
+    """A page of EVSEs."""
+
+    items: list[Evse]
+    next: str | None
+
+
+@router.get("/evses", tags=["evses"], responses=documented(EvsePage, 400))
+async def list_evses(
+    context: Reading,
+    zone_id: Annotated[str, Query(max_length=200)] = "",
+    state: EvseState | None = None,
+    limit: Limit = 100,
+    cursor: Cursor = "",
+    after: After = None,
+) -> Response:
+    """List EVSEs by id, of one zone or state if asked."""
+    await caught_up(context, "evses", after)
+    (last,) = key_of("evses", cursor, tuple[str], ("",))
+    items = context.models.evses.page(
+        after=last, limit=limit, zone_id=zone_id, state=state or ""
+    )
+    more = len(items) == limit
+    return json_response(
+        EvsePage(items, cursor_of("evses", items[-1].evse_id) if more else None)
+    )
+
+
+@router.get("/evses/{evse_id}", tags=["evses"], responses=documented(Evse, 404))
+async def get_evse(
+    context: Reading,
+    evse_id: Annotated[str, Path(max_length=200)],
+    after: After = None,
+) -> Response:
+    """Show an EVSE: what it is, who occupies it, its ETPs, what was observed."""
+    await caught_up(context, "evses", after)
+    evse = context.models.evses.evse(evse_id)
+    if evse is None:
+        raise unknown("evse", evse_id)
+    return json_response(evse)

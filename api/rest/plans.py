@@ -1,0 +1,91 @@
+"""Plans and key figures over HTTP (E1)."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from fastapi import APIRouter, Path, Query, Response
+
+from api.errors import unknown
+from api.rest.presentation import json_response
+from api.rest.reading import (
+    After,
+    Cursor,
+    Limit,
+    Reading,
+    Stored,
+    StrictRoute,
+    caught_up,
+    cursor_of,
+    documented,
+    key_of,
+)
+from projections.key_figures import Figures
+from projections.plans import Plan
+
+router = APIRouter(route_class=StrictRoute)
+
+_LAST = ((1 << 63) - 1,)
+
+
+class PlanPage(msgspec.Struct):
+    """A page of plans."""
+
+    items: list[Plan]
+    next: str | None
+
+
+class FiguresView(msgspec.Struct):
+    """Key figures by zone."""
+
+    zones: list[Figures]
+
+
+@router.get("/plans", tags=["plans", "E1"], responses=documented(PlanPage, 400))
+async def list_plans(
+    context: Reading,
+    zone_id: Annotated[str, Query(max_length=200)] = "",
+    outcome: Literal["made", "superseded"] | None = None,
+    limit: Limit = 100,
+    cursor: Cursor = "",
+    after: After = None,
+) -> Response:
+    """List plans, the last one first."""
+    await caught_up(context, "plans", after)
+    (before,) = key_of("plans", cursor, tuple[Stored], _LAST)
+    items = context.models.plans.page(
+        before=before, limit=limit, zone_id=zone_id, outcome=outcome or ""
+    )
+    more = len(items) == limit
+    return json_response(
+        PlanPage(items, cursor_of("plans", items[-1].position) if more else None)
+    )
+
+
+@router.get("/plans/{position}", tags=["plans", "E1"], responses=documented(Plan, 404))
+async def get_plan(
+    context: Reading,
+    position: Annotated[int, Path(ge=1, le=(1 << 63) - 1)],
+    after: After = None,
+) -> Response:
+    """Show the plan at a position of the log."""
+    await caught_up(context, "plans", after)
+    plan = context.models.plans.plan(position)
+    if plan is None:
+        raise unknown("plan", str(position))
+    return json_response(plan)
+
+
+@router.get(
+    "/key-figures", tags=["key figures", "E1"], responses=documented(FiguresView, 404)
+)
+async def get_key_figures(
+    context: Reading,
+    zone_id: Annotated[str, Query(max_length=200)] = "",
+    after: After = None,
+) -> Response:
+    """Show the key figures of all zones, or of one."""
+    await caught_up(context, "key_figures", after)
+    figures = context.models.key_figures.figures(zone_id)
+    if zone_id and not figures:
+        raise unknown("zone", zone_id)
+    return json_response(FiguresView(figures))

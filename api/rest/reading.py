@@ -1,0 +1,183 @@
+"""What the reading routes share: context, parameters, cursors, strict queries."""
+
+import asyncio
+import base64
+import binascii
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from fastapi import Depends, Query, Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+
+from api.errors import MEDIA_TYPE, Broken, Problem, ProblemDetail, invalid
+from api.rest.presentation import Schemas
+from domain.errors import InvalidValue
+from domain.model.values import Instant, instant_of
+from domain.ports import System
+from projections.read_models import ReadModels
+
+LoopMetrics = Callable[[], Mapping[str, float | int]]
+Key = TypeVar("Key")
+
+# Longer than a projection ever needs while it goes on.
+_WAIT_FOR_OWN_WRITES_S = 5.0
+
+
+class Context(msgspec.Struct, frozen=True):
+    """What the routes read from."""
+
+    system: System
+    models: ReadModels
+    loop_metrics: LoopMetrics
+    heartbeat_s: float
+    stall_s: float
+
+
+async def _context(request: Request) -> Context:
+    context: Context = request.app.state.context
+    return context
+
+
+Reading = Annotated[Context, Depends(_context)]
+Limit = Annotated[int, Query(ge=1, le=1000, description="how many items a page has")]
+Cursor = Annotated[str, Query(description="`next` of the page before")]
+# What a column of SQLite can hold; a forged cursor may say more.
+Stored = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+After = Annotated[
+    int | None,
+    Query(
+        ge=0,
+        le=(1 << 63) - 1,
+        description="position of an own write that the answer must have seen",
+    ),
+]
+At = Annotated[str, Query(description="RFC 3339 instant; now when left out")]
+
+
+class StrictRoute(APIRoute):
+    """Refuses query parameters that are unknown or given twice.
+
+    A misspelt filter would else answer with everything, which nobody notices.
+    """
+
+    def get_route_handler(
+        self,
+    ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the handler with the check in front."""
+        handler = super().get_route_handler()
+        known = _query_names(self.dependant)
+
+        async def checked(request: Request) -> Response:
+            _check_query(request, known)
+            return await handler(request)
+
+        return checked
+
+
+def _query_names(dependant: Dependant) -> set[str]:
+    names = {parameter.alias for parameter in dependant.query_params}
+    return names.union(*(_query_names(inner) for inner in dependant.dependencies))
+
+
+def _check_query(request: Request, known: set[str]) -> None:
+    met: set[str] = set()
+    for name, value in request.query_params.multi_items():
+        if name in known and name not in met:
+            met.add(name)
+            continue
+        shown = name[:100]
+        rule = "is given once" if name in met else f"is one of {sorted(known)}"
+        raise Problem(
+            422,
+            "unknown-parameter",
+            f"query parameter {shown!r} {rule}",
+            [Broken(f"query.{shown}", value[:100], rule)],
+        )
+
+
+async def caught_up(context: Context, name: str, after: int | None) -> None:
+    """Wait until a projection has seen the caller's own write."""
+    runner = context.models.runner
+    if after is None or runner.position_of(name) >= after:
+        return
+    last = context.system.log.last_position()
+    if after > last:
+        raise Problem(
+            422,
+            "position-ahead",
+            f"after is {after}: the log ends at position {last}",
+            [Broken("query.after", str(after), f"is at most {last}")],
+        )
+    until = time.monotonic() + _WAIT_FOR_OWN_WRITES_S
+    while runner.position_of(name) < after:
+        if time.monotonic() > until:
+            raise Problem(
+                503,
+                "not-yet-projected",
+                f"{name} stands at position {runner.position_of(name)}, not {after}",
+                headers={"Retry-After": "1"},
+            )
+        await asyncio.sleep(0.005)
+
+
+def instant_at(context: Context, text: str) -> Instant:
+    """Return the instant of a parameter; the present one when it is left out."""
+    if not text:
+        return context.system.clock.now()
+    try:
+        # A "+" of an offset that was not escaped arrives as a blank.
+        return instant_of(datetime.fromisoformat(text.replace(" ", "+")))
+    except (ValueError, OverflowError, InvalidValue):
+        rule = "is an RFC 3339 instant with its offset, as 2019-10-29T08:00:00Z"
+        raise invalid("query.at", text, rule) from None
+
+
+def cursor_of(kind: str, *key: str | int) -> str:
+    """Return the opaque cursor that continues a list behind a key."""
+    packed = msgspec.json.encode([kind, list(key)])
+    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+
+
+def key_of(kind: str, cursor: str, shape: type[Key], first: Key) -> Key:
+    """Return the key a cursor stands for; ``first`` where the list begins."""
+    if not cursor:
+        return first
+    rule = f"is the `next` of a page of {kind}"
+    try:
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        packed = base64.b64decode(padded, altchars=b"-_", validate=True)
+        found, key = msgspec.json.decode(packed, type=tuple[str, Any])
+        if found == kind:
+            return msgspec.convert(key, shape)
+    except (binascii.Error, UnicodeError, msgspec.MsgspecError):
+        pass
+    raise Problem(
+        400,
+        "bad-cursor",
+        f"cursor {cursor[:100]!r} is not the `next` of a page of {kind}",
+        [Broken("query.cursor", cursor[:200], rule)],
+    )
+
+
+SCHEMAS = Schemas()
+
+
+def documented(view: type[Any], *problems: int) -> dict[int | str, dict[str, Any]]:
+    """Return the documentation of a route's answers for FastAPI."""
+    found: dict[int | str, dict[str, Any]] = {
+        200: {
+            "description": "As it stands.",
+            "content": {"application/json": {"schema": SCHEMAS.of(view)}},
+        }
+    }
+    schema = SCHEMAS.of(ProblemDetail)
+    for status in sorted({422, 500, 503, *problems}):
+        found[status] = {
+            "description": "A problem, as RFC 9457 has it.",
+            "content": {MEDIA_TYPE: {"schema": schema}},
+        }
+    return found

@@ -1,0 +1,213 @@
+"""Zones over HTTP: limits and members, PRE (E4), AETP and ETPs (E1)."""
+
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, Path, Response
+
+from api.errors import unknown
+from api.rest.presentation import json_response
+from api.rest.reading import (
+    After,
+    At,
+    Context,
+    Cursor,
+    Limit,
+    Reading,
+    Stored,
+    StrictRoute,
+    caught_up,
+    cursor_of,
+    documented,
+    instant_at,
+    key_of,
+)
+from domain.model.profile import PowerProfile
+from domain.model.values import Instant
+from projections.evses import Delivery
+from projections.pre_history import PreEvent
+from projections.zones import Zone
+
+router = APIRouter(route_class=StrictRoute)
+
+ZoneId = Annotated[str, Path(max_length=200)]
+_LAST = ((1 << 63) - 1, 0)
+
+
+class ZonePage(msgspec.Struct):
+    """A page of zones."""
+
+    items: list[Zone]
+    next: str | None
+
+
+class PowerSpan(msgspec.Struct):
+    """Lower and upper power over a time."""
+
+    from_at: Instant
+    until_at: Instant
+    lower_w: int
+    upper_w: int
+
+
+class PreView(msgspec.Struct):
+    """The PRE in force at an instant and after, as it was known then, and its history.
+
+    Where no span covers an instant, the safe envelope from 0 to `safe_upper_w` holds;
+    both within the zone's limit. `history` has the last telling first.
+    """
+
+    zone_id: str
+    asked_at: Instant
+    lower_w: int
+    upper_w: int
+    covered: bool
+    spans: list[PowerSpan]
+    safe_upper_w: int
+    limit_w: int
+    history: list[PreEvent]
+    next: str | None
+
+
+class AetpView(msgspec.Struct):
+    """The aggregated energy transfer plan (AETP) in force, and the plan it is of."""
+
+    zone_id: str
+    plan_position: int | None
+    made_at: Instant | None
+    aetp: PowerProfile | None
+
+
+class EvseEtps(msgspec.Struct):
+    """The ETPs of an EVSE: planned last, sent last, and in force (accepted last)."""
+
+    evse_id: str
+    session_id: str
+    delivery: str
+    planned: Delivery | None
+    last_sent: Delivery | None
+    in_force: Delivery | None
+
+
+class EtpPage(msgspec.Struct):
+    """A page of the ETPs of a zone's EVSEs."""
+
+    items: list[EvseEtps]
+    next: str | None
+
+
+@router.get("/zones", tags=["zones"], responses=documented(ZonePage, 400))
+async def list_zones(
+    context: Reading, limit: Limit = 100, cursor: Cursor = "", after: After = None
+) -> Response:
+    """List the zones by id."""
+    await caught_up(context, "zones", after)
+    (last,) = key_of("zones", cursor, tuple[str], ("",))
+    items = context.models.zones.page(after=last, limit=limit)
+    more = len(items) == limit
+    return json_response(
+        ZonePage(items, cursor_of("zones", items[-1].zone_id) if more else None)
+    )
+
+
+@router.get("/zones/{zone_id}", tags=["zones"], responses=documented(Zone, 404))
+async def get_zone(context: Reading, zone_id: ZoneId, after: After = None) -> Response:
+    """Show a zone."""
+    return json_response(await _zone(context, zone_id, after))
+
+
+@router.get(
+    "/zones/{zone_id}/pre",
+    tags=["zones", "E4"],
+    responses=documented(PreView, 400, 404),
+)
+async def get_pre(
+    context: Reading,
+    zone_id: ZoneId,
+    at: At = "",
+    limit: Limit = 100,
+    cursor: Cursor = "",
+    after: After = None,
+) -> Response:
+    """Show the PRE in force, and what the RM told."""
+    await _zone(context, zone_id, after)
+    instant = instant_at(context, at)
+    zones = context.models.zones
+    before = key_of("pre", cursor, tuple[Stored, Stored], _LAST)
+    history = zones.pre_history(zone_id, before=before, limit=limit)
+    pre = zones.pre_in_force(zone_id, instant)
+    lower_w, upper_w = pre.range_w(instant)
+    last = history[-1] if len(history) == limit else None
+    return json_response(
+        PreView(
+            zone_id=zone_id,
+            asked_at=instant,
+            lower_w=lower_w,
+            upper_w=upper_w,
+            covered=pre.covers(instant),
+            spans=[PowerSpan(*span) for span in pre.spans if span[1] > instant],
+            safe_upper_w=pre.safe_upper_w,
+            limit_w=pre.limit_w,
+            history=history,
+            next=cursor_of("pre", last.occurred_at, last.position) if last else None,
+        )
+    )
+
+
+@router.get(
+    "/zones/{zone_id}/aetp", tags=["zones", "E1"], responses=documented(AetpView, 404)
+)
+async def get_aetp(context: Reading, zone_id: ZoneId, after: After = None) -> Response:
+    """Show the AETP in force."""
+    zone = await _zone(context, zone_id, after)
+    plan = zone.last_plan
+    return json_response(
+        AetpView(
+            zone_id,
+            plan.position if plan else None,
+            plan.made_at if plan else None,
+            zone.aetp,
+        )
+    )
+
+
+@router.get(
+    "/zones/{zone_id}/etps",
+    tags=["zones", "E1"],
+    responses=documented(EtpPage, 400, 404),
+)
+async def list_etps(
+    context: Reading,
+    zone_id: ZoneId,
+    limit: Limit = 100,
+    cursor: Cursor = "",
+    after: After = None,
+) -> Response:
+    """List the ETPs of the zone's EVSEs, on their way and in force."""
+    await _zone(context, zone_id, after)
+    await caught_up(context, "evses", after)
+    (last,) = key_of("etps", cursor, tuple[str], ("",))
+    evses = context.models.evses.page(after=last, limit=limit, zone_id=zone_id)
+    items = [
+        EvseEtps(
+            evse.evse_id,
+            evse.session_id,
+            evse.delivery,
+            evse.etp_planned,
+            evse.etp_last_sent,
+            evse.etp_in_force,
+        )
+        for evse in evses
+    ]
+    more = len(items) == limit
+    return json_response(
+        EtpPage(items, cursor_of("etps", items[-1].evse_id) if more else None)
+    )
+
+
+async def _zone(context: Context, zone_id: str, after: int | None) -> Zone:
+    await caught_up(context, "zones", after)
+    zone = context.models.zones.zone(zone_id)
+    if zone is None:
+        raise unknown("zone", zone_id)
+    return zone

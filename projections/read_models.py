@@ -1,0 +1,33 @@
+"""All read models of a store, and the runner that keeps them up with the log."""
+
+from pathlib import Path
+
+from projections.evses import Evses
+from projections.key_figures import KeyFigures
+from projections.plans import Plans
+from projections.runner import Runner
+from projections.session_queries import Sessions
+from projections.zones import Zones
+
+
+class ReadModels:
+    """Queries on the projections of a folder."""
+
+    def __init__(self, folder: Path, runner: Runner) -> None:
+        self.runner = runner
+        self.zones = Zones(folder)
+        self.evses = Evses(folder)
+        self.sessions = Sessions(folder)
+        self.plans = Plans(folder)
+        self.key_figures = KeyFigures(folder)
+
+    def close(self) -> None:
+        """Close the readers' connections; the runner is its owner's to close."""
+        for model in (
+            self.zones,
+            self.evses,
+            self.sessions,
+            self.plans,
+            self.key_figures,
+        ):
+            model.reader.close()

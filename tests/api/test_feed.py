@@ -1,0 +1,112 @@
+"""The feed on a real socket: from a position, as it comes, resumed, and cut."""
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+
+from domain.model import site_events as z
+from domain.model.values import MINUTE
+from tests.api.conftest import Served, listening
+from tests.projections.small_site import ZONE, Told
+
+
+class Sent(msgspec.Struct):
+    position: int
+    type: str
+
+
+@contextmanager
+def following(
+    address: str, query: str = "", headers: dict[str, str] | None = None
+) -> Iterator[Iterator[str]]:
+    url = f"{address}/events/feed{query}"
+    with httpx.stream("GET", url, headers=headers, timeout=5) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        yield answer.iter_lines()
+
+
+def take(lines: Iterator[str], count: int) -> list[Sent]:
+    found: list[Sent] = []
+    while len(found) < count:
+        line = next(lines)
+        if line.startswith("data: "):
+            found.append(msgspec.json.decode(line[6:], type=Sent))
+    return found
+
+
+def limited(served: Served, limit_w: int) -> int:
+    event = z.ZoneLimitsChanged(zone_id=ZONE, limit_w=limit_w, safe_upper_w=1)
+    return served.tell(Told(f"zone-{ZONE}", served.clock.at + MINUTE, event))
+
+
+def test_the_feed_gives_what_was_missed_and_what_comes(
+    served: Served, address: str
+) -> None:
+    last = served.system.log.last_position()
+    with following(address, "?after=0") as lines:
+        missed = take(lines, last)
+        assert [sent.position for sent in missed] == list(range(1, last + 1))
+        position = limited(served, 7_000)
+        assert take(lines, 1) == [Sent(position, "zone.limits")]
+
+
+def test_the_feed_resumes_behind_the_last_event_id(
+    served: Served, address: str
+) -> None:
+    last = served.system.log.last_position()
+    resumed = {"Last-Event-ID": str(last - 2)}
+    with following(address, "?after=0", resumed) as lines:
+        assert [sent.position for sent in take(lines, 2)] == [last - 1, last]
+
+
+def test_without_a_position_the_feed_begins_with_what_comes(
+    served: Served, address: str
+) -> None:
+    with following(address) as lines:
+        assert next(lines) == ": still here"
+        position = limited(served, 7_000)
+        assert take(lines, 1)[0].position == position
+
+
+def test_the_feed_can_be_narrowed(served: Served, address: str) -> None:
+    with following(address, "?after=0&type=plan.") as lines:
+        types = {sent.type for sent in take(lines, 4)}
+    assert types == {"plan.made", "plan.superseded"}
+    with following(address, "?after=0&stream=session-a") as lines:
+        assert take(lines, 1)[0].type == "session.opened"
+
+
+def test_a_silent_feed_says_that_it_is_there(address: str) -> None:
+    with following(address) as lines:
+        beats = [line for line in (next(lines) for _ in range(6)) if line]
+    assert beats == [": still here"] * 3
+
+
+def test_a_reader_that_stops_reading_is_cut(served: Served) -> None:
+    served.app.state.context = msgspec.structs.replace(
+        served.app.state.context, stall_s=0.3
+    )
+    blocked = z.EvseBlocked(evse_id="US*CAL*E1", reason="x" * 20_000)
+    for _ in range(600):
+        served.tell(Told("evse-US*CAL*E1", served.clock.at, blocked))
+    with listening(served.app) as address:
+        parts = urlsplit(address)
+        assert parts.hostname is not None
+        with socket.socket() as reader:
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            reader.connect((parts.hostname, parts.port))
+            request = "GET /v1/events/feed?after=0 HTTP/1.1\r\nHost: test\r\n\r\n"
+            reader.sendall(request.encode())
+            time.sleep(1.5)
+            reader.settimeout(5)
+            received = 0
+            while chunk := reader.recv(1 << 20):
+                received += len(chunk)
+    # What the sockets held, and no more of the 12 MB there are.
+    assert 0 < received < 8_000_000
