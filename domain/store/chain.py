@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from domain.errors import ChainBroken
+from domain.errors import ChainBroken, UnknownSchema
 from domain.model import registry
 from domain.model.plan_events import LogOpened
 from domain.model.values import Instant
@@ -68,21 +68,33 @@ class Chain:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._check_format()
         self.reload()
 
     def reload(self) -> None:
         """Read the end of the log from the file."""
-        row = self._connection.execute(
-            "SELECT log_id, position, recorded_at, hash FROM rows"
-            " ORDER BY position DESC LIMIT 1"
-        ).fetchone()
-        if row is None:
-            raise ChainBroken("the log has no row 0")
         self.log_id: str
         self.position: int
         self.recorded_at: Instant
         self.hash: bytes
-        self.log_id, self.position, self.recorded_at, self.hash = row
+        self.log_id, self.position, self.recorded_at, self.hash = (
+            self._connection.execute(
+                "SELECT log_id, position, recorded_at, hash FROM rows"
+                " ORDER BY position DESC LIMIT 1"
+            ).fetchone()
+        )
+
+    def _check_format(self) -> None:
+        row = self._connection.execute(
+            "SELECT type, schema, state FROM rows WHERE position = 0"
+        ).fetchone()
+        opened = row and registry.decode(*row)
+        if not isinstance(opened, LogOpened):
+            raise ChainBroken("the log has no row 0")
+        if opened.format != FORMAT:
+            raise UnknownSchema(
+                f"the log has format {opened.format}; this release reads {FORMAT}"
+            )
 
     def add(self, origin: Origin, changes: Sequence[Change], now: Instant) -> None:
         """Write the changes as the next rows, in order."""

@@ -110,10 +110,11 @@ def follow(
             if stopped():
                 return
             yield row
-        after = rows[-1].position if len(rows) == _CHUNK else max(after, end)
-        if rows and rows[-1].position > after:
+        if rows:
             after = rows[-1].position
         if len(rows) < _CHUNK:
+            # Up to `end` there is nothing more of these types.
+            after = max(after, end)
             feed.wait_for(after + 1, wait_s)
 
 

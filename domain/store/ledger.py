@@ -6,6 +6,7 @@ commits. `domain.store.committer` puts a thread and a queue in front of it.
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
@@ -57,14 +58,19 @@ class Ledger(LedgerReader):
     def __init__(self, path: Path, *, clock: Clock, ids: Ids, log_id: str = "") -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._clock = clock
-        self._lock = WriterLock(path.parent)
-        try:
-            super().__init__(connect(path))
-            self._create(log_id, ids)
-            self._chain = Chain(self._connection)
-        except BaseException:
-            self._lock.release()
-            raise
+        with ExitStack() as opened:
+            self._lock = WriterLock(path.parent)
+            opened.callback(self._lock.release)
+            try:
+                connection = connect(path)
+                opened.callback(connection.close)
+                super().__init__(connection)
+                self._create(log_id, ids)
+                self._chain = Chain(connection)
+            except sqlite3.Error as error:
+                raise as_store_error(error, f"opening {path}") from error
+            opened.pop_all()
+        # Heads of streams; only what was recorded as a whole gets in.
         self._heads: dict[tuple[str, str], Head] = {}
         self.rollbacks = 0
         self._closed = False

@@ -2,7 +2,7 @@
 
 import msgspec
 from eventsourcing.domain import DomainEventProtocol
-from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
+from eventsourcing.persistence import Mapper, StoredEvent
 
 from domain.model.registry import BY_CLASS, decode, encode
 from domain.model.values import Event
@@ -23,9 +23,6 @@ class RegistryMapper(Mapper[str]):
     The transcoder, compressor and cipher of the base class are not used: the registry
     encodes, and personal data is sealed inside the states.
     """
-
-    def __init__(self) -> None:
-        super().__init__(JSONTranscoder())
 
     def to_stored_event(self, domain_event: DomainEventProtocol[str]) -> StoredEvent:
         """Return the stored event of a `StreamEvent`."""

@@ -6,9 +6,7 @@ causation and actor are empty. States are the library's bytes and are not decode
 """
 
 import re
-import sqlite3
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -18,15 +16,12 @@ from eventsourcing.persistence import (
     Notification,
     StoredEvent,
     Subscription,
-    Tracking,
-    TrackingRecorder,
 )
 
 from domain.errors import Conflict
 from domain.ports import TENANT, Clock
 from domain.store.chain import Origin
 from domain.store.committer import Committer
-from domain.store.sqlite import connect
 
 _TOPIC = re.compile(r"(.+)@([2-9]|[1-9][0-9]+)", re.DOTALL)
 _WAIT_S = 0.2
@@ -192,58 +187,3 @@ class LedgerSubscription(Subscription[LedgerRecorder]):
             if not found:
                 self._recorder.wait_for(self._after + 1, _WAIT_S)
         raise StopIteration
-
-
-class Tracker(TrackingRecorder):
-    """How far a projection has read, in the projection's own SQLite file.
-
-    It holds the hash of the last row read beside its position: when the log has another
-    row there, it is another log and the projection has to be rebuilt.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.connection = connect(path)
-        self.connection.execute(
-            "CREATE TABLE IF NOT EXISTS tracking"
-            " (log TEXT PRIMARY KEY, position INTEGER NOT NULL, row_hash BLOB NOT NULL)"
-        )
-
-    def insert_tracking(self, tracking: Tracking) -> None:
-        """Record that a log was read up to a position."""
-        self.track(tracking.application_name, tracking.notification_id, b"")
-
-    def track(self, log: str, position: int, row_hash: bytes) -> None:
-        """Record position and row hash; joins a transaction that is open.
-
-        Raises
-        ------
-        IntegrityError
-            when the log was read that far before, so nothing counts twice.
-        """
-        try:
-            tracked = self.connection.execute(
-                "INSERT INTO tracking VALUES (?,?,?) ON CONFLICT DO UPDATE"
-                " SET position = excluded.position, row_hash = excluded.row_hash"
-                " WHERE excluded.position > position",
-                (log, position, row_hash),
-            )
-        except sqlite3.IntegrityError as error:
-            raise IntegrityError(str(error)) from error
-        if not tracked.rowcount:
-            raise IntegrityError(f"log {log!r} was read up to {position} before")
-
-    def max_tracking_id(self, application_name: str) -> int | None:
-        """Return the last position read of a log."""
-        tracked = self.tracked(application_name)
-        return None if tracked is None else tracked[0]
-
-    def tracked(self, log: str) -> tuple[int, bytes] | None:
-        """Return position and hash of the last row read of a log."""
-        found: tuple[int, bytes] | None = self.connection.execute(
-            "SELECT position, row_hash FROM tracking WHERE log = ?", (log,)
-        ).fetchone()
-        return found
-
-    def close(self) -> None:
-        """Close the file."""
-        self.connection.close()

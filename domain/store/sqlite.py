@@ -19,8 +19,12 @@ def connect(path: Path, *, durability: Durability = "FULL") -> sqlite3.Connectio
     connection = sqlite3.connect(
         path, isolation_level=None, check_same_thread=False, timeout=_BUSY_S
     )
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute(f"PRAGMA synchronous = {durability}")
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {durability}")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

@@ -1,15 +1,19 @@
 """Decisions, facts, claims, fence, command register and timers of the ledger."""
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from domain.errors import (
+    ChainBroken,
     ClaimTaken,
     Conflict,
     Fenced,
     RequestMismatch,
+    StoreError,
     StoreFull,
     StoreInUse,
     UnknownSchema,
@@ -18,6 +22,7 @@ from domain.model.plan_events import LogOpened
 from domain.model.session_events import ParkingEnded, ParkingStarted
 from domain.model.values import Event
 from domain.ports import Append, Batch, Claim, Clock, Fence, Ids, Timer
+from domain.store import chain
 from domain.store.ledger import ZONE_EPOCH, Ledger
 
 AT = 1_571_616_000_000_000
@@ -254,3 +259,54 @@ def test_a_type_this_release_does_not_know_is_named(ledger: Ledger) -> None:
     ledger._connection.execute("UPDATE rows SET type = 'x.y' WHERE position = 1")
     with pytest.raises(UnknownSchema, match=r"x\.y"):
         ledger.read_stream("s")
+
+
+def test_a_file_that_is_no_ledger_is_refused(
+    tmp_path: Path, clock: Clock, ids: Ids
+) -> None:
+    path = tmp_path / "l.sqlite"
+    path.write_bytes(b"no SQLite at all" * 99)
+    with pytest.raises(
+        StoreError, match=r"opening .*l\.sqlite: file is not a database"
+    ):
+        Ledger(path, clock=clock, ids=ids)
+    path.unlink()
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE t (x)")
+    with pytest.raises(StoreError, match="no such table: rows"):
+        Ledger(path, clock=clock, ids=ids)
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "reason"),
+    [
+        ("DELETE FROM rows WHERE position = 0", ChainBroken, "no row 0"),
+        ("UPDATE rows SET type = 'x' WHERE position = 0", UnknownSchema, "'x'"),
+        ("UPDATE rows SET schema = 2 WHERE position = 0", UnknownSchema, "version 2"),
+    ],
+)
+def test_a_log_of_another_kind_is_refused(
+    ledger: Ledger,
+    tmp_path: Path,
+    clock: Clock,
+    ids: Ids,
+    changed: str,
+    error: type[StoreError],
+    reason: str,
+) -> None:
+    ledger.close()
+    path = tmp_path / "ledger.sqlite"
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute(changed)
+    with pytest.raises(error, match=reason):
+        Ledger(path, clock=clock, ids=ids)
+
+
+def test_a_log_of_another_format_is_refused(
+    tmp_path: Path, clock: Clock, ids: Ids, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chain, "FORMAT", 2)
+    Ledger(tmp_path / "l.sqlite", clock=clock, ids=ids).close()
+    monkeypatch.undo()
+    with pytest.raises(UnknownSchema, match="format 2; this release reads 1"):
+        Ledger(tmp_path / "l.sqlite", clock=clock, ids=ids)

@@ -10,16 +10,14 @@ from eventsourcing.persistence import (
     ApplicationRecorder,
     EventStore,
     IntegrityError,
+    JSONTranscoder,
     StoredEvent,
-    Tracking,
-    TrackingRecorder,
 )
 from eventsourcing.tests.persistence import (
     AggregateRecorderTestCase,
     ApplicationRecorderTestCase,
     NonInterleavingNotificationIDsBaseCase,
     RecorderTestCase,
-    TrackingRecorderTestCase,
 )
 
 from domain.errors import UnknownSchema
@@ -28,7 +26,7 @@ from domain.model.session_events import ParkingStarted
 from domain.store.committer import Committer
 from domain.store.ledger import Ledger
 from domain.store.mapper import RegistryMapper, StreamEvent
-from domain.store.recorder import LedgerRecorder, Tracker, topic_of, type_of
+from domain.store.recorder import LedgerRecorder, topic_of, type_of
 from domain.store.verify import verify
 from tests.store.fakes import FakeClock, SeededIds
 
@@ -89,27 +87,6 @@ class TestAggregateRecorder(OnTheLedger, AggregateRecorderTestCase):
         return _WithoutPositions(recorder._committer, FakeClock(), self.id_of)
 
 
-class TestTracker(TrackingRecorderTestCase):
-    def create_recorder(self) -> TrackingRecorder:
-        folder = TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        tracker = Tracker(Path(folder.name) / "p.sqlite")
-        self.addCleanup(tracker.close)
-        return tracker
-
-
-def test_tracking_holds_the_row_hash(tmp_path: Path) -> None:
-    tracker = Tracker(tmp_path / "p.sqlite")
-    assert tracker.tracked("ledger") is None
-    tracker.track("ledger", 3, b"h" * 32)
-    with pytest.raises(IntegrityError):
-        tracker.track("ledger", 3, b"i" * 32)
-    assert tracker.tracked("ledger") == (3, b"h" * 32)
-    tracker.insert_tracking(Tracking("other", 1))
-    assert tracker.max_tracking_id("other") == 1
-    tracker.close()
-
-
 def test_a_stream_has_no_gaps(committer: Committer) -> None:
     recorder = LedgerRecorder(committer, FakeClock())
     recorder.insert_events([StoredEvent("s", 1, "t", b"")])
@@ -131,7 +108,7 @@ def test_a_topic_carries_the_schema(topic: str, name: str, schema: int) -> None:
 
 def test_the_event_store_of_the_library_works_on_ours(committer: Committer) -> None:
     recorder = LedgerRecorder(committer, FakeClock())
-    store = EventStore[str](RegistryMapper(), recorder)
+    store = EventStore[str](RegistryMapper(JSONTranscoder()), recorder)
     event = StreamEvent("session-1", 1, ParkingStarted(session_id="1", place="B2"))
     store.put([event])
     assert list(store.get("session-1")) == [event]
@@ -140,7 +117,7 @@ def test_the_event_store_of_the_library_works_on_ours(committer: Committer) -> N
         event.event, "parking.started", True,
     )  # fmt: skip
     with pytest.raises(TypeError, match="int is not a StreamEvent"):
-        RegistryMapper().to_stored_event(5)  # type: ignore[arg-type]
+        RegistryMapper(JSONTranscoder()).to_stored_event(5)  # type: ignore[arg-type]
 
 
 def test_old_states_are_upcast_on_reading(
@@ -167,7 +144,7 @@ def test_old_states_are_upcast_on_reading(
     ]
     assert [row.schema for row in rows] == [1, 2]
     (first, _) = recorder.select_events("s")
-    mapped = RegistryMapper().to_domain_event(first)
+    mapped = RegistryMapper(JSONTranscoder()).to_domain_event(first)
     assert mapped.event == rows[0].event
 
 

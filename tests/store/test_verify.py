@@ -12,6 +12,8 @@ from domain.model.plan_events import ReadingsTaken
 from domain.model.session_events import ParkingStarted
 from domain.model.values import DAY
 from domain.ports import Append, Batch
+from domain.store.ledger import Ledger
+from domain.store.samples import Samples
 from domain.store.store import Store
 from domain.store.verify import COLUMNS, verify
 from tests.store.fakes import MONDAY, FakeClock, SeededIds
@@ -153,6 +155,20 @@ def test_the_cut_tail_of_a_sealed_partition_is_found(folder: Path) -> None:
     (broken,) = verify(folder).broken
     assert broken.position == 4
     assert "4 rows, but the ledger sealed 6" in broken.reason
+
+
+def test_another_partition_in_the_place_of_a_sealed_one_is_found(
+    folder: Path, tmp_path: Path, clock: FakeClock, ledger: Ledger
+) -> None:
+    """It is intact in itself and has as many rows, but another head."""
+    forged = Samples(tmp_path / "f", log=ledger, clock=clock, ids=SeededIds("forger"))
+    for n in range(5):
+        forged.append("samples-z", ParkingStarted(session_id="1"), MONDAY + n)
+    forged.close()
+    shutil.copy(tmp_path / "f" / f"{DAY_1}.sqlite", folder / "samples")
+    (broken,) = verify(folder).broken
+    assert (broken.file, broken.position) == (f"{DAY_1}.sqlite", 5)
+    assert "not the one the ledger sealed" in broken.reason
 
 
 def test_a_partition_taken_whole_is_absent_and_not_broken(folder: Path) -> None:
