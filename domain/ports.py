@@ -146,6 +146,10 @@ class Log(Protocol):
         """Return the last position; 0 when nothing was recorded."""
         ...
 
+    def hash_at(self, position: int) -> bytes | None:
+        """Return the chain's hash at a position; None where there is no row."""
+        ...
+
     def owner(self, kind: str, key: str, *, tenant: str = TENANT) -> str | None:
         """Return who holds a claim."""
         ...
@@ -162,6 +166,10 @@ class Log(Protocol):
 
     def next_timer_at(self, *, tenant: str = TENANT) -> Instant | None:
         """Return when the next timer is due."""
+        ...
+
+    def raise_epoch(self, zone_id: str, *, tenant: str = TENANT) -> str:
+        """Take over a zone: raise its epoch and return it, the owner of its fence."""
         ...
 
     def flush(self) -> None:

@@ -233,13 +233,13 @@ class TransferObserved(Event, frozen=True):
 
 
 class TransferIntervalMetered(Event, frozen=True):
-    """Energy from ``from_at`` on, by rounded registers, so that intervals add up."""
+    """Energy since ``from_at`` and in all, by rounded registers: intervals add up."""
 
     session_id: str
     evse_id: str
     from_at: Instant
     energy_wh: int
-    register_wh: int
+    total_wh: int
     quality: Quality = Quality.GOOD
 
 

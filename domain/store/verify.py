@@ -32,6 +32,7 @@ COLUMNS: tuple[tuple[str, type], ...] = (
     ("state", bytes),
     ("hash", bytes),
 )
+_TYPES = tuple(kind for _, kind in COLUMNS)
 _HEADER = 14
 _POSITION, _TYPE, _RECORDED_AT = 2, 6, 9
 _DIGEST, _STATE, _HASH = 14, 15, 16
@@ -170,11 +171,7 @@ class _Walk:
     def _faults(self, row: tuple[Any, ...]) -> Iterator[str]:
         if row[_POSITION] != self._position + 1:
             yield f"position {row[_POSITION]} follows {self._position}"
-        wrong = [
-            f"{name} is {type(value).__name__}, not {kind.__name__}"
-            for (name, kind), value in zip(COLUMNS, row, strict=True)
-            if type(value) is not kind and not (name == "state" and value is None)
-        ]
+        wrong = [] if tuple(map(type, row)) == _TYPES else list(_wrong_types(row))
         yield from wrong
         state, digest = row[_STATE], row[_DIGEST]
         if state is None:
@@ -232,6 +229,12 @@ class _Walk:
 
     def _report(self, position: int, reason: str) -> None:
         self.found.broken.append(Broken(self._path.name, position, reason))
+
+
+def _wrong_types(row: tuple[Any, ...]) -> Iterator[str]:
+    for (name, kind), value in zip(COLUMNS, row, strict=True):
+        if type(value) is not kind and not (name == "state" and value is None):
+            yield f"{name} is {type(value).__name__}, not {kind.__name__}"
 
 
 def _text(stored: bytes) -> str:

@@ -1,0 +1,1 @@
+"""A charging site on simulated time: EVs, stations, RM, driven through the product."""

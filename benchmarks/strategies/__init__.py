@@ -1,0 +1,1 @@
+"""Allocation strategies to compare with ours."""

@@ -1,0 +1,150 @@
+"""The problem of a plan: a pure function of the zone's state and the plan's instant."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from domain.loop.course import Course, Ints
+from domain.loop.envelope import Envelope
+from domain.loop.zone_state import Ev, Slot, ZoneState, energy_at
+from domain.model.values import DAY, HOUR, MINUTE, QUARTER_HOUR, SECOND, Instant
+from optimizer.problem import Problem
+
+HORIZON = DAY
+# An EV past its stated departure is planned to leave this much later, again and again.
+ROLLING_DEPARTURE = HOUR
+# A suspended EV is offered its floor again after this time, from unused PRE only.
+OFFER_AFTER = 15 * MINUTE
+# What an EV may be offered above what it was seen to take.
+PROBE_W = 250
+PROBE_SHARE = 0.10
+# Least part of the asked energy that an EV still charging is expected to take.
+EXPECTED_REST_SHARE = 0.05
+# Beyond what was asked an EV may take what nobody else asks for, up to this.
+BEYOND_ASKED_WH = 100_000
+# After a refusal the station keeps what it has for this long.
+REFUSED_FOR = 5 * MINUTE
+
+PUNCTUAL, OVERDUE, OFFERED = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """A problem, and which EVSEs and instants its axes are.
+
+    ``fixed`` are EVSEs that do not answer or refuse: they count at what may be in force
+    and the PRE of the problem is what they leave.
+    """
+
+    problem: Problem
+    envelope_w: Ints
+    slots: tuple[Slot, ...]
+    boundaries: Ints
+    fixed: tuple[Slot, ...]
+
+
+def probed_w(limit_w: int) -> int:
+    """Return what an EV seen to take ``limit_w`` may be offered [W]."""
+    return limit_w + max(PROBE_W, int(limit_w * PROBE_SHARE))
+
+
+def is_offered(ev: Ev, now: Instant) -> bool:
+    """Whether a suspended EV is offered its floor again."""
+    return ev.suspended_at > 0 and now >= ev.suspended_at + OFFER_AFTER
+
+
+def boundaries_of(envelope: Envelope, now: Instant) -> Ints:
+    """Return the step boundaries: the plan's second, quarter hours, changes of the PRE."""
+    start = now - now % SECOND
+    end = start + HORIZON
+    quarters = np.arange(start - start % QUARTER_HOUR + QUARTER_HOUR, end, QUARTER_HOUR)
+    changes = envelope.boundaries(start, end)
+    return np.unique(np.concatenate([[start], quarters, changes, [end]]))
+
+
+def build(state: ZoneState, now: Instant) -> Allocation:
+    """Return the allocation problem of the zone at ``now``."""
+    envelope = state.envelope
+    edges = boundaries_of(envelope, now)
+    starts, step_s = edges[:-1], np.diff(edges) / SECOND
+    free: list[Slot] = []
+    fixed: list[Slot] = []
+    for slot in state.occupied():
+        (fixed if _is_fixed(slot, now) else free).append(slot)
+    blocked = [s for s in state.counting() if s.blocked]
+    taken = np.zeros(starts.size, np.int64)
+    for slot in (*fixed, *blocked):
+        counted = slot.delivery.counted_w(starts, now, state.reaction)
+        taken += np.maximum(counted, _in_force([slot], starts)[0])
+    envelope_w = envelope.upper_over(starts)
+    evs = [slot.ev for slot in free if slot.ev is not None]
+    energy = [energy_at(slot, ev, now) for slot, ev in zip(free, evs, strict=True)]
+    rows = [
+        _row(state, slot, ev, energy_wh, now)
+        for slot, ev, energy_wh in zip(free, evs, energy, strict=True)
+    ]
+    table = np.array(rows, np.float64).reshape(len(rows), 6)
+    departure = np.array([_departure_at(ev, now) for ev in evs], np.int64)
+    problem = Problem(
+        step_s=step_s,
+        power_max_w=table[:, 0],
+        power_floor_w=table[:, 1],
+        arrival_step=np.zeros(len(free), np.int64),
+        departure_step=np.maximum(np.searchsorted(edges, departure, side="left"), 1)
+        .clip(max=starts.size)
+        .reshape(len(free)),
+        energy_target_wh=table[:, 2],
+        energy_max_wh=table[:, 3],
+        energy_expected_wh=table[:, 4],
+        priority=table[:, 5].astype(np.int64),
+        evse_max_w=np.array([slot.max_w for slot in free], np.float64),
+        arrival_rank=np.argsort(
+            np.argsort([ev.connected_position for ev in evs], kind="stable")
+        ).astype(np.int64),
+        pre_upper_w=np.maximum(envelope_w - taken, 0).astype(np.float64),
+        pre_lower_w=np.minimum(envelope.lower_over(starts), 0).astype(np.float64),
+        previous_power_w=_in_force(free, starts).astype(np.float64),
+    )
+    return Allocation(problem, envelope_w, tuple(free), edges, tuple(fixed))
+
+
+def _is_fixed(slot: Slot, now: Instant) -> bool:
+    delivery = slot.delivery
+    return delivery.is_unanswered or (
+        delivery.refused_at > 0 and now < delivery.refused_at + REFUSED_FOR
+    )
+
+
+def _departure_at(ev: Ev, now: Instant) -> Instant:
+    return ev.departure_at if ev.departure_at > now else now + ROLLING_DEPARTURE
+
+
+def _row(
+    state: ZoneState, slot: Slot, ev: Ev, energy_wh: float, now: Instant
+) -> tuple[float, float, float, float, float, float]:
+    """Return power_max, floor, target, max, expected energy and class of an EV."""
+    floor_w, power_w = float(slot.floor_w), float(slot.max_w)
+    target = max(ev.target_wh - energy_wh, 0.0)
+    most_wh = ev.target_wh + BEYOND_ASKED_WH if ev.max_wh is None else ev.max_wh
+    most = max(most_wh - energy_wh, target)
+    if ev.suspended_at:
+        offered = is_offered(ev, now)
+        power_w = min(floor_w, power_w) if offered else 0.0
+        return power_w, floor_w, 0.0, most if offered else 0.0, 0.0, OFFERED
+    if ev.limit_w is not None:
+        power_w = min(power_w, max(floor_w, float(probed_w(ev.limit_w))))
+    share = state.taken_per_stated_permille / 1000 if ev.stated_by_user else 1.0
+    expected = max(
+        min(ev.target_wh * share, ev.target_wh) - energy_wh,
+        EXPECTED_REST_SHARE * ev.target_wh,
+    )
+    overdue = OVERDUE if ev.departure_at <= now else PUNCTUAL
+    return power_w, floor_w, target, most, expected, overdue
+
+
+def _in_force(slots: list[Slot], starts: Ints) -> Ints:
+    previous = np.zeros((len(slots), starts.size), np.int64)
+    for i, slot in enumerate(slots):
+        if slot.ev is not None and slot.ev.etp is not None:
+            previous[i] = Course(slot.ev.etp.profile).over(starts)
+    return previous

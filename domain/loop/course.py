@@ -1,0 +1,50 @@
+"""Power profiles as arrays, and what they may amount to over a reaction time."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from domain.model.profile import PowerProfile
+from domain.model.values import SECOND, Instant
+
+Ints = NDArray[np.int64]
+
+
+class Course:
+    """A power profile, ready to be read at many instants at once."""
+
+    __slots__ = ("at", "power_w", "profile")
+
+    def __init__(self, profile: PowerProfile) -> None:
+        """Take the profile's changes as arrays of instants and powers."""
+        self.profile = profile
+        changes = np.array(profile.changes, np.int64)
+        self.at: Ints = changes[:, 0] * SECOND + profile.start_at
+        self.power_w: Ints = changes[:, 1]
+
+    def over(self, points: Ints) -> Ints:
+        """Return the power at each instant [W]; 0 before the start."""
+        index = np.searchsorted(self.at, points, side="right") - 1
+        return np.where(index < 0, 0, self.power_w[index])
+
+    def largest(self, from_at: Instant, to_at: Instant) -> int:
+        """Return the largest power over [from_at, to_at] [W]."""
+        first, last = np.searchsorted(self.at, (from_at, to_at), side="right")
+        return int(self.power_w[max(first - 1, 0) : max(last, 1)].max())
+
+    def held(self, points: Ints, reaction: Instant) -> Ints:
+        """Return the largest power over the last ``reaction`` before each instant [W].
+
+        A station follows a fall within one reaction time, so until then the value
+        before the fall counts.
+        """
+        held = self.over(points)
+        for at, before_w in zip(self.at[1:], self.power_w[:-1], strict=True):
+            falling = (points >= at) & (points < at + reaction)
+            np.maximum(held, before_w, out=held, where=falling)
+        return held
+
+
+def points_of(courses: list[Course], now: Instant, boundaries: Ints) -> Ints:
+    """Return ``now``, all boundaries and all later changes: powers hold between them."""
+    later = [course.at[course.at > now] for course in courses if course.at[-1] > now]
+    return np.unique(np.concatenate([np.array([now]), boundaries, *later]))

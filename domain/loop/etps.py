@@ -1,0 +1,128 @@
+"""From a plan to ETPs: profiles, which of them changed, and the AETP."""
+
+import numpy as np
+
+from domain.loop.allocation import Allocation
+from domain.loop.course import Course, Ints
+from domain.loop.delivery import next_number
+from domain.loop.zone_state import Slot, ZoneState
+from domain.model.profile import Etp, PowerProfile, merged
+from domain.model.values import SECOND, Instant
+
+# An ETP is issued again when it differs by more than this.
+MATERIAL_W = 250
+MATERIAL_SHARE = 0.02
+MATERIAL_WH = 100
+
+
+def profile_of(power_w: Ints, edges: Ints, reaction: Instant) -> PowerProfile:
+    """Return the profile of one EVSE's plan.
+
+    A fall takes effect one reaction time before its boundary, a rise at it: while one EV
+    still turns down, nobody else has turned up yet, and a fall of the PRE is met in time.
+    """
+    start = int(edges[0])
+    changes = [(0, int(power_w[0]))]
+    for t in range(1, power_w.size):
+        after_w, at_s = int(power_w[t]), int(edges[t] - start) // SECOND
+        if after_w < changes[-1][1]:
+            early_s = max(at_s - reaction // SECOND, 0)
+            _lower_from(changes, early_s, after_w)
+        if after_w > changes[-1][1]:
+            changes.append((at_s, after_w))
+    return PowerProfile(start, merged(changes))
+
+
+def _lower_from(changes: list[tuple[int, int]], from_s: int, power_w: int) -> None:
+    """Keep the profile at or below ``power_w`` from an offset on; never raise it."""
+    before_w = power_w
+    while changes and changes[-1][0] >= from_s:
+        before_w = min(before_w, changes.pop()[1])
+    if changes:
+        before_w = min(power_w, changes[-1][1])
+    if not changes or changes[-1][1] != before_w:
+        changes.append((from_s, before_w))
+
+
+def changed_rows(
+    state: ZoneState, allocation: Allocation, power_w: Ints, now: Instant
+) -> list[int]:
+    """Return the rows whose ETP must be issued again.
+
+    Those that changed materially, and then, as long as the sum of old and new leaves the
+    PRE somewhere, those whose old ETP exceeds the new one most there.
+    """
+    edges = allocation.boundaries
+    hours = np.diff(edges) / (3600 * SECOND)
+    old = old_power(allocation.slots, edges)
+    difference_w = np.abs(power_w[:, 0] - old[:, 0])
+    material = difference_w > np.maximum(MATERIAL_W, MATERIAL_SHARE * old[:, 0])
+    material |= (power_w[:, 0] == 0) & (old[:, 0] > 0)
+    material |= np.abs((power_w - old) @ hours) > MATERIAL_WH
+    room = allocation.problem.pre_upper_w - np.where(
+        material[:, None], power_w, old
+    ).sum(axis=0)
+    while room.size and room.min() < 0:
+        step = int(room.argmin())
+        excess = np.where(material, 0, old[:, step] - power_w[:, step])
+        row = int(excess.argmax())
+        if excess[row] <= 0:
+            break
+        material[row] = True
+        room -= power_w[row] - old[row]
+    return [int(i) for i in np.flatnonzero(material)]
+
+
+def old_power(slots: tuple[Slot, ...], edges: Ints) -> Ints:
+    """Return the largest power of the ETPs in force over each step, (n, T) [W]."""
+    old = np.zeros((len(slots), edges.size - 1), np.int64)
+    for i, slot in enumerate(slots):
+        if slot.ev is None or slot.ev.etp is None:
+            continue
+        course = Course(slot.ev.etp.profile)
+        old[i] = course.over(edges[:-1])
+        for at, power_w in zip(course.at, course.power_w, strict=True):
+            if edges[0] < at < edges[-1]:
+                step = int(np.searchsorted(edges, at, side="right")) - 1
+                old[i, step] = max(old[i, step], power_w)
+    return old
+
+
+def new_etps(
+    state: ZoneState, allocation: Allocation, power_w: Ints, now: Instant
+) -> list[Etp]:
+    """Return the ETPs that a plan issues, zero ones for EVs on blocked EVSEs too."""
+    etps = []
+    for row in changed_rows(state, allocation, power_w, now):
+        slot = allocation.slots[row]
+        profile = profile_of(power_w[row], allocation.boundaries, state.reaction)
+        etps.append(_etp(slot, profile, now))
+    for slot in state.counting():
+        etp = slot.ev.etp if slot.ev else None
+        if slot.blocked and etp and any(w for _, w in etp.profile.changes):
+            start = int(allocation.boundaries[0])
+            etps.append(_etp(slot, PowerProfile(start, ((0, 0),)), now))
+    return etps
+
+
+def _etp(slot: Slot, profile: PowerProfile, now: Instant) -> Etp:
+    assert slot.ev is not None  # only EVSEs with an EV are planned
+    return Etp(
+        evse_id=slot.evse_id,
+        session_id=slot.ev.session_id,
+        number=next_number(slot.etp_number, now),
+        profile=profile,
+    )
+
+
+def aggregated(profiles: list[PowerProfile], start: Instant) -> PowerProfile:
+    """Return the AETP: the sum of ETPs from ``start`` on."""
+    courses = [Course(profile) for profile in profiles]
+    points = np.unique(
+        np.concatenate([[start], *(c.at[c.at > start] for c in courses)])
+    ).astype(np.int64)
+    total = np.zeros(points.size, np.int64)
+    for course in courses:
+        total += course.over(points)
+    changes = zip(((points - start) // SECOND).tolist(), total.tolist(), strict=True)
+    return PowerProfile(start, merged(changes))

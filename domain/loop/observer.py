@@ -1,0 +1,247 @@
+"""What the loop concludes from readings.
+
+Readings themselves stay in the samples. What they prove becomes a ledger fact when it
+changes materially: what the EV can take, that it is suspended, its energy, that a
+decrease is followed. Only those facts reach a problem.
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from domain.loop.allocation import PROBE_SHARE, PROBE_W
+from domain.loop.delivery import Fading
+from domain.loop.zone_state import Ev, Slot, energy_at
+from domain.model import plan_events as p
+from domain.model import session_events as s
+from domain.model.values import HOUR, MINUTE, QUARTER_HOUR, Event, Instant, Quality
+
+SUSPENDED_BELOW_W = 100
+SUSPENDED_AFTER = MINUTE
+# A reading this little above an ETP is still at it.
+METER_TOLERANCE_W = 50
+# Energy that differs this much from what was carried on is a new fact.
+ENERGY_MATERIAL_WH = 250
+# A register may run this much faster than the EVSE's limit before it is implausible.
+PLAUSIBLE_SHARE = 1.2
+PLAUSIBLE_WH = 100
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """Power [W] and import register [Wh] of an EVSE at an instant."""
+
+    evse_id: str
+    at: Instant
+    power_w: int
+    register_wh: int
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What the last readings of one EV were; lost at a restart, and found again."""
+
+    session_id: str
+    at: Instant
+    register_wh: int
+    power_w: int = 0
+    above_at: Instant = 0
+    at_value: int = 0
+    low_since: Instant = 0
+    below: int = 0
+    is_implausible: bool = False
+
+
+def _step_w(power_w: int) -> float:
+    return max(PROBE_W, PROBE_SHARE * power_w)
+
+
+class Observer:
+    """Turns readings into facts."""
+
+    def __init__(self, reaction: Instant) -> None:
+        """Begin with no memory of any reading."""
+        self.reaction = reaction
+        self._memories: dict[str, _Memory] = {}
+
+    def take(self, slot: Slot, ev: Ev, reading: Reading) -> list[Event]:
+        """Return the facts that one reading proves."""
+        memory = self._memory(slot, ev)
+        if reading.at <= memory.at:
+            return []
+        if rule := _implausible(slot, memory, reading):
+            return self._kept(ev, memory, reading, rule)
+        memory.is_implausible = False
+        facts: list[Event] = []
+        facts += self._confirmed(slot, memory, reading)
+        facts += _metered(ev, reading)
+        if observed := self._observed(slot, ev, memory, reading):
+            facts.append(observed)
+        memory.at, memory.register_wh = reading.at, reading.register_wh
+        memory.power_w = reading.power_w
+        return facts
+
+    def last_energy_wh(self, slot: Slot, ev: Ev) -> int:
+        """Return the energy by the last plausible reading [Wh]."""
+        return self._memory(slot, ev).register_wh - ev.register_wh
+
+    def _memory(self, slot: Slot, ev: Ev) -> _Memory:
+        memory = self._memories.get(slot.evse_id)
+        if memory is None or memory.session_id != ev.session_id:
+            memory = _Memory(ev.session_id, ev.connected_at, ev.register_wh)
+            self._memories[slot.evse_id] = memory
+        return memory
+
+    def _kept(
+        self, ev: Ev, memory: _Memory, reading: Reading, rule: str
+    ) -> list[Event]:
+        if memory.is_implausible:  # one fact a run of them
+            return []
+        memory.is_implausible = True
+        return [
+            s.FactKept(
+                session_id=ev.session_id,
+                evse_id=reading.evse_id,
+                what="register_wh",
+                value=reading.register_wh,
+                rule=rule,
+                quality=Quality.IMPLAUSIBLE,
+            )
+        ]
+
+    def _confirmed(
+        self, slot: Slot, memory: _Memory, reading: Reading
+    ) -> list[Event]:
+        delivery = slot.delivery
+        value_w = delivery.acked.profile.power_w(reading.at)
+        larger = [
+            f
+            for f in delivery.fading
+            if f.until > reading.at and f.course.largest(f.since, reading.at) > value_w
+        ]
+        if reading.power_w > value_w + METER_TOLERANCE_W:
+            memory.above_at, memory.at_value = reading.at, 0
+            return []
+        if not larger or reading.at <= delivery.acked_at:
+            memory.at_value = 0
+            return []
+        if memory.above_at < max(_risen_at(f, value_w, reading.at) for f in larger):
+            return []
+        memory.at_value += 1
+        if memory.at_value < 2:
+            return []
+        memory.at_value = 0
+        return [p.EtpConfirmed(evse_id=slot.evse_id, number=delivery.acked_number)]
+
+    def _observed(
+        self, slot: Slot, ev: Ev, memory: _Memory, reading: Reading
+    ) -> s.TransferObserved | None:
+        energy_wh = reading.register_wh - ev.register_wh
+        allowed_w = self._settled_w(slot, reading.at)
+        suspended = self._is_suspended(slot, memory, reading)
+        limit_w = self._limit_w(ev, memory, reading, allowed_w)
+        known_w = ev.limit_w
+        if ev.suspended_at and not suspended:
+            if reading.power_w < SUSPENDED_BELOW_W:
+                return None
+            limit_w = None
+        elif (
+            limit_w == known_w
+            and not suspended
+            and abs(energy_wh - energy_at(slot, ev, reading.at)) < ENERGY_MATERIAL_WH
+        ):
+            return None
+        memory.below = 0
+        if suspended:
+            memory.low_since = 0
+        return s.TransferObserved(
+            session_id=ev.session_id,
+            evse_id=reading.evse_id,
+            energy_wh=energy_wh,
+            power_w=reading.power_w,
+            limit_w=limit_w,
+            suspended_by_ev=suspended,
+        )
+
+    def _settled_w(self, slot: Slot, at: Instant) -> int | None:
+        """Return the ETP [W] the EV has had time to follow; None while it has not."""
+        delivery = slot.delivery
+        if delivery.sent or delivery.acked_at + self.reaction > at:
+            return None
+        value_w = delivery.acked.profile.power_w(at)
+        earlier_w = delivery.acked.profile.power_w(at - self.reaction)
+        return value_w if earlier_w == value_w else None
+
+    def _is_suspended(self, slot: Slot, memory: _Memory, reading: Reading) -> bool:
+        value_w = slot.delivery.acked.profile.power_w(reading.at)
+        if (
+            value_w < max(slot.floor_w, SUSPENDED_BELOW_W)
+            or reading.power_w >= SUSPENDED_BELOW_W
+        ):
+            memory.low_since = 0
+            return False
+        if not memory.low_since:
+            memory.low_since = max(reading.at, slot.delivery.acked_at)
+        return reading.at - memory.low_since >= SUSPENDED_AFTER
+
+    def _limit_w(
+        self, ev: Ev, memory: _Memory, reading: Reading, allowed_w: int | None
+    ) -> int | None:
+        """Return what the EV can take, as far as this reading tells."""
+        power_w, known_w = reading.power_w, ev.limit_w
+        if allowed_w is None or power_w < SUSPENDED_BELOW_W:
+            return known_w
+        if power_w >= allowed_w - METER_TOLERANCE_W:
+            memory.below = 0
+            if known_w is not None and power_w > known_w + METER_TOLERANCE_W:
+                return None
+            return known_w
+        bound_w = allowed_w if known_w is None else known_w
+        if power_w < bound_w - _step_w(bound_w) / (1 if known_w is None else 2):
+            memory.below += 1
+            return power_w if memory.below >= 2 else known_w
+        memory.below = 0
+        return known_w
+
+
+def _risen_at(fading: Fading, value_w: int, at: Instant) -> Instant:
+    """Return since when an earlier ETP has been above the value it gave way to.
+
+    An EV that has not yet followed that rise may still be below, and rise later.
+    """
+    risen_at = fading.since
+    before_w = 0
+    for change_at, power_w in zip(fading.course.at, fading.course.power_w, strict=True):
+        if change_at <= at and before_w <= value_w < power_w:
+            risen_at = max(fading.since, int(change_at))
+        before_w = int(power_w)
+    return risen_at
+
+
+def _implausible(slot: Slot, memory: _Memory, reading: Reading) -> str:
+    """Return the rule a reading breaks; empty when it is plausible."""
+    gained_wh = reading.register_wh - memory.register_wh
+    if gained_wh < 0:
+        return f"a register runs forward; it stood at {memory.register_wh} Wh"
+    hours = (reading.at - memory.at) / HOUR
+    if gained_wh > slot.max_w * hours * PLAUSIBLE_SHARE + PLAUSIBLE_WH:
+        return (
+            f"{gained_wh} Wh in {hours * 3600:.0f} s is more than the EVSE's "
+            f"{slot.max_w} W give"
+        )
+    return ""
+
+
+def _metered(ev: Ev, reading: Reading) -> list[Event]:
+    boundary = reading.at - reading.at % QUARTER_HOUR
+    if ev.metered_at >= boundary:
+        return []
+    total_wh = reading.register_wh - ev.register_wh
+    return [
+        s.TransferIntervalMetered(
+            session_id=ev.session_id,
+            evse_id=reading.evse_id,
+            from_at=ev.metered_at,
+            energy_wh=total_wh - ev.metered_wh,
+            total_wh=total_wh,
+        )
+    ]

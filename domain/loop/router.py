@@ -1,0 +1,74 @@
+"""Which zone a row of the ledger concerns, and a zone's state from its own streams."""
+
+from collections.abc import Iterable
+
+from domain.loop.zone_state import ZoneState
+from domain.model import ids
+from domain.model import session_events as s
+from domain.model import site_events as z
+from domain.model.values import DAY, Instant
+from domain.ports import Log, Recorded
+
+_DAY_SUFFIX = len("-2000-01-01")
+
+
+class Router:
+    """Knows the zone of every stream, from the rows it has seen."""
+
+    def __init__(self) -> None:
+        """Begin knowing nothing."""
+        self._zone_of: dict[str, str] = {}
+
+    def zone_of(self, row: Recorded) -> str | None:
+        """Return the zone a row concerns; learn new stations, EVSEs and sessions."""
+        stream, event = row.stream, row.event
+        kind, _, rest = stream.partition("-")
+        if kind in ("zone", "pre"):
+            return rest
+        if kind == "plan":
+            return rest[:-_DAY_SUFFIX]
+        if kind == "delivery":
+            return self._zone_of.get(f"station-{rest[:-_DAY_SUFFIX]}")
+        if isinstance(event, z.StationCommissioned | z.EvseCommissioned | s.EvseBound):
+            self._zone_of[stream] = event.zone_id
+        elif isinstance(event, s.EvseReleased | s.MergedInto):
+            return self._zone_of.pop(stream, None)
+        return self._zone_of.get(stream)
+
+
+def restore(log: Log, zone_id: str, now: Instant) -> list[Recorded]:
+    """Return the rows that a zone's state at ``now`` depends on, in order of position.
+
+    They are the zone's own streams, its EVSEs', its open sessions', and the plans and
+    deliveries of today and the two days before: no ETP reaches further than the horizon
+    of one day. So the time to start does not grow with the log.
+    """
+    rows: list[Recorded] = []
+    evse_ids: tuple[str, ...] = ()
+    for row in log.read_stream(ids.zone_stream(zone_id)):
+        rows.append(row)
+        if isinstance(row.event, z.ZoneMembersChanged):
+            evse_ids = row.event.evse_ids
+    rows += log.read_stream(ids.pre_stream(zone_id))
+    stations = [c.key for c in log.claims("station") if c.owner == zone_id]
+    for station_id in stations:
+        rows += log.read_stream(ids.station_stream(station_id))
+    for evse_id in evse_ids:
+        rows += log.read_stream(ids.evse_stream(evse_id))
+        if session_id := log.owner("occupant", evse_id):
+            rows += log.read_stream(ids.session_stream(session_id))
+    for day in (now - 2 * DAY, now - DAY, now):
+        rows += log.read_stream(ids.plan_stream(zone_id, day))
+        for station_id in stations:
+            rows += log.read_stream(ids.delivery_stream(station_id, day))
+    return sorted(rows, key=lambda row: row.position)
+
+
+def state_of(zone_id: str, rows: Iterable[Recorded]) -> ZoneState:
+    """Return the fold of a zone's rows."""
+    router = Router()
+    state = ZoneState(zone_id)
+    for row in rows:
+        if router.zone_of(row) == zone_id:
+            state.apply(row)
+    return state

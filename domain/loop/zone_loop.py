@@ -1,0 +1,383 @@
+"""The loop of a zone: wake on relevant events, plan, apply or supersede, deliver (E1).
+
+A synchronous state machine without clock or threads: the service's runner and the
+simulator drive it with their own time. Every fact it decides on is read from the ledger,
+also what it appended itself.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+
+from domain.loop.allocation import Allocation, build, is_offered
+from domain.loop.dispatch import pending, to_send
+from domain.loop.etps import aggregated, new_etps
+from domain.loop.observer import Observer, Reading
+from domain.loop.zone_state import Slot, ZoneState
+from domain.model import ids
+from domain.model import plan_events as p
+from domain.model import session_events as s
+from domain.model import site_events as z
+from domain.model.profile import Etp
+from domain.model.values import QUARTER_HOUR, SECOND, Event, Instant
+from domain.ports import Append, Batch, Fence, Recorded, System
+from optimizer.problem import Problem
+from optimizer.result import Result
+
+Plan = Callable[[Problem], Result]
+
+ANSWER_WITHIN = 10 * SECOND
+LEARNED_PERMILLE = 5
+
+# Events after which an ETP that waits may go out.
+_FREEING = (
+    p.PlanMade,
+    p.EtpAccepted,
+    p.EtpConfirmed,
+    p.EtpRefused,
+    p.PreReceived,
+    p.PreRevoked,
+    z.EvseVacated,
+    z.ZoneLimitsChanged,
+)
+
+# Events that no plan may wait for, and those that ask for one at the zone's pace.
+_URGENT = (z.EvseOccupied, z.EvseVacated, z.EvseBlocked, z.EvseUnblocked)
+_RELEVANT = (
+    s.NeedsStated,
+    s.TransferObserved,
+    s.TransferPaused,
+    s.TransferResumed,
+    p.PreReceived,
+    p.PreRevoked,
+    p.EtpRefused,
+    p.EtpTimedOut,
+    p.EtpAccepted,
+    z.ZoneLimitsChanged,
+    z.EvseLimitsChanged,
+    z.ZoneLearned,
+)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How a strategy differs from ours: what it obeys."""
+
+    respects_pre: bool = True
+
+
+@dataclass
+class Metrics:
+    """Counters of one loop since it started."""
+
+    plans: int = 0
+    superseded: int = 0
+    sends: int = 0
+    events: int = 0
+    aetp_outside_pre: int = 0
+    etps_changed: int = 0
+    plan_s: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Planning:
+    """A plan under way."""
+
+    allocation: Allocation
+    planned_at: Instant
+    seen_position: int
+    trigger: str
+
+
+class ZoneLoop:
+    """The life of one zone."""
+
+    def __init__(
+        self,
+        system: System,
+        state: ZoneState,
+        plan: Plan,
+        fence: Fence,
+        policy: Policy | None = None,
+    ) -> None:
+        """Carry on with a zone's state, under the ownership that ``fence`` proves."""
+        self.system = system
+        self.state = state
+        self.plan = plan
+        self.fence = fence
+        self.policy = policy or Policy()
+        self.metrics = Metrics()
+        self.observer = Observer(state.reaction)
+        self.planning: Planning | None = None
+        self._trigger = "start" if state.counting() else ""
+        self._urgent = bool(self._trigger)
+        self._deliver_at: Instant | None = 0
+        self._next_tick: Instant = 0
+        self._offered: dict[str, Instant] = {}
+
+    def observe(self, row: Recorded) -> None:
+        """Take in one row of the zone."""
+        event = row.event
+        waiting = isinstance(event, p.EtpAccepted) and self._was_unanswered(event)
+        self.state.apply(row)
+        self.metrics.events += 1
+        urgent = isinstance(event, _URGENT) or (
+            isinstance(event, p.PreReceived) and event.mandatory
+        )
+        if urgent or (
+            isinstance(event, _RELEVANT)
+            and (waiting or not isinstance(event, p.EtpAccepted))
+        ):
+            self._trigger = self._trigger or row.type
+            self._urgent = self._urgent or urgent
+        if isinstance(event, p.PreReceived) and event.mandatory and self.planning:
+            self._supersede("a mandatory PRE pre-empts", row.occurred_at)
+        if isinstance(event, _FREEING):
+            self._deliver_at = 0
+
+    def _was_unanswered(self, event: p.EtpAccepted) -> bool:
+        return self.state.slots[event.evse_id].delivery.is_unanswered
+
+    def take_readings(self, at: Instant, readings: Sequence[Reading]) -> None:
+        """Conclude facts from readings and record those that changed materially."""
+        facts: dict[str, list[Event]] = {}
+        for reading in readings:
+            slot = self.state.slots.get(reading.evse_id)
+            if slot is None or slot.ev is None:
+                continue
+            for fact in self.observer.take(slot, slot.ev, reading):
+                if isinstance(fact, p.EtpConfirmed):
+                    stream = ids.delivery_stream(slot.station_id, at)
+                else:
+                    stream = ids.session_stream(slot.ev.session_id)
+                facts.setdefault(stream, []).append(fact)
+        if facts:
+            self._append(
+                [Append(stream, tuple(e), at) for stream, e in facts.items()]
+            )
+
+    def wake_at(self, now: Instant) -> Instant | None:
+        """Return when the loop next has something to do by time alone."""
+        due: list[Instant] = []
+        if self._trigger and self.planning is None:
+            due.append(now if self._urgent else self._pace_at())
+        state = self.state
+        evs = [slot.ev for slot in state.counting() if slot.ev is not None]
+        if evs:
+            due.append(self._next_tick or now)
+            due += [
+                ev.suspended_at + 15 * 60 * SECOND
+                for ev in evs
+                if ev.suspended_at and not is_offered(ev, now)
+            ]
+        if self._deliver_at is not None:
+            due.append(self._deliver_at)
+        return max(min(due), now) if due else None
+
+    def _pace_at(self) -> Instant:
+        return self.state.last_plan_at + self.state.gap
+
+    def start(self, now: Instant) -> Planning | None:
+        """Begin a plan when one is due; its result goes to `finish`."""
+        if self.planning is not None:
+            return None
+        self._tick(now)
+        if not self._trigger or not (self._urgent or now >= self._pace_at()):
+            return None
+        allocation = build(self.state, now)
+        self.planning = Planning(
+            allocation, now, self.state.position, self._trigger
+        )
+        self._trigger, self._urgent = "", False
+        return self.planning
+
+    def _tick(self, now: Instant) -> None:
+        """Ask for a plan at each quarter hour and when an offer is due."""
+        evs = [slot.ev for slot in self.state.counting() if slot.ev is not None]
+        if not evs:
+            self._next_tick = 0
+            self._offered.clear()
+            return
+        if now >= self._next_tick:
+            self._trigger = self._trigger or "quarter hour"
+            self._next_tick = now - now % QUARTER_HOUR + QUARTER_HOUR
+        for ev in evs:
+            if is_offered(ev, now) and self._offered.get(ev.session_id) != (
+                ev.suspended_at
+            ):
+                self._offered[ev.session_id] = ev.suspended_at
+                self._trigger = self._trigger or "offer"
+
+    def solve(self, planning: Planning) -> Result:
+        """Ask the planner; it sees arrays and nothing else."""
+        begun = perf_counter()
+        result = self.plan(planning.allocation.problem)
+        self.metrics.plan_s.append(perf_counter() - begun)
+        return result
+
+    def finish(self, result: Result, now: Instant) -> None:
+        """Apply a finished plan, or supersede it when it would now be unsafe."""
+        planning = self.planning
+        if planning is None:  # pre-empted meanwhile
+            return
+        if reason := self._unsafe(planning, result):
+            self._supersede(reason, now)
+            return
+        power_w = result.power_w.astype("int64")
+        etps = new_etps(self.state, planning.allocation, power_w, now)
+        made = self._made(planning, result, etps, now)
+        appends = [Append(ids.plan_stream(self.state.zone_id, now), (made,), now)]
+        for etp in etps:
+            change = _plan_changed(etp, now)
+            appends.append(
+                Append(ids.session_stream(etp.session_id), (change,), now)
+            )
+        if learned := self._learned():
+            appends.append(
+                Append(ids.zone_stream(self.state.zone_id), (learned,), now)
+            )
+        self.planning = None
+        self._append(appends)
+        self.metrics.plans += 1
+        self.metrics.etps_changed += len(etps)
+
+    def _unsafe(self, planning: Planning, result: Result) -> str:
+        """Return why a finished plan may not be applied; empty when it may."""
+        allocation = planning.allocation
+        for slot in allocation.slots:
+            now_slot = self.state.slots[slot.evse_id]
+            if slot.ev is None or now_slot.ev is not slot.ev:
+                return f"{slot.evse_id} was vacated"
+            if now_slot.blocked:
+                return f"{slot.evse_id} was blocked"
+        if not self.policy.respects_pre:
+            return ""
+        starts = allocation.boundaries[:-1]
+        taken = allocation.envelope_w - allocation.problem.pre_upper_w
+        upper = self.state.envelope.upper_over(starts)
+        if (result.aetp_w + taken > upper).any():
+            return "the PRE or a limit shrank"
+        return ""
+
+    def _supersede(self, reason: str, now: Instant) -> None:
+        planning = self.planning
+        assert planning is not None
+        self.planning = None
+        self._trigger, self._urgent = self._trigger or "superseded", True
+        event = p.PlanSuperseded(
+            zone_id=self.state.zone_id,
+            planned_at=planning.planned_at,
+            seen_position=planning.seen_position,
+            problem_digest=planning.allocation.problem.digest(),
+            reason=reason,
+        )
+        self._append([Append(ids.plan_stream(self.state.zone_id, now), (event,), now)])
+        self.metrics.superseded += 1
+
+    def _made(
+        self, planning: Planning, result: Result, etps: list[Etp], now: Instant
+    ) -> p.PlanMade:
+        changed = {etp.evse_id: etp.profile for etp in etps}
+        profiles = list(changed.values())
+        for slot in self.state.counting():
+            if slot.evse_id not in changed and slot.ev and slot.ev.etp:
+                profiles.append(slot.ev.etp.profile)
+        aetp = aggregated(profiles, now - now % SECOND)
+        upper = self.state.envelope
+        if any(
+            w > upper.upper_w[upper.index(aetp.start_at + s_ * SECOND)]
+            for s_, w in aetp.changes
+        ):
+            self.metrics.aetp_outside_pre += 1
+        return p.PlanMade(
+            zone_id=self.state.zone_id,
+            planned_at=planning.planned_at,
+            seen_position=planning.seen_position,
+            trigger=planning.trigger,
+            status=result.status.value,
+            problem_digest=planning.allocation.problem.digest(),
+            etps_changed=tuple(etps),
+            aetp=aetp,
+            unserved_wh=int(result.unmet_target_wh.sum()),
+        )
+
+    def _learned(self) -> z.ZoneLearned | None:
+        state = self.state
+        change = state.learned_permille - state.taken_per_stated_permille
+        if abs(change) < LEARNED_PERMILLE:
+            return None
+        return z.ZoneLearned(
+            zone_id=state.zone_id, taken_per_stated_permille=state.learned_permille
+        )
+
+    def deliver(self, now: Instant) -> list[tuple[Slot, p.EtpSent]]:
+        """Record and return the ETPs that go out now, first ones and repeated ones."""
+        if self._deliver_at is None or now < self._deliver_at:
+            return []
+        overdue = self._time_out(now)
+        sends = to_send(self.state, now, self.policy.respects_pre) + overdue
+        self._deliver_at = self._next_delivery(now, sends)
+        if not sends:
+            return []
+        out = [(self.state.slots[e.evse_id], e) for e in sends]
+        self._append(
+            [Append(ids.delivery_stream(t.station_id, now), (e,), now) for t, e in out]
+        )
+        self.metrics.sends += len(out)
+        return out
+
+    def _next_delivery(
+        self, now: Instant, sends: list[p.EtpSent]
+    ) -> Instant | None:
+        """Return when time alone lets an ETP go out or an answer become overdue."""
+        due = [now + ANSWER_WITHIN] if sends else []
+        for slot in self.state.counting():
+            at = slot.delivery.next_wake(now, ANSWER_WITHIN)
+            due += [] if at is None else [at]
+        due += [
+            at
+            for slot in pending(self.state)
+            if (at := slot.delivery.last_sent_at + self.state.reaction) > now
+        ]
+        return min(due, default=None)
+
+    def _time_out(self, now: Instant) -> list[p.EtpSent]:
+        """Record answers that did not come; return what is sent again."""
+        appends, again = [], []
+        for slot in self.state.counting():
+            for sent in slot.delivery.sent:
+                if sent.timed_out or now < sent.sent_at + ANSWER_WITHIN:
+                    continue
+                event = p.EtpTimedOut(evse_id=slot.evse_id, number=sent.number)
+                stream = ids.delivery_stream(slot.station_id, now)
+                appends.append(Append(stream, (event,), now))
+                again.append(
+                    p.EtpSent(
+                        evse_id=slot.evse_id,
+                        number=sent.number,
+                        profile=sent.course.profile,
+                        attempt=sent.attempt + 1,
+                    )
+                )
+        if appends:
+            self._append(appends)
+        return again
+
+    def _append(self, appends: list[Append]) -> None:
+        self.system.log.append(
+            Batch(actor="loop", appends=tuple(appends), fence=self.fence)
+        )
+
+
+def _plan_changed(etp: Etp, now: Instant) -> s.TransferPlanChanged:
+    changes = etp.profile.changes
+    energy = 0
+    for (from_s, power_w), (to_s, _) in zip(changes, changes[1:], strict=False):
+        energy += power_w * (to_s - from_s)
+    return s.TransferPlanChanged(
+        session_id=etp.session_id,
+        evse_id=etp.evse_id,
+        number=etp.number,
+        power_w=etp.profile.power_w(now),
+        energy_wh=energy // 3600,
+    )

@@ -1,0 +1,352 @@
+"""State of one zone as its loop sees it: a pure fold of the ledger.
+
+Everything a problem depends on is here, and only the ledger gets in, so that replay
+rebuilds every problem. Rows come in order of position.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from domain.loop.delivery import Delivery
+from domain.loop.envelope import Envelope
+from domain.model import plan_events as p
+from domain.model import session_events as s
+from domain.model import site_events as z
+from domain.model.pre import compose
+from domain.model.profile import Etp
+from domain.model.values import HOUR, SECOND, Event, Instant, Quality
+from domain.ports import Recorded
+
+_PRE_KEPT = 64
+# Weight of one finished session in the learned share of the asked energy that is taken.
+_LEARNING = 8
+
+
+@dataclass(slots=True)
+class Ev:
+    """The EV at an EVSE, as far as the ledger tells."""
+
+    session_id: str
+    connected_at: Instant
+    connected_position: int
+    departure_at: Instant = 0
+    target_wh: int = 0
+    max_wh: int | None = None
+    stated_by_user: bool = False
+    energy_wh: float = 0.0
+    energy_at: Instant = 0
+    limit_w: int | None = None
+    suspended_at: Instant = 0
+    etp: Etp | None = None
+    register_wh: int = 0
+    metered_at: Instant = 0
+    metered_wh: int = 0
+
+
+@dataclass(slots=True)
+class Slot:
+    """One EVSE of the zone."""
+
+    evse_id: str
+    station_id: str
+    max_w: int
+    floor_w: int
+    blocked: bool = False
+    ev: Ev | None = None
+    delivery: Delivery = field(default_factory=Delivery)
+    etp_number: int = 0
+
+
+@dataclass(slots=True)
+class ZoneState:
+    """A zone with its EVSEs, PREs and plans in force."""
+
+    zone_id: str
+    limit_w: int = 0
+    safe_upper_w: int = 0
+    gap: Instant = 10 * SECOND
+    reaction: Instant = 30 * SECOND
+    taken_per_stated_permille: int = 1000
+    members: tuple[str, ...] = ()
+    slots: dict[str, Slot] = field(default_factory=dict)
+    evse_of_session: dict[str, str] = field(default_factory=dict)
+    received: list[tuple[Instant, p.PreReceived]] = field(default_factory=list)
+    fallback_at: Instant = 0
+    position: int = 0
+    last_plan_at: Instant = 0
+    learned_permille: int = 1000
+    _envelope: Envelope | None = None
+
+    def apply(self, row: Recorded) -> None:
+        """Take in one row of the ledger."""
+        self.position = row.position
+        if row.event is not None and (rule := _RULES.get(type(row.event))):
+            rule(self, row.event, row)
+
+    @property
+    def envelope(self) -> Envelope:
+        """Return the PRE in force, the safe envelope where none covers."""
+        if self._envelope is None:
+            pre = compose(self.received, self.safe_upper_w, self.limit_w)
+            self._envelope = Envelope(pre)
+        return self._envelope
+
+    def occupied(self) -> list[Slot]:
+        """Return the EVSEs with an EV, in the order of the zone's members."""
+        return [
+            slot
+            for evse_id in self.members
+            if (slot := self.slots.get(evse_id)) is not None
+            and slot.ev is not None
+            and not slot.blocked
+        ]
+
+    def counting(self) -> list[Slot]:
+        """Return every EVSE that may draw power."""
+        return [slot for slot in self.slots.values() if slot.ev is not None]
+
+    def ev_of(self, session_id: str) -> tuple[Slot, Ev] | None:
+        """Return the EVSE and EV of a session; None once it left."""
+        slot = self.slots.get(self.evse_of_session.get(session_id, ""))
+        if slot is None or slot.ev is None or slot.ev.session_id != session_id:
+            return None
+        return slot, slot.ev
+
+
+def drawn_w(slot: Slot, ev: Ev, at: Instant) -> int:
+    """Return what the EV is taken to draw: its ETP, as far as it can take it [W]."""
+    if ev.suspended_at:
+        return 0
+    most_w = slot.max_w if ev.limit_w is None else ev.limit_w
+    return min(most_w, slot.delivery.acked.profile.power_w(at))
+
+
+def energy_at(slot: Slot, ev: Ev, at: Instant) -> float:
+    """Return the energy transferred by ``at``, carried on from the last fact [Wh]."""
+    return ev.energy_wh + drawn_w(slot, ev, at) * max(at - ev.energy_at, 0) / HOUR
+
+
+def _carry_on(slot: Slot, at: Instant) -> None:
+    """Fix the energy so far, before what the EV may draw changes."""
+    if slot.ev is not None and at > slot.ev.energy_at:
+        slot.ev.energy_wh = energy_at(slot, slot.ev, at)
+        slot.ev.energy_at = at
+
+
+def _defined(state: ZoneState, event: z.ZoneDefined, row: Recorded) -> None:
+    state.limit_w, state.safe_upper_w = event.limit_w, event.safe_upper_w
+    state._envelope = None
+    state.gap = event.min_plan_gap_s * SECOND
+    state.reaction = event.reaction_time_s * SECOND
+
+
+def _limits(state: ZoneState, event: z.ZoneLimitsChanged, row: Recorded) -> None:
+    state._envelope = None
+    state.limit_w, state.safe_upper_w = event.limit_w, event.safe_upper_w
+
+
+def _members(state: ZoneState, event: z.ZoneMembersChanged, row: Recorded) -> None:
+    state.members = event.evse_ids
+
+
+def _learned(state: ZoneState, event: z.ZoneLearned, row: Recorded) -> None:
+    state.taken_per_stated_permille = event.taken_per_stated_permille
+    state.learned_permille = event.taken_per_stated_permille
+
+
+def _commissioned(state: ZoneState, event: z.EvseCommissioned, row: Recorded) -> None:
+    state.slots[event.evse_id] = Slot(
+        event.evse_id, event.station_id, event.max_w, event.floor_w
+    )
+
+
+def _evse_limits(state: ZoneState, event: z.EvseLimitsChanged, row: Recorded) -> None:
+    slot = state.slots[event.evse_id]
+    slot.max_w, slot.floor_w = event.max_w, event.floor_w
+
+
+def _blocked(state: ZoneState, event: z.EvseBlocked, row: Recorded) -> None:
+    state.slots[event.evse_id].blocked = True
+
+
+def _unblocked(state: ZoneState, event: z.EvseUnblocked, row: Recorded) -> None:
+    state.slots[event.evse_id].blocked = False
+
+
+def _occupied(state: ZoneState, event: z.EvseOccupied, row: Recorded) -> None:
+    slot = state.slots[event.evse_id]
+    if slot.ev is not None:  # the session was merged: the EV is the same
+        state.evse_of_session[event.session_id] = event.evse_id
+        slot.ev.session_id = event.session_id
+        return
+    _ev(state, event.session_id, event.evse_id, row)
+
+
+def _ev(state: ZoneState, session_id: str, evse_id: str, row: Recorded) -> Ev:
+    """Return the EV of a session, put at its EVSE on first sight."""
+    slot = state.slots[evse_id]
+    if slot.ev is None:
+        at = row.occurred_at
+        slot.ev = Ev(session_id, at, row.position, energy_at=at, metered_at=at)
+        slot.delivery = Delivery(
+            acked_number=slot.delivery.acked_number,
+            last_number=slot.delivery.last_number,
+        )
+    state.evse_of_session[session_id] = evse_id
+    return slot.ev
+
+
+def _bound(state: ZoneState, event: s.EvseBound, row: Recorded) -> None:
+    if state.slots[event.evse_id].ev is None:
+        _ev(state, event.session_id, event.evse_id, row)
+
+
+def _vacated(state: ZoneState, event: z.EvseVacated, row: Recorded) -> None:
+    slot = state.slots[event.evse_id]
+    state.evse_of_session.pop(event.session_id, None)
+    slot.ev = None
+    slot.delivery = Delivery(
+        acked_number=slot.delivery.acked_number, last_number=slot.delivery.last_number
+    )
+
+
+def _needs(state: ZoneState, event: s.NeedsStated, row: Recorded) -> None:
+    if (found := state.ev_of(event.session_id)) is None:
+        return
+    ev = found[1]
+    ev.departure_at, ev.target_wh = event.departure_at, event.energy_target_wh
+    ev.max_wh, ev.stated_by_user = event.energy_max_wh, event.source == "user"
+
+
+def _started(state: ZoneState, event: s.TransferStarted, row: Recorded) -> None:
+    found = state.ev_of(event.session_id)
+    if found is not None and event.quality == Quality.GOOD:
+        found[1].register_wh = event.register_wh
+
+
+def _ended(state: ZoneState, event: s.TransferEnded, row: Recorded) -> None:
+    found = state.ev_of(event.session_id)
+    if found is None or not found[1].stated_by_user or not found[1].target_wh:
+        return
+    taken = min(1000 * event.energy_wh // found[1].target_wh, 1500)
+    state.learned_permille += (taken - state.learned_permille) // _LEARNING
+
+
+def _observed(state: ZoneState, event: s.TransferObserved, row: Recorded) -> None:
+    found = state.ev_of(event.session_id)
+    if found is None or event.quality != Quality.GOOD:
+        return
+    ev = found[1]
+    if row.occurred_at < ev.energy_at - state.reaction:
+        return
+    ev.energy_wh, ev.energy_at = float(event.energy_wh), row.occurred_at
+    ev.limit_w = event.limit_w
+    ev.suspended_at = row.occurred_at if event.suspended_by_ev else 0
+
+
+def _metered(state: ZoneState, event: s.TransferIntervalMetered, row: Recorded) -> None:
+    found = state.ev_of(event.session_id)
+    if found is None or event.quality != Quality.GOOD:
+        return
+    ev = found[1]
+    ev.energy_wh = float(event.total_wh)
+    ev.energy_at = max(row.occurred_at, ev.energy_at)
+    ev.metered_at, ev.metered_wh = row.occurred_at, event.total_wh
+
+
+def _paused(state: ZoneState, event: s.TransferPaused, row: Recorded) -> None:
+    if (found := state.ev_of(event.session_id)) is not None:
+        _carry_on(found[0], row.occurred_at)
+        found[1].suspended_at = row.occurred_at
+
+
+def _resumed(state: ZoneState, event: s.TransferResumed, row: Recorded) -> None:
+    if (found := state.ev_of(event.session_id)) is not None:
+        found[1].suspended_at = 0
+        found[1].energy_at = row.occurred_at
+
+
+def _pre_received(state: ZoneState, event: p.PreReceived, row: Recorded) -> None:
+    kept = [r for r in state.received if r[1].envelope.end_at > row.occurred_at]
+    state.received = [*kept[-_PRE_KEPT:], (row.occurred_at, event)]
+    state._envelope = None
+    state.fallback_at = 0
+
+
+def _pre_revoked(state: ZoneState, event: p.PreRevoked, row: Recorded) -> None:
+    state.received = [r for r in state.received if r[1].pre_id != event.pre_id]
+    state._envelope = None
+
+
+def _fallback(state: ZoneState, event: p.PreFallbackBegan, row: Recorded) -> None:
+    state.fallback_at = row.occurred_at
+
+
+def _plan_made(state: ZoneState, event: p.PlanMade, row: Recorded) -> None:
+    state.last_plan_at = event.planned_at
+    for etp in event.etps_changed:
+        slot = state.slots[etp.evse_id]
+        slot.etp_number = etp.number
+        if slot.ev is not None and slot.ev.session_id == etp.session_id:
+            slot.ev.etp = etp
+
+
+def _superseded(state: ZoneState, event: p.PlanSuperseded, row: Recorded) -> None:
+    state.last_plan_at = event.planned_at
+
+
+def _sent(state: ZoneState, event: p.EtpSent, row: Recorded) -> None:
+    state.slots[event.evse_id].delivery.on_sent(
+        event.number, event.profile, row.occurred_at, event.attempt
+    )
+
+
+def _accepted(state: ZoneState, event: p.EtpAccepted, row: Recorded) -> None:
+    slot = state.slots[event.evse_id]
+    _carry_on(slot, row.occurred_at)
+    slot.delivery.on_accepted(event.number, row.occurred_at, state.reaction)
+
+
+def _refused(state: ZoneState, event: p.EtpRefused, row: Recorded) -> None:
+    state.slots[event.evse_id].delivery.on_refused(event.number, row.occurred_at)
+
+
+def _timed_out(state: ZoneState, event: p.EtpTimedOut, row: Recorded) -> None:
+    state.slots[event.evse_id].delivery.on_timed_out(event.number)
+
+
+def _confirmed(state: ZoneState, event: p.EtpConfirmed, row: Recorded) -> None:
+    state.slots[event.evse_id].delivery.on_confirmed(event.number)
+
+
+_RULES: dict[type[Event], Callable[[ZoneState, Any, Recorded], None]] = {
+    z.ZoneDefined: _defined,
+    z.ZoneLimitsChanged: _limits,
+    z.ZoneMembersChanged: _members,
+    z.ZoneLearned: _learned,
+    z.EvseCommissioned: _commissioned,
+    z.EvseLimitsChanged: _evse_limits,
+    z.EvseBlocked: _blocked,
+    z.EvseUnblocked: _unblocked,
+    z.EvseOccupied: _occupied,
+    z.EvseVacated: _vacated,
+    s.EvseBound: _bound,
+    s.NeedsStated: _needs,
+    s.TransferStarted: _started,
+    s.TransferEnded: _ended,
+    s.TransferObserved: _observed,
+    s.TransferIntervalMetered: _metered,
+    s.TransferPaused: _paused,
+    s.TransferResumed: _resumed,
+    p.PreReceived: _pre_received,
+    p.PreRevoked: _pre_revoked,
+    p.PreFallbackBegan: _fallback,
+    p.PlanMade: _plan_made,
+    p.PlanSuperseded: _superseded,
+    p.EtpSent: _sent,
+    p.EtpAccepted: _accepted,
+    p.EtpRefused: _refused,
+    p.EtpTimedOut: _timed_out,
+    p.EtpConfirmed: _confirmed,
+}
