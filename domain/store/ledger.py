@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
-from domain.errors import ClaimTaken, Conflict, Fenced
+from domain.errors import ClaimTaken, Conflict, DomainError, Fenced
 from domain.model.registry import BY_CLASS, encode
 from domain.ports import TENANT, Answer, Append, Batch, Clock, Ids
 from domain.store import chain
@@ -156,10 +156,13 @@ class Ledger(LedgerReader):
             # was answered but not flushed is gone too. Then nothing of it stays.
             self._roll_back()
             raise as_store_error(error, "appending") from error
-        except BaseException:
+        except BaseException as error:
             execute("ROLLBACK" if is_first else "ROLLBACK TO batch")
             if not is_first:
                 execute("RELEASE batch")
+            if not isinstance(error, DomainError):
+                # A refusal comes before the rows; an interrupt, at any instant.
+                self._reload()
             raise
         return result
 
@@ -167,6 +170,9 @@ class Ledger(LedgerReader):
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
         self.rollbacks += 1
+        self._reload()
+
+    def _reload(self) -> None:
         self._heads.clear()
         self._chain.reload()
 

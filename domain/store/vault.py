@@ -6,11 +6,12 @@ import threading
 from hashlib import sha256
 from pathlib import Path
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from domain.errors import Refused, Unknown, WrongMasterKey
+from domain.errors import Refused, StoreError, Unknown, WrongMasterKey
 from domain.model.values import Sealed
 from domain.ports import Ids
 from domain.store.sqlite import as_store_error, connect, connect_readonly
@@ -94,14 +95,25 @@ class Vault:
         )
 
     def open(self, sealed: Sealed, context: str) -> bytes | None:
-        """Return the group; None when its key was destroyed."""
+        """Return the group; None when its key was destroyed.
+
+        Raises
+        ------
+        StoreError
+            when the group was changed or belongs to another context.
+        """
         with self._lock:
             cipher = self._cipher(sealed.key_id)
         if cipher is None:
             return None
-        return cipher.decrypt(
-            sealed.nonce, sealed.ciphertext, _bound(sealed.key_id, context)
-        )
+        bound = _bound(sealed.key_id, context)
+        try:
+            return cipher.decrypt(sealed.nonce, sealed.ciphertext, bound)
+        except InvalidTag:
+            raise StoreError(
+                f"the group of key {sealed.key_id!r} is not what was sealed for "
+                f"{context!r}"
+            ) from None
 
     def destroy(self, subject_id: str) -> str:
         """Destroy the subject's key and directory entries; return the key's id."""

@@ -254,6 +254,25 @@ def _limit_pages(ledger: Ledger) -> Callable[[int], None]:
     return limit
 
 
+@pytest.mark.parametrize("flushed", [True, False])
+def test_an_interrupt_leaves_nothing_half_done(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, flushed: bool
+) -> None:
+    ledger.append(batch(decision("s", 0)))
+    if flushed:
+        ledger.flush()
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ledger, "_keep", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ledger.append(batch(decision("s", 1), fact("t")))
+    monkeypatch.undo()
+    assert ledger.last_position() == 1
+    assert ledger.append(batch(decision("s", 1))).first == 2
+
+
 def test_a_type_this_release_does_not_know_is_named(ledger: Ledger) -> None:
     ledger.append(batch(fact("s")))
     ledger._connection.execute("UPDATE rows SET type = 'x.y' WHERE position = 1")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from domain.errors import StoreFull
 from domain.model.plan_events import ReadingsTaken, SamplesSealed
 from domain.model.values import DAY, HOUR
 from domain.store.ledger import Ledger
@@ -132,3 +133,20 @@ def test_sealing_goes_on_after_a_crash_before_the_flush(
         samples.close_days_before(MONDAY + DAY)
         samples.close()
         assert [seal.rows for seal in seals(ledger)] == [2]
+
+
+def test_a_full_disk_costs_the_row_and_not_the_day(
+    samples: Samples, tmp_path: Path
+) -> None:
+    samples.append("samples-z", readings(1), MONDAY)
+    assert samples._connection is not None
+    samples._connection.execute("PRAGMA max_page_count = 1").fetchone()
+    big = ReadingsTaken(
+        zone_id="z", from_at=MONDAY, evse_ids=("e",), evse_index=bytes(99_999),
+        offset_ms=b"", power_w=b"", register_wh=b"",
+    )  # fmt: skip
+    with pytest.raises(StoreFull, match="samples of 2019-10-21"):
+        samples.append("samples-z", big, MONDAY)
+    samples.append("samples-z", readings(2), MONDAY)
+    versions = [row.version for row in samples.read_day("2019-10-21")]
+    assert versions == [1, 2]

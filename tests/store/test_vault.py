@@ -1,15 +1,16 @@
 """Keys of subjects: found, used, destroyed, and then in no byte of the store."""
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from domain.errors import Refused, Unknown, WrongMasterKey
+from domain.errors import Refused, StoreError, StoreFull, Unknown, WrongMasterKey
 from domain.model.plan_events import SubjectErased
 from domain.model.session_events import AuthorizationRequested
 from domain.ports import Append, Batch
@@ -58,8 +59,11 @@ def test_a_credential_finds_its_subject(vault: Vault) -> None:
 def test_a_group_opens_where_it_was_sealed_only(vault: Vault) -> None:
     sealed = vault.seal(vault.subject_of("rfid", "A"), CONTEXT, b"personal")
     assert vault.open(sealed, CONTEXT) == b"personal"
-    with pytest.raises(InvalidTag):
-        vault.open(sealed, "session-2/authorization.requested")
+    changed = msgspec.structs.replace(sealed, ciphertext=sealed.ciphertext[:-1] + b"?")
+    elsewhere = "session-2/authorization.requested"
+    for group, context in ((sealed, elsewhere), (changed, CONTEXT)):
+        with pytest.raises(StoreError, match="is not what was sealed"):
+            vault.open(group, context)
 
 
 def test_a_session_can_be_its_own_subject(vault: Vault) -> None:
@@ -167,3 +171,17 @@ def test_no_page_keeps_a_copy_of_what_was_destroyed(
         assert holders(tmp_path, wrapped[12:]) == []
         assert holders(tmp_path, vault._credential("rfid", f"token-{n}")) == []
     assert vault.find_subject("rfid", "token-2") == subjects[2]
+
+
+def test_a_full_disk_leaves_no_half_subject(vault: Vault) -> None:
+    execute = vault._connection.execute
+    execute("PRAGMA max_page_count = 1").fetchone()
+    found = 0
+    with contextlib.suppress(StoreFull):
+        for found in range(200):
+            vault.subject_of("rfid", str(found))
+    assert 0 < found < 199
+    execute("PRAGMA max_page_count = 100000").fetchone()
+    assert execute("SELECT count(*) FROM keys").fetchone() == (found,)
+    assert vault.find_subject("rfid", str(found)) is None
+    assert vault.subject_of("rfid", str(found))
