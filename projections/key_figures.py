@@ -330,7 +330,7 @@ def bounds_of(pre: PreInForce) -> Bounds:
 
 
 def leaves(aetp: PowerProfile, bounds: Bounds, from_at: Instant) -> bool:
-    """Whether an AETP is outside the PRE at any instant of the plan's horizon."""
+    """Whether an AETP that has begun is outside the PRE from an instant on."""
     starts_at, ranges_w = bounds
     step, last = bisect_right(starts_at, from_at) - 1, len(starts_at) - 1
     changes = aetp.changes
@@ -340,7 +340,8 @@ def leaves(aetp: PowerProfile, bounds: Bounds, from_at: Instant) -> bool:
             until_at = aetp.start_at + changes[index + 1][0] * SECOND
         else:
             until_at = max(at, from_at + PLAN_HORIZON)
-        while True:
+        at = max(at, from_at)
+        while at < until_at:
             lower_w, upper_w = ranges_w[step]
             ends_at = starts_at[step + 1] if step < last else until_at
             if ends_at > at and not lower_w <= power_w <= upper_w:

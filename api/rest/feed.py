@@ -6,7 +6,7 @@ position of the last event it got.
 """
 
 import asyncio
-import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
@@ -16,6 +16,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
 from domain.ports import Recorded
+
+_logger = logging.getLogger(__name__)
 
 # Rows read ahead of what a reader took; with the socket's own buffer all that is held.
 _BATCH = 100
@@ -74,13 +76,11 @@ class EventFeed(Response):
                     body = {"type": "http.response.body", "body": chunk}
                     await send({**body, "more_body": True})
         except TimeoutError:
-            # Nothing to tell a reader that does not read; the server closes.
-            pass
+            # Left without an end, so that the server closes and the reader, should it
+            # read again, knows that it was cut.
+            _logger.warning("a reader of the feed stopped reading at %d", self._after)
         finally:
             gone.cancel()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._stall_s):
-                    await send({"type": "http.response.body", "body": b""})
 
     async def _chunks(self, gone: "asyncio.Future[None]") -> AsyncIterator[bytes]:
         sent_at = time.monotonic()

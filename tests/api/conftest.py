@@ -12,6 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.listening import loopback_socket
 from domain.ports import Append, Batch, System
 from domain.store.committer import Committer
 from domain.store.store import Store
@@ -75,29 +76,30 @@ async def client(served: Served) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @contextmanager
-def listening(app: FastAPI) -> Iterator[str]:
+def listening(app: FastAPI, *, stall_s: float = 30.0) -> Iterator[uvicorn.Server]:
     """Serve an application on a real socket of this machine."""
     config = uvicorn.Config(
-        app,
-        host="127.0.0.1",
-        port=0,
-        log_level="warning",
-        lifespan="off",
-        timeout_graceful_shutdown=1,
+        app, log_level="critical", lifespan="off", timeout_graceful_shutdown=1
     )
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
+    sockets = [loopback_socket(0, stall_s=stall_s)]
+    thread = threading.Thread(target=server.run, args=(sockets,), daemon=True)
     thread.start()
     while not server.started:
         threading.Event().wait(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}/v1"
+    yield server
     server.should_exit = True
     thread.join(10)
     assert not thread.is_alive()
+    sockets[0].close()
+
+
+def port_of(server: uvicorn.Server) -> int:
+    port: int = server.servers[0].sockets[0].getsockname()[1]
+    return port
 
 
 @pytest.fixture
 def address(served: Served) -> Iterator[str]:
-    with listening(served.app) as address:
-        yield address
+    with listening(served.app) as server:
+        yield f"http://127.0.0.1:{port_of(server)}/v1"

@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from domain.model.pre import PreInForce, Span
@@ -33,11 +33,17 @@ def aetps(draw: st.DrawFn) -> PowerProfile:
     return PowerProfile(start_s * SECOND, changes)
 
 
-@given(pre=pres(), aetp=aetps())
+# A step of the AETP at the very instant of a step of the PRE.
+TOGETHER = PreInForce(((0, 5 * SECOND, 0, 2), (5 * SECOND, 60 * SECOND, 4, 6)), 6, 6)
+
+
+@settings(max_examples=1_000)
+@given(pre=pres(), aetp=aetps(), late_s=st.integers(0, 25))
+@example(TOGETHER, PowerProfile(0, ((0, 2), (5, 4), (60, 0))), 0)
 def test_leaving_the_pre_is_seen_at_any_instant(
-    pre: PreInForce, aetp: PowerProfile
+    pre: PreInForce, aetp: PowerProfile, late_s: int
 ) -> None:
-    from_at = aetp.start_at
+    from_at = aetp.start_at + late_s * SECOND
     looked_at = [from_at + s * SECOND for s in range(60)]
     looked_at.append(from_at + PLAN_HORIZON - 1)
     outside = False
