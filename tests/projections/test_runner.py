@@ -74,20 +74,25 @@ def test_following_live_gives_what_a_replay_gives(site: Site, tmp_path: Path) ->
     assert dumps(tmp_path / "live") == followed(site.log, tmp_path / "replayed")
 
 
+@pytest.fixture
+def whole(told_site: Site, tmp_path: Path) -> dict[str, str]:
+    return followed(told_site.log, tmp_path / "whole")
+
+
 @settings(
-    max_examples=30,
+    max_examples=20,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(lengths=st.lists(st.integers(1, 30)), restart=st.booleans())
 def test_batches_and_restarts_do_not_matter(
     told_site: Site,
+    whole: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
     lengths: list[int],
     restart: bool,
 ) -> None:
     folder = tmp_path_factory.mktemp("projections")
-    whole = followed(told_site.log, folder / "whole")
     if restart:
         half = Runner(ChangingBatches(told_site.log, lengths[:1]), folder / "parts")
         half._step()
