@@ -83,7 +83,7 @@ class Answer(msgspec.Struct, frozen=True):
     repeated: bool = False
 
 
-class Recorded(msgspec.Struct, frozen=True):
+class Recorded(msgspec.Struct, frozen=True, gc=False):
     """One row of a log, its state decoded. ``event`` is None when it was dropped."""
 
     position: int

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from domain.loop.course import Course, Ints
+from domain.loop.course import Ints
 from domain.loop.envelope import Envelope
 from domain.loop.zone_state import Ev, Slot, ZoneState, energy_at
 from domain.model.values import DAY, HOUR, MINUTE, QUARTER_HOUR, SECOND, Instant
@@ -103,6 +103,7 @@ def build(state: ZoneState, now: Instant) -> Allocation:
         ).astype(np.int64),
         pre_upper_w=np.maximum(envelope_w - taken, 0).astype(np.float64),
         pre_lower_w=np.minimum(envelope.lower_over(starts), 0).astype(np.float64),
+        row_key=np.array([state.members.index(s.evse_id) for s in free], np.int64),
         previous_power_w=_in_force(free, starts).astype(np.float64),
     )
     return Allocation(problem, envelope_w, tuple(free), edges, tuple(fixed))
@@ -145,6 +146,6 @@ def _row(
 def _in_force(slots: list[Slot], starts: Ints) -> Ints:
     previous = np.zeros((len(slots), starts.size), np.int64)
     for i, slot in enumerate(slots):
-        if slot.ev is not None and slot.ev.etp is not None:
-            previous[i] = Course(slot.ev.etp.profile).over(starts)
+        if slot.ev is not None and slot.ev.etp_course is not None:
+            previous[i] = slot.ev.etp_course.over(starts)
     return previous

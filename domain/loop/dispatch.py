@@ -38,8 +38,8 @@ def gate_of(state: ZoneState, now: Instant, respects_pre: bool) -> Gate:
     slots = state.counting()
     for slot in slots:
         courses += slot.delivery.courses(now)
-        if slot.ev is not None and slot.ev.etp is not None:
-            courses.append(Course(slot.ev.etp.profile))
+        if slot.ev is not None and slot.ev.etp_course is not None:
+            courses.append(slot.ev.etp_course)
     horizon = max((int(c.at[-1]) for c in courses), default=now)
     boundaries = state.envelope.boundaries(now, horizon + 1)
     points = points_of(courses, now, boundaries)
@@ -57,22 +57,24 @@ def pending(state: ZoneState) -> list[Slot]:
     """Return the EVSEs whose station was not sent what the plan says."""
     return [
         slot
-        for slot in state.counting()
+        for slot in state.slots.values()
         if slot.ev is not None
-        and slot.ev.etp is not None
+        and slot.ev.etp_course is not None
+        and not _is_sent(slot, slot.ev.etp_course)
         and not slot.delivery.is_unanswered
-        and slot.delivery.last.profile.changes != slot.ev.etp.profile.changes
-        and not _same_from_now(slot)
     ]
 
 
-def _same_from_now(slot: Slot) -> bool:
+def _is_sent(slot: Slot, etp: Course) -> bool:
     """Whether what was sent last says the same as the plan from its sending on."""
-    assert slot.ev is not None and slot.ev.etp is not None
-    etp, last = Course(slot.ev.etp.profile), slot.delivery.last
-    begin = max(etp.profile.start_at, last.profile.start_at)
-    points = np.concatenate([[begin], etp.at[etp.at > begin], last.at[last.at > begin]])
-    return bool((etp.over(points) == last.over(points)).all())
+    if slot.is_sent is None:
+        last = slot.delivery.last
+        begin = max(etp.profile.start_at, last.profile.start_at)
+        points = np.concatenate(
+            [[begin], etp.at[etp.at > begin], last.at[last.at > begin]]
+        )
+        slot.is_sent = bool((etp.over(points) == last.over(points)).all())
+    return slot.is_sent
 
 
 def to_send(state: ZoneState, now: Instant, respects_pre: bool = True) -> list[EtpSent]:
@@ -90,29 +92,34 @@ def to_send(state: ZoneState, now: Instant, respects_pre: bool = True) -> list[E
     sends: list[EtpSent] = []
     ranked = sorted(waiting, key=lambda slot: _increase_w(slot, now))
     for slot in ranked:
-        assert slot.ev is not None and slot.ev.etp is not None
-        counted = gate.counted_w[slot.evse_id]
-        wanted = Course(slot.ev.etp.profile).over(gate.points)
-        more = np.maximum(wanted - counted, 0)
-        if (more <= np.maximum(room, 0)).all():
-            profile = PowerProfile(now - now % SECOND, _changes(gate.points, wanted, now))
-        else:
-            partly = _partly(slot, wanted, counted, room)
-            last_w = slot.delivery.last.over(gate.points[:1])[0]
-            rises = partly[0] - last_w
-            if 0 <= rises < LEAST_INCREASE_W and not (
-                partly < slot.delivery.last.over(gate.points)
-            ).any():
-                continue
-            profile = PowerProfile(now - now % SECOND, _changes(gate.points, partly, now))
-            more = np.maximum(partly - counted, 0)
-        rises_now = wanted[0] > slot.delivery.last.over(gate.points[:1])[0]
-        if rises_now and now < slot.delivery.last_sent_at + state.reaction:
+        power_w = _sendable_w(slot, gate, room, now, state.reaction)
+        if power_w is None:
             continue
-        room = room - more
+        room = room - np.maximum(power_w - gate.counted_w[slot.evse_id], 0)
         number = next_number(slot.delivery.last_number, now)
+        profile = _profile(gate.points, power_w, now)
         sends.append(EtpSent(evse_id=slot.evse_id, number=number, profile=profile))
     return sends
+
+
+def _sendable_w(
+    slot: Slot, gate: Gate, room: Ints, now: Instant, reaction: Instant
+) -> Ints | None:
+    """Return what of an EVSE's plan may go out now, at each point; None to wait."""
+    assert slot.ev is not None and slot.ev.etp_course is not None
+    counted = gate.counted_w[slot.evse_id]
+    wanted = slot.ev.etp_course.over(gate.points)
+    last = slot.delivery.last.over(gate.points)
+    if (wanted - counted <= np.maximum(room, 0)).all():
+        power_w = wanted
+    else:
+        power_w = np.minimum(wanted, counted + np.maximum(room, 0))
+        power_w = np.where(power_w < np.minimum(slot.floor_w, wanted), 0, power_w)
+        if 0 <= power_w[0] - last[0] < LEAST_INCREASE_W and (power_w >= last).all():
+            return None
+    if power_w[0] > last[0] and now < slot.delivery.last_sent_at + reaction:
+        return None
+    return power_w
 
 
 def _increase_w(slot: Slot, now: Instant) -> int:
@@ -120,12 +127,8 @@ def _increase_w(slot: Slot, now: Instant) -> int:
     return slot.ev.etp.profile.power_w(now) - slot.delivery.last.profile.power_w(now)
 
 
-def _partly(slot: Slot, wanted: Ints, counted: Ints, room: Ints) -> Ints:
-    partly = np.minimum(wanted, counted + np.maximum(room, 0))
-    return np.where(partly < np.minimum(slot.floor_w, wanted), 0, partly)
-
-
-def _changes(points: Ints, power_w: Ints, now: Instant) -> tuple[tuple[int, int], ...]:
+def _profile(points: Ints, power_w: Ints, now: Instant) -> PowerProfile:
     start = now - now % SECOND
     offsets = np.maximum((points - start) // SECOND, 0)
-    return merged(zip(offsets.tolist(), power_w.tolist(), strict=True))
+    changes = zip(offsets.tolist(), power_w.tolist(), strict=True)
+    return PowerProfile(start, merged(changes))

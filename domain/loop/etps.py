@@ -77,9 +77,9 @@ def old_power(slots: tuple[Slot, ...], edges: Ints) -> Ints:
     """Return the largest power of the ETPs in force over each step, (n, T) [W]."""
     old = np.zeros((len(slots), edges.size - 1), np.int64)
     for i, slot in enumerate(slots):
-        if slot.ev is None or slot.ev.etp is None:
+        if slot.ev is None or slot.ev.etp_course is None:
             continue
-        course = Course(slot.ev.etp.profile)
+        course = slot.ev.etp_course
         old[i] = course.over(edges[:-1])
         for at, power_w in zip(course.at, course.power_w, strict=True):
             if edges[0] < at < edges[-1]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from domain.loop.course import Course
 from domain.loop.delivery import Delivery
 from domain.loop.envelope import Envelope
 from domain.model import plan_events as p
@@ -39,6 +40,7 @@ class Ev:
     limit_w: int | None = None
     suspended_at: Instant = 0
     etp: Etp | None = None
+    etp_course: Course | None = None
     register_wh: int = 0
     metered_at: Instant = 0
     metered_wh: int = 0
@@ -56,6 +58,8 @@ class Slot:
     ev: Ev | None = None
     delivery: Delivery = field(default_factory=Delivery)
     etp_number: int = 0
+    # Whether the station was sent what the plan says; None when to be found out again.
+    is_sent: bool | None = None
 
 
 @dataclass(slots=True)
@@ -289,7 +293,8 @@ def _plan_made(state: ZoneState, event: p.PlanMade, row: Recorded) -> None:
         slot = state.slots[etp.evse_id]
         slot.etp_number = etp.number
         if slot.ev is not None and slot.ev.session_id == etp.session_id:
-            slot.ev.etp = etp
+            slot.ev.etp, slot.ev.etp_course = etp, Course(etp.profile)
+            slot.is_sent = None
 
 
 def _superseded(state: ZoneState, event: p.PlanSuperseded, row: Recorded) -> None:
@@ -297,9 +302,9 @@ def _superseded(state: ZoneState, event: p.PlanSuperseded, row: Recorded) -> Non
 
 
 def _sent(state: ZoneState, event: p.EtpSent, row: Recorded) -> None:
-    state.slots[event.evse_id].delivery.on_sent(
-        event.number, event.profile, row.occurred_at, event.attempt
-    )
+    slot = state.slots[event.evse_id]
+    slot.is_sent = None
+    slot.delivery.on_sent(event.number, event.profile, row.occurred_at, event.attempt)
 
 
 def _accepted(state: ZoneState, event: p.EtpAccepted, row: Recorded) -> None:
@@ -309,7 +314,9 @@ def _accepted(state: ZoneState, event: p.EtpAccepted, row: Recorded) -> None:
 
 
 def _refused(state: ZoneState, event: p.EtpRefused, row: Recorded) -> None:
-    state.slots[event.evse_id].delivery.on_refused(event.number, row.occurred_at)
+    slot = state.slots[event.evse_id]
+    slot.is_sent = None
+    slot.delivery.on_refused(event.number, row.occurred_at)
 
 
 def _timed_out(state: ZoneState, event: p.EtpTimedOut, row: Recorded) -> None:

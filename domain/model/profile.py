@@ -45,7 +45,7 @@ def check_changes(name: str, changes: Sequence[Change]) -> None:
             )
 
 
-class PowerProfile(msgspec.Struct, frozen=True, array_like=True):
+class PowerProfile(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Power from ``start_at`` on; the last change holds until something replaces it."""
 
     start_at: Instant
@@ -72,7 +72,7 @@ def zero_profile(start_at: Instant) -> PowerProfile:
     return PowerProfile(start_at, ((0, 0),))
 
 
-class Etp(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Etp(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Energy transfer plan (ETP) of one EVSE's EV: what it may draw over time.
 
     ``number`` counts the ETPs of an EVSE and never restarts. A profile with one change
@@ -87,7 +87,7 @@ class Etp(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     mandatory: bool = False
 
 
-class Range(msgspec.Struct, frozen=True, array_like=True):
+class Range(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One power range of an envelope: lower and upper power [W] for some seconds."""
 
     duration_s: int
@@ -95,7 +95,7 @@ class Range(msgspec.Struct, frozen=True, array_like=True):
     upper_w: int
 
 
-class PowerRangeEnvelope(msgspec.Struct, frozen=True, array_like=True):
+class PowerRangeEnvelope(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Power range envelope (PRE): consecutive power ranges from ``start_at`` on.
 
     It ends with its last range; what holds then is the zone's safe envelope.

@@ -67,7 +67,7 @@ class Current(enum.StrEnum):
     DC = "DC"
 
 
-class Sealed(msgspec.Struct, frozen=True, array_like=True):
+class Sealed(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One declared group of personal fields, encrypted under a subject's key.
 
     ``key_id`` is opaque and names a key in the vault. Without the key the group stays
@@ -79,7 +79,9 @@ class Sealed(msgspec.Struct, frozen=True, array_like=True):
     ciphertext: bytes
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Event(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False
+):
     """Base of every event; a subclass says what happened, in the past tense.
 
     The state in the log is the msgpack map of the fields (defaults left out): integers,
