@@ -1,0 +1,228 @@
+"""Puts a `System` together from a store's URL: key, clock, ids, store; no HTTP here.
+
+A store that ``simulate`` made says so in its log id, which begins with ``sim-``: row 0
+holds it and the chain covers it. Nobody writes to such a store again, for its time is
+over: it is opened for reading only.
+"""
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import msgspec
+
+from domain.errors import InvalidValue, StoreError, StoreInUse
+from domain.model.plan_events import LogOpened
+from domain.model.values import Instant
+from domain.ports import TENANT, Answer, Batch, Clock, Ids, System
+from domain.store import master_key
+from domain.store.feed import PolledFeed
+from domain.store.master_key import KEY_BYTES, MasterKey
+from domain.store.reader import LedgerReader
+from domain.store.samples import Samples
+from domain.store.sqlite import WriterLock, as_store_error, connect_readonly
+from domain.store.store import (
+    LEDGER_FILE,
+    SAMPLES_FOLDER,
+    VAULT_FILE,
+    Store,
+    folder_of,
+    open_readonly,
+)
+from domain.store.vault import Vault
+from projections.read_models import ReadModels
+from projections.runner import Feed, ReadLog, Runner
+
+KEY_NAME = "master.key"
+PROJECTIONS_FOLDER = "projections"
+SIMULATED = "sim-"
+
+
+class WallClock:
+    """The time of this machine."""
+
+    def now(self) -> Instant:
+        """Return the present instant."""
+        return time.time_ns() // 1000
+
+
+class SystemIds:
+    """Ids and random bytes from the operating system."""
+
+    def new_id(self) -> str:
+        """Return an opaque id of 80 random bits."""
+        return os.urandom(10).hex()
+
+    def random(self, n: int) -> bytes:
+        """Return ``n`` random bytes."""
+        return os.urandom(n)
+
+
+class StoppedClock:
+    """The clock of a store whose time is over: it stands at the last row."""
+
+    def __init__(self, at: Instant) -> None:
+        self._at = at
+
+    def now(self) -> Instant:
+        """Return the instant of the last row."""
+        return self._at
+
+
+class ReadOnlyLog(LedgerReader):
+    """`ports.Log` of a store that nobody writes to any more.
+
+    Several threads may read: SQLite serialises them on the one connection.
+    """
+
+    def append(self, batch: Batch) -> Answer:
+        """Refuse: the store is read only."""
+        raise StoreError("a store made by simulate is only read")
+
+    def raise_epoch(self, zone_id: str, *, tenant: str = TENANT) -> str:
+        """Refuse: no loop owns a zone of such a store."""
+        raise StoreError("a store made by simulate is only read")
+
+    def flush(self) -> None:
+        """Do nothing: nothing is ever waiting."""
+
+
+class Service(msgspec.Struct, frozen=True):
+    """What `serve` serves."""
+
+    system: System
+    models: ReadModels
+    key: MasterKey
+    is_simulated: bool
+
+
+def store_folder(url: str, *, must_exist: bool = True) -> Path:
+    """Return the folder of a store's URL; it holds a ledger unless told otherwise."""
+    try:
+        folder = folder_of(url)
+    except StoreError as error:
+        raise InvalidValue(f"--store: {error}") from None
+    if must_exist and not (folder / LEDGER_FILE).is_file():
+        raise InvalidValue(f"--store {url}: there is no {LEDGER_FILE} in {folder}")
+    return folder
+
+
+def log_id_of(folder: Path) -> str:
+    """Return the log id of a store, as its row 0 has it."""
+    try:
+        with open_readonly(folder) as log:
+            rows = log.read(after=-1, limit=1)
+    except sqlite3.Error as error:
+        raise as_store_error(error, f"reading {folder / LEDGER_FILE}") from error
+    if not rows or not isinstance(rows[0].event, LogOpened):
+        raise StoreError(f"{folder / LEDGER_FILE} has no row 0")
+    return rows[0].event.log_id
+
+
+def is_simulated(folder: Path) -> bool:
+    """Return whether a store was made by `simulate`."""
+    return log_id_of(folder).startswith(SIMULATED)
+
+
+@contextmanager
+def open_simulation(folder: Path, clock: Clock, ids: Ids) -> Iterator[System]:
+    """Make a store for one thread on simulated time, its master key beside it.
+
+    Also the key is one of ``ids``, so that two runs of a seed have equal bytes.
+    """
+    key = master_key.load_or_create(folder / KEY_NAME, ids.random(KEY_BYTES))
+    with Store(
+        folder,
+        clock=clock,
+        ids=ids,
+        master_key=key.key,
+        log_id=SIMULATED + ids.new_id(),
+        threaded=False,
+    ) as store:
+        yield System(store.log, store.samples, store.vault, clock, ids)
+
+
+@contextmanager
+def open_service(
+    folder: Path, environment: Mapping[str, str] = os.environ
+) -> Iterator[Service]:
+    """Open a store for a server and keep its projections up with the log.
+
+    Raises
+    ------
+    StoreInUse
+        when another server has it.
+    WrongMasterKey
+        when its vault was made under another key than this user's.
+    """
+    with ExitStack() as opened:
+        finished = (folder / LEDGER_FILE).exists() and is_simulated(folder)
+        if finished:
+            key, system, feed = _finished(folder, opened)
+        else:
+            key, system, feed = _live(folder, environment, opened)
+        projections = folder / PROJECTIONS_FOLDER
+        runner = Runner(system.log, projections, feed=feed)
+        opened.callback(runner.close)
+        runner.start()
+        models = ReadModels(projections, runner)
+        opened.callback(models.close)
+        # A live store's zone loops start here, once `domain.loop.runner` is there.
+        yield Service(system, models, key, finished)
+
+
+def _live(
+    folder: Path, environment: Mapping[str, str], opened: ExitStack
+) -> tuple[MasterKey, System, Feed]:
+    key = master_key.load(environment)
+    clock, ids = WallClock(), SystemIds()
+    store = Store(folder, clock=clock, ids=ids, master_key=key.key)
+    opened.enter_context(store)
+    system = System(store.log, store.samples, store.vault, clock, ids)
+    assert not isinstance(store.log, LedgerReader)  # threaded: a committer
+    return key, system, store.log
+
+
+def _finished(folder: Path, opened: ExitStack) -> tuple[MasterKey, System, Feed]:
+    # Only one process may write the projections.
+    opened.callback(WriterLock(folder).release)
+    key = MasterKey(_key_beside(folder), folder / KEY_NAME)
+    ids = SystemIds()
+    log = ReadOnlyLog(connect_readonly(folder / LEDGER_FILE))
+    opened.callback(log.close)
+    vault = Vault(folder / VAULT_FILE, master_key=key.key, ids=ids, readonly=True)
+    opened.callback(vault.close)
+    last = log.read(after=log.last_position() - 1, limit=1)
+    clock = StoppedClock(last[0].recorded_at)
+    samples = Samples(folder / SAMPLES_FOLDER, log=log, clock=clock, ids=ids)
+    opened.callback(samples.close)
+    feed = PolledFeed(folder / LEDGER_FILE)
+    opened.callback(feed.close)
+    return key, System(log, samples, vault, clock, ids), feed
+
+
+def _key_beside(folder: Path) -> bytes:
+    path = folder / KEY_NAME
+    if not path.exists():
+        raise StoreError(f"master key {path}: a simulated store has it beside it")
+    return master_key.load({master_key.KEY_FILE: str(path)}).key
+
+
+@contextmanager
+def open_projections(folder: Path) -> Iterator[Runner]:
+    """Open the projections of a store that no server has, to bring them up to date."""
+    try:
+        lock = WriterLock(folder)
+    except StoreInUse:
+        raise StoreInUse(
+            f"another process has the store {folder}; it keeps the projections itself"
+        ) from None
+    with ExitStack() as opened:
+        opened.callback(lock.release)
+        log: ReadLog = opened.enter_context(open_readonly(folder))
+        runner = Runner(log, folder / PROJECTIONS_FOLDER)
+        opened.callback(runner.close)
+        yield runner
