@@ -2,7 +2,8 @@
 
 import typer
 
-from api.commands import simulate
+from api.commands import report, serve, simulate, stores
+from api.commands.events import events_app
 from api.commands.terminal import EXIT_CODES, answering
 
 app = typer.Typer(
@@ -13,7 +14,15 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command("simulate", epilog=EXIT_CODES)(answering(simulate.simulate))
+for name, command in (
+    ("simulate", simulate.simulate),
+    ("serve", serve.serve),
+    ("report", report.report),
+    ("verify", stores.verify_store),
+):
+    app.command(name, epilog=EXIT_CODES)(answering(command))
+app.add_typer(events_app, name="events")
+app.add_typer(stores.projections_app, name="projections")
 
 
 @app.callback()

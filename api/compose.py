@@ -6,10 +6,9 @@ over: it is opened for reading only.
 """
 
 import os
-import sqlite3
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -23,18 +22,17 @@ from domain.store.feed import PolledFeed
 from domain.store.master_key import KEY_BYTES, MasterKey
 from domain.store.reader import LedgerReader
 from domain.store.samples import Samples
-from domain.store.sqlite import WriterLock, as_store_error, connect_readonly
+from domain.store.sqlite import WriterLock, connect_readonly
 from domain.store.store import (
     LEDGER_FILE,
     SAMPLES_FOLDER,
     VAULT_FILE,
     Store,
     folder_of,
-    open_readonly,
 )
 from domain.store.vault import Vault
 from projections.read_models import ReadModels
-from projections.runner import Feed, ReadLog, Runner
+from projections.runner import Feed, Runner
 
 KEY_NAME = "master.key"
 PROJECTIONS_FOLDER = "projections"
@@ -73,18 +71,18 @@ class StoppedClock:
 
 
 class ReadOnlyLog(LedgerReader):
-    """`ports.Log` of a store that nobody writes to any more.
+    """`ports.Log` of a store that this process only reads.
 
     Several threads may read: SQLite serialises them on the one connection.
     """
 
     def append(self, batch: Batch) -> Answer:
         """Refuse: the store is read only."""
-        raise StoreError("a store made by simulate is only read")
+        raise StoreError("the store was opened for reading only")
 
     def raise_epoch(self, zone_id: str, *, tenant: str = TENANT) -> str:
-        """Refuse: no loop owns a zone of such a store."""
-        raise StoreError("a store made by simulate is only read")
+        """Refuse: no loop runs here."""
+        raise StoreError("the store was opened for reading only")
 
     def flush(self) -> None:
         """Do nothing: nothing is ever waiting."""
@@ -112,11 +110,8 @@ def store_folder(url: str, *, must_exist: bool = True) -> Path:
 
 def log_id_of(folder: Path) -> str:
     """Return the log id of a store, as its row 0 has it."""
-    try:
-        with open_readonly(folder) as log:
-            rows = log.read(after=-1, limit=1)
-    except sqlite3.Error as error:
-        raise as_store_error(error, f"reading {folder / LEDGER_FILE}") from error
+    with open_log(folder) as log:
+        rows = log.read(after=-1, limit=1)
     if not rows or not isinstance(rows[0].event, LogOpened):
         raise StoreError(f"{folder / LEDGER_FILE} has no row 0")
     return rows[0].event.log_id
@@ -125,6 +120,14 @@ def log_id_of(folder: Path) -> str:
 def is_simulated(folder: Path) -> bool:
     """Return whether a store was made by `simulate`."""
     return log_id_of(folder).startswith(SIMULATED)
+
+
+@contextmanager
+def open_log(folder: Path) -> Iterator[ReadOnlyLog]:
+    """Open a store's log for reading, also while a server writes to it."""
+    log = ReadOnlyLog(connect_readonly(folder / LEDGER_FILE))
+    with closing(log):
+        yield log
 
 
 @contextmanager
@@ -191,8 +194,7 @@ def _finished(folder: Path, opened: ExitStack) -> tuple[MasterKey, System, Feed]
     opened.callback(WriterLock(folder).release)
     key = MasterKey(_key_beside(folder), folder / KEY_NAME)
     ids = SystemIds()
-    log = ReadOnlyLog(connect_readonly(folder / LEDGER_FILE))
-    opened.callback(log.close)
+    log = opened.enter_context(open_log(folder))
     vault = Vault(folder / VAULT_FILE, master_key=key.key, ids=ids, readonly=True)
     opened.callback(vault.close)
     last = log.read(after=log.last_position() - 1, limit=1)
@@ -222,7 +224,7 @@ def open_projections(folder: Path) -> Iterator[Runner]:
         ) from None
     with ExitStack() as opened:
         opened.callback(lock.release)
-        log: ReadLog = opened.enter_context(open_readonly(folder))
+        log = opened.enter_context(open_log(folder))
         runner = Runner(log, folder / PROJECTIONS_FOLDER)
         opened.callback(runner.close)
         yield runner

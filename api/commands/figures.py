@@ -45,7 +45,12 @@ def show_figures(figures: Sequence[DayFigures]) -> None:
     """Print a table of key figures, a column each strategy."""
     first = figures[0]
     table = Table(
-        title=f"{first.date}, capacity {first.capacity_w / 1_000:g} kW",
+        title=(
+            f"{first.date}, capacity {first.capacity_w / 1_000:g} kW: "
+            f"{first.drivers} drivers, {first.drivers_servable} servable;\n"
+            f"{first.energy_requested_wh / 1_000:.1f} kWh asked, "
+            f"{first.energy_needed_wh / 1_000:.1f} kWh needed"
+        ),
         title_justify="left",
         box=SIMPLE_HEAD,
     )

@@ -1,19 +1,18 @@
 """``voltledger simulate``: a real day of a site, through the product's own code."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import msgspec
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 
 from api.commands import run_folder
 from api.commands.day_request import DayOptions, request_of, strategies_of
 from api.commands.figures import as_object, show_run
-from api.commands.terminal import AsJson, err, print_json
+from api.commands.terminal import AsJson, bars, print_json
 from api.compose import open_projections, open_simulation
 from benchmarks.kept import Kept, keep
 from benchmarks.report import write_report
@@ -104,7 +103,7 @@ def _run(
     request: DayRequest, strategies: Sequence[str], out: Path, *, silent: bool
 ) -> list[DayOutcome]:
     """Run the strategies, and uncontrolled at any rate: it says who is servable."""
-    with _progress(silent) as progress, TemporaryDirectory() as aside:
+    with bars(silent=silent) as progress, TemporaryDirectory() as aside:
         folders = {strategy: out / strategy for strategy in strategies}
         folders.setdefault(UNCONTROLLED, Path(aside) / UNCONTROLLED)
         outcomes = {
@@ -142,18 +141,3 @@ def _run_one(
 def _with_servable(outcome: DayOutcome, servable: int) -> DayOutcome:
     figures = msgspec.structs.replace(outcome.figures, drivers_servable=servable)
     return msgspec.structs.replace(outcome, figures=figures)
-
-
-@contextmanager
-def _progress(silent: bool) -> Iterator[Progress]:
-    """Show bars on a terminal; a file or pipe gets none."""
-    console = err()
-    with Progress(
-        TextColumn("{task.description:<14}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-        console=console,
-        disable=silent or not console.is_terminal,
-    ) as progress:
-        yield progress

@@ -1,12 +1,15 @@
 """What the commands share: exit codes, output, options, errors as one line."""
 
-from collections.abc import Callable, Mapping
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import wraps
 from typing import Annotated, Any, ParamSpec
 
 import msgspec
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from api.rest.presentation import present
 from domain.errors import DomainError, Refused, StoreError
@@ -61,8 +64,26 @@ def answering(command: Callable[Given, None]) -> Callable[Given, None]:
         except DomainError as error:
             note(f"error: {error}")
             raise typer.Exit(exit_code_of(error)) from None
+        except sqlite3.Error as error:
+            note(f"error: the store cannot be read or written: {error}")
+            raise typer.Exit(STORE_TROUBLE) from None
 
     return answered
+
+
+@contextmanager
+def bars(*, silent: bool) -> Iterator[Progress]:
+    """Show bars on a terminal; a file or pipe gets none."""
+    console = err()
+    with Progress(
+        TextColumn("{task.description:<14}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        console=console,
+        disable=silent or not console.is_terminal,
+    ) as progress:
+        yield progress
 
 
 def exit_code_of(error: DomainError) -> int:
