@@ -59,7 +59,7 @@ class PlanSuperseded(Event, frozen=True):
 class EtpSent(Event, frozen=True):
     """An ETP went out to the station.
 
-    ``number`` counts the deliveries of the EVSE. ``attempt`` is 1 for the first sending.
+    ``number`` counts the deliveries of the EVSE, ``attempt`` the sendings of one.
     """
 
     evse_id: str

@@ -14,7 +14,7 @@ class PreInForce(msgspec.Struct, frozen=True):
     """Power ranges over time: spans (start, end, lower W, upper W), sorted, no overlap.
 
     Where no span covers an instant, the safe envelope [0, safe_upper_w] holds. Both are
-    cut to the zone's own limit.
+    cut to the zone's own limit, in either direction.
     """
 
     spans: tuple[Span, ...]
@@ -25,19 +25,11 @@ class PreInForce(msgspec.Struct, frozen=True):
         """Return lower and upper power at an instant [W]."""
         for start_at, end_at, lower_w, upper_w in self.spans:
             if start_at <= at < end_at:
-                return max(lower_w, -self.limit_w), min(upper_w, self.limit_w)
+                return self._cut(lower_w), self._cut(upper_w)
         return 0, min(self.safe_upper_w, self.limit_w)
 
-    def covers(self, at: Instant) -> bool:
-        """Whether an instruction of the RM covers the instant."""
-        return any(start_at <= at < end_at for start_at, end_at, _, _ in self.spans)
-
-    def boundaries(self, from_at: Instant, to_at: Instant) -> list[Instant]:
-        """Return the instants in (from_at, to_at) at which the range changes."""
-        found: set[Instant] = set()
-        for start_at, end_at, _, _ in self.spans:
-            found.update(at for at in (start_at, end_at) if from_at < at < to_at)
-        return sorted(at for at in found if self.range_w(at) != self.range_w(at - 1))
+    def _cut(self, power_w: int) -> int:
+        return max(min(power_w, self.limit_w), -self.limit_w)
 
 
 def compose(

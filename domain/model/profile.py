@@ -6,6 +6,7 @@ neighbours merged, the first at 0. Signs: + is grid to EV.
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import msgspec
 
@@ -32,7 +33,7 @@ def check_changes(name: str, changes: Sequence[Change]) -> None:
     if not changes or changes[0][0] != 0:
         first = changes[0][0] if changes else "nothing"
         raise InvalidValue(f"{name} begins at {first}; its first change is at 0 s")
-    for (before_s, _), (after_s, _) in zip(changes, changes[1:], strict=False):
+    for (before_s, _), (after_s, _) in pairwise(changes):
         if after_s <= before_s:
             raise InvalidValue(
                 f"{name}: the change at {after_s} s follows one at {before_s} s; "
@@ -53,7 +54,7 @@ class PowerProfile(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     def power_w(self, at: Instant) -> int:
         """Return the power at an instant [W]; 0 before the start."""
-        offset_s = (at - self.start_at) / SECOND
+        offset_s = (at - self.start_at) // SECOND
         index = bisect_right(self.changes, offset_s, key=lambda change: change[0])
         return self.changes[index - 1][1] if index else 0
 
@@ -110,12 +111,22 @@ class PowerRangeEnvelope(msgspec.Struct, frozen=True, array_like=True, gc=False)
         return self.start_at + sum(r.duration_s for r in self.ranges) * SECOND
 
     def check(self) -> None:
-        """Refuse an empty envelope, an empty range and lower above upper."""
+        """Refuse an empty envelope, an empty range and lower above upper.
+
+        Boundaries are whole seconds, as those of ETPs; powers are whole watts.
+        """
         if not self.ranges:
             raise InvalidValue(f"PRE of {iso_of(self.start_at)} has no ranges")
+        if self.start_at % SECOND:
+            raise InvalidValue(
+                f"PRE of {iso_of(self.start_at)} does not begin at a whole second"
+            )
         offset_s = 0
         for r in self.ranges:
             where = f"PRE of {iso_of(self.start_at)}, range at {offset_s} s"
+            for value in (r.duration_s, r.lower_w, r.upper_w):
+                if type(value) is not int:  # NaN too: nothing compares with it
+                    raise InvalidValue(f"{where}: {value} is not a whole number")
             if r.duration_s <= 0:
                 raise InvalidValue(f"{where}: duration {r.duration_s} s is not above 0")
             if r.lower_w > r.upper_w:

@@ -49,6 +49,7 @@ _TYPES = (
     EventType("session.evse_bound", 1, s.EvseBound),
     EventType("session.evse_released", 1, s.EvseReleased),
     EventType("session.merged_into", 1, s.MergedInto),
+    EventType("session.merged_from", 1, s.MergedFrom),
     EventType("session.closed", 1, s.SessionClosed),
     EventType("authorization.requested", 1, s.AuthorizationRequested),
     EventType("authorization.accepted", 1, s.AuthorizationAccepted),

@@ -1,7 +1,8 @@
 """State of a service session: one fold for live, replay and as-of (IEC 63110-1 6.2).
 
 ``evolve`` gives the same state whatever the order in which facts arrive: a fact only
-replaces what an earlier one (by its own time, then by content) left.
+replaces what an earlier one (by its own time, then by content) left. Decisions come in
+the order of the stream.
 """
 
 from collections.abc import Callable
@@ -20,7 +21,12 @@ USABLE = (Quality.GOOD, Quality.LATE)
 
 
 class Session(msgspec.Struct, frozen=True):
-    """What decisions about a session need to know."""
+    """What decisions about a session need to know.
+
+    ``presented`` are the (EVSE, subject) of all credentials, ``waiting_at`` the EVSE at
+    which one waits for its plug, ``other`` the services that run, ``active_at`` the
+    last transaction that counts for closing.
+    """
 
     session_id: str = ""
     decision_version: int = 0
@@ -32,9 +38,11 @@ class Session(msgspec.Struct, frozen=True):
     station_id: str = ""
     zone_id: str = ""
     authorized: bool = False
+    presented: frozenset[tuple[str, str]] = frozenset()
+    waiting_at: str = ""
     reservation: s.ReservationMade | None = None
     parking: int = 0
-    other: int = 0
+    other: tuple[str, ...] = ()
     needs: s.NeedsStated | None = None
     references: frozenset[tuple[str, str, str]] = frozenset()
     transferring: bool = False
@@ -42,7 +50,7 @@ class Session(msgspec.Struct, frozen=True):
     energy_at: Instant = 0
     transfer_ended_at: Instant = 0
     transfer_started_at: Instant = 0
-    released_at: Instant = 0
+    active_at: Instant = 0
 
     @property
     def is_open(self) -> bool:
@@ -53,6 +61,11 @@ class Session(msgspec.Struct, frozen=True):
     def has_open_transactions(self) -> bool:
         """Whether parking, a reservation or another service still runs."""
         return bool(self.parking or self.other or self.reservation)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing but time stands between the session and its closing."""
+        return self.is_open and not self.evse_id and not self.has_open_transactions
 
     def check_open(self) -> None:
         """Refuse a session that was never opened, is closed or was merged."""
@@ -69,7 +82,11 @@ class Session(msgspec.Struct, frozen=True):
 def evolve(state: Session, event: Event, occurred_at: Instant) -> Session:
     """Return the session after an event."""
     rule = _EVOLVE.get(type(event))
-    return rule(state, event, occurred_at) if rule else state
+    if rule is not None:
+        state = rule(state, event, occurred_at)
+    if type(event) in _ACTIVITY and occurred_at > state.active_at:
+        state = _replace(state, active_at=occurred_at)
+    return state
 
 
 def _replace(state: Session, **changes: Any) -> Session:
@@ -93,15 +110,29 @@ def _bound(state: Session, event: s.EvseBound, at: Instant) -> Session:
         evse_id=event.evse_id,
         station_id=event.station_id,
         zone_id=event.zone_id,
+        waiting_at="",
     )
 
 
 def _released(state: Session, event: s.EvseReleased, at: Instant) -> Session:
-    return _replace(state, evse_id="", released_at=at)
+    return _replace(state, evse_id="")
 
 
 def _merged(state: Session, event: s.MergedInto, at: Instant) -> Session:
     return _replace(state, merged_into=event.into_session_id, evse_id="")
+
+
+def _merged_from(state: Session, event: s.MergedFrom, at: Instant) -> Session:
+    return _replace(
+        state,
+        subject_id=state.subject_id or event.subject_id,
+        authorized=state.authorized or event.authorized,
+        presented=state.presented | frozenset(event.presented),
+        waiting_at=state.waiting_at or event.waiting_at,
+        reservation=state.reservation or event.reservation,
+        parking=state.parking + event.parking,
+        other=state.other + event.other,
+    )
 
 
 def _closed(state: Session, event: s.SessionClosed, at: Instant) -> Session:
@@ -109,7 +140,14 @@ def _closed(state: Session, event: s.SessionClosed, at: Instant) -> Session:
 
 
 def _requested(state: Session, event: s.AuthorizationRequested, at: Instant) -> Session:
-    return _replace(state, subject_id=event.subject_id or state.subject_id)
+    state = _replace(state, subject_id=event.subject_id or state.subject_id)
+    if not event.evse_id:
+        return state
+    return _replace(
+        state,
+        presented=state.presented | {(event.evse_id, event.subject_id)},
+        waiting_at="" if state.evse_id else event.evse_id,
+    )
 
 
 def _accepted(state: Session, event: s.AuthorizationAccepted, at: Instant) -> Session:
@@ -117,7 +155,7 @@ def _accepted(state: Session, event: s.AuthorizationAccepted, at: Instant) -> Se
 
 
 def _not_authorized(state: Session, event: Event, at: Instant) -> Session:
-    return _replace(state, authorized=False)
+    return _replace(state, authorized=False, waiting_at="")
 
 
 def _reserved(state: Session, event: s.ReservationMade, at: Instant) -> Session:
@@ -148,11 +186,15 @@ def _parking(delta: int) -> Rule:
     return rule
 
 
-def _other(delta: int) -> Rule:
-    def rule(state: Session, event: Event, at: Instant) -> Session:
-        return _replace(state, other=state.other + delta)
+def _other_started(state: Session, event: s.OtherStarted, at: Instant) -> Session:
+    return _replace(state, other=(*state.other, event.service))
 
-    return rule
+
+def _other_ended(state: Session, event: s.OtherEnded, at: Instant) -> Session:
+    left = list(state.other)
+    if event.service in left:
+        left.remove(event.service)
+    return _replace(state, other=tuple(left))
 
 
 def _needs(state: Session, event: s.NeedsStated, at: Instant) -> Session:
@@ -196,6 +238,7 @@ _EVOLVE: dict[type[Event], Rule] = {
     s.EvseBound: _bound,
     s.EvseReleased: _released,
     s.MergedInto: _merged,
+    s.MergedFrom: _merged_from,
     s.SessionClosed: _closed,
     s.AuthorizationRequested: _requested,
     s.AuthorizationAccepted: _accepted,
@@ -206,10 +249,32 @@ _EVOLVE: dict[type[Event], Rule] = {
     s.ReservationEnded: _reservation_ended,
     s.ParkingStarted: _parking(1),
     s.ParkingEnded: _parking(-1),
-    s.OtherStarted: _other(1),
-    s.OtherEnded: _other(-1),
+    s.OtherStarted: _other_started,
+    s.OtherEnded: _other_ended,
     s.NeedsStated: _needs,
     s.TransferStarted: _started,
     s.TransferEnded: _ended,
     s.TransferObserved: _observed,
 }
+
+# Transactions after which an idle session stays open for a while.
+_ACTIVITY = frozenset(
+    {
+        s.SessionOpened,
+        s.EvseBound,
+        s.EvseReleased,
+        s.MergedFrom,
+        s.AuthorizationRequested,
+        s.AuthorizationAccepted,
+        s.AuthorizationRefused,
+        s.AuthorizationEnded,
+        s.ReservationMade,
+        s.ReservationChanged,
+        s.ReservationMatched,
+        s.ReservationEnded,
+        s.ParkingStarted,
+        s.ParkingEnded,
+        s.OtherStarted,
+        s.OtherEnded,
+    }
+)

@@ -1,4 +1,4 @@
-"""Events of a service session (stream ``session-<id>``), IEC 63110-1 3.1.40, 3.1.41, 6.2.
+"""Events of a service session (stream ``session-<id>``), IEC 63110-1 3.1.40, 6.2.
 
 A *transaction* of the standard is one event here: authorization, reservation, parking,
 energy transfer and other transactions each make up the session of their kind.
@@ -16,7 +16,7 @@ class SessionOpened(Event, frozen=True):
 
 
 class ReferenceBound(Event, frozen=True):
-    """A foreign reference (of a CSO, parking operator, EMSP) stands for this session."""
+    """A reference of another party (CSO, parking operator) stands for this session."""
 
     session_id: str
     party: str
@@ -41,7 +41,7 @@ class EvseReleased(Event, frozen=True):
 
 
 class MergedInto(Event, frozen=True):
-    """This session proved to be a part of ``into_session_id``."""
+    """The session proved to be a part of ``into_session_id``."""
 
     session_id: str
     into_session_id: str
@@ -87,8 +87,8 @@ class AuthorizationEnded(Event, frozen=True):
 class ReservationMade(Event, frozen=True):
     """A place is kept from ``from_at`` to ``until_at`` at an EVSE, station or class.
 
-    Exactly one of ``evse_id``, ``station_id`` and ``evse_class`` (a kind of current in a
-    zone: ``<zone>/AC``) is given.
+    Exactly one of ``evse_id``, ``station_id`` and ``evse_class`` is given; a class is a
+    kind of current in a zone: ``<zone>/AC``.
     """
 
     session_id: str
@@ -118,6 +118,25 @@ class ReservationEnded(Event, frozen=True):
 
     session_id: str
     reason: str
+
+
+class MergedFrom(Event, frozen=True):
+    """``from_session_id`` proved to be a part of this session (3.1.40.6).
+
+    What of it was still open goes on here: its subject and authorization, the
+    credentials presented as (EVSE, subject), the EVSE one waits at, reservation,
+    parkings and other services. EVSE, references and needs follow as events.
+    """
+
+    session_id: str
+    from_session_id: str
+    subject_id: str = ""
+    authorized: bool = False
+    presented: tuple[tuple[str, str], ...] = ()
+    waiting_at: str = ""
+    reservation: ReservationMade | None = None
+    parking: int = 0
+    other: tuple[str, ...] = ()
 
 
 class ParkingStarted(Event, frozen=True):

@@ -8,10 +8,16 @@ from domain.model.values import Event, Instant
 
 
 class Evse(msgspec.Struct, frozen=True):
-    """What decisions about an EVSE need to know."""
+    """What decisions about an EVSE need to know.
+
+    ``last_session_id`` is or was its last occupant, plugged at ``plugged_at``;
+    ``blocked`` is why nobody may use it.
+    """
 
     commissioned: z.EvseCommissioned | None = None
     session_id: str = ""
+    last_session_id: str = ""
+    plugged_at: Instant = 0
     blocked: str = ""
     decision_version: int = 0
 
@@ -38,7 +44,13 @@ def evolve_evse(state: Evse, event: Event, at: Instant) -> Evse:
             )
             return msgspec.structs.replace(state, commissioned=changed)
         case z.EvseOccupied():
-            return msgspec.structs.replace(state, session_id=event.session_id)
+            return msgspec.structs.replace(
+                state,
+                session_id=event.session_id,
+                last_session_id=event.session_id,
+                # When its session was merged, the EV is the same.
+                plugged_at=state.plugged_at if state.session_id else at,
+            )
         case z.EvseVacated():
             return msgspec.structs.replace(state, session_id="")
         case z.EvseBlocked():

@@ -6,8 +6,8 @@ from domain.model.values import Current, Event, Sealed
 class ZoneDefined(Event, frozen=True):
     """A charging site zone (CSZ) was defined.
 
-    ``safe_upper_w`` is the envelope [0, safe_upper_w] that holds where no PRE does.
-    ``default_energy_wh`` and ``default_stay_s`` are the needs of an EV that states none.
+    ``safe_upper_w`` is the envelope [0, safe_upper_w] that holds where no PRE does,
+    ``default_energy_wh`` and ``default_stay_s`` are what an EV needs that states none.
     """
 
     zone_id: str
@@ -38,8 +38,8 @@ class ZoneLimitsChanged(Event, frozen=True):
 class ZoneLearned(Event, frozen=True):
     """The loop learned what share of the stated energy cars take at this site.
 
-    The share of one EV user's wish that is taken is a fact of the past; the problem of a
-    plan may only use it once it is in the ledger.
+    What share of a wish was taken is a fact of the past; the problem of a plan may only
+    use it once it is in the ledger.
     """
 
     zone_id: str

@@ -37,8 +37,11 @@ def datetime_of(instant: Instant) -> datetime:
 
 
 def iso_of(instant: Instant) -> str:
-    """Return the instant as RFC 3339 text in UTC."""
-    return datetime_of(instant).isoformat().replace("+00:00", "Z")
+    """Return the instant as RFC 3339 text in UTC; beyond the year 9999, as it is."""
+    try:
+        return datetime_of(instant).isoformat().replace("+00:00", "Z")
+    except OverflowError:
+        return f"{instant} µs since 1970"
 
 
 def utc_day_of(instant: Instant) -> str:
@@ -79,9 +82,7 @@ class Sealed(msgspec.Struct, frozen=True, array_like=True, gc=False):
     ciphertext: bytes
 
 
-class Event(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False
-):
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Base of every event; a subclass says what happened, in the past tense.
 
     The state in the log is the msgpack map of the fields (defaults left out): integers,

@@ -1,10 +1,11 @@
-"""Commissioning of zones, stations and EVSEs (IEC 63110-1 7.3); by `shared_path`."""
+"""7.3 Commissioning of zones, stations and EVSEs (IEC 63110-1); by `shared_path`."""
 
 import msgspec
 
 from domain.errors import InvalidValue, Refused
 from domain.model import ids
 from domain.model import site_events as z
+from domain.model.profile import POWER_LIMIT_W
 from domain.model.site import Evse, Zone, evolve_evse, evolve_zone
 from domain.model.values import Current
 from domain.ports import Answer, Append, Batch, Claim, System
@@ -24,6 +25,10 @@ def check_limits(zone_id: str, limit_w: int, safe_upper_w: int) -> None:
         raise InvalidValue(
             f"zone {zone_id}: safe_upper_w {safe_upper_w} W is not within 0 and "
             f"limit_w {limit_w} W"
+        )
+    if limit_w > POWER_LIMIT_W:
+        raise InvalidValue(
+            f"zone {zone_id}: limit_w {limit_w} W is beyond {POWER_LIMIT_W} W"
         )
 
 
@@ -49,9 +54,10 @@ class DefineZone(msgspec.Struct, frozen=True, kw_only=True):
             ("default_energy_wh", self.default_energy_wh),
             ("default_stay_s", self.default_stay_s),
         ):
-            if value <= 0:
+            if not 0 < value <= POWER_LIMIT_W:
                 raise InvalidValue(
-                    f"zone {self.zone_id}: {name} {value} is not above 0"
+                    f"zone {self.zone_id}: {name} {value} is not above 0 and within "
+                    f"{POWER_LIMIT_W}"
                 )
 
 
@@ -72,6 +78,16 @@ class EvseData(msgspec.Struct, frozen=True, kw_only=True):
         ids.evse_id_of(self.evse_id)
         if self.phases not in (1, 2, 3):
             raise InvalidValue(f"EVSE {self.evse_id}: {self.phases} phases, not 1 to 3")
+        if not 0 < self.voltage_v <= 2_000:
+            raise InvalidValue(
+                f"EVSE {self.evse_id}: voltage_v {self.voltage_v} V is not within 1 "
+                "and 2000 V"
+            )
+        if not 0 < self.max_w <= POWER_LIMIT_W:
+            raise InvalidValue(
+                f"EVSE {self.evse_id}: max_w {self.max_w} W is not above 0 and within "
+                f"{POWER_LIMIT_W} W"
+            )
         if not 0 <= self.floor_w <= self.max_w:
             raise InvalidValue(
                 f"EVSE {self.evse_id}: floor_w {self.floor_w} W is not within 0 and "
@@ -81,8 +97,11 @@ class EvseData(msgspec.Struct, frozen=True, kw_only=True):
             raise InvalidValue(
                 f"EVSE {self.evse_id}: min_w {self.min_w} W is below 0 without V2G"
             )
-        if self.min_w > 0:
-            raise InvalidValue(f"EVSE {self.evse_id}: min_w {self.min_w} W is above 0")
+        if not -POWER_LIMIT_W <= self.min_w <= 0:
+            raise InvalidValue(
+                f"EVSE {self.evse_id}: min_w {self.min_w} W is not within "
+                f"-{POWER_LIMIT_W} and 0 W"
+            )
 
 
 class CommissionStation(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,10 +126,10 @@ class CommissionStation(msgspec.Struct, frozen=True, kw_only=True):
 
 def define_zone(system: System, command: DefineZone, by: By) -> Answer:
     """Record the zone; a second definition of the same id is refused."""
-    command.check()
     stream = ids.zone_stream(command.zone_id)
 
     def decide() -> Batch:
+        command.check()
         zone = fold(system, stream, Zone(), evolve_zone)
         if zone.defined is not None:
             raise Refused(f"zone {command.zone_id} is defined already")
@@ -122,9 +141,9 @@ def define_zone(system: System, command: DefineZone, by: By) -> Answer:
 
 def commission_station(system: System, command: CommissionStation, by: By) -> Answer:
     """Record station and EVSEs and make the EVSEs members of the zone."""
-    command.check()
 
     def decide() -> Batch:
+        command.check()
         if system.log.owner("station", command.station_id) is not None:
             raise Refused(f"station {command.station_id} is commissioned already")
         zone = load_zone(system, command.zone_id)
@@ -176,6 +195,8 @@ def block_evse(system: System, command: BlockEvse, by: By) -> Answer:
     """Record that the EVSE is blocked or unblocked."""
 
     def decide() -> Batch:
+        if not command.reason:
+            raise InvalidValue(f"EVSE {command.evse_id}: a reason is needed, not ''")
         evse = load_evse(system, command.evse_id)
         event: z.EvseBlocked | z.EvseUnblocked
         if command.blocked:
@@ -198,9 +219,9 @@ class ChangeZoneLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 def change_zone_limits(system: System, command: ChangeZoneLimits, by: By) -> Answer:
     """Record the zone's new limits."""
-    check_limits(command.zone_id, command.limit_w, command.safe_upper_w)
 
     def decide() -> Batch:
+        check_limits(command.zone_id, command.limit_w, command.safe_upper_w)
         zone = load_zone(system, command.zone_id)
         event = z.ZoneLimitsChanged(**msgspec.structs.asdict(command))
         stream = ids.zone_stream(command.zone_id)

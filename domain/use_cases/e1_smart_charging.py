@@ -1,33 +1,41 @@
 """E1 Smart charging management (IEC 63110-1 8.2.3): what stations and EV users report.
 
-The commands and facts that make up E1's event detection loop: an EV plugged or unplugged
-(Info1), needs stated or changed, pauses and resumptions; by `shared_path`. What follows
-from them, the update loop and the ETPs (Info2), is `domain.loop`.
+The commands and facts that make up E1's event detection loop: an EV plugged or
+unplugged (Info1), needs stated or changed, pauses and resumptions; by `shared_path`.
+What follows from them, the update loop and the ETPs (Info2), is `domain.loop`.
+
+What a station reports is recorded in any case. Where it contradicts what is known it is
+kept as such and changes nothing.
 """
 
 import msgspec
 
-from domain.errors import InvalidValue
+from domain.errors import InvalidValue, Refused
 from domain.model import ids
 from domain.model import session_events as s
 from domain.model import site_events as z
-from domain.model.values import HOUR, SECOND, Quality, iso_of
-from domain.ports import Answer, Append, Batch, Claim, System, Timer
-from domain.use_cases.clause_6_2_service_sessions import (
-    CLOSE_AFTER,
+from domain.model.session import Session
+from domain.model.site import Evse
+from domain.model.values import HOUR, SECOND, Instant, Quality, iso_of
+from domain.ports import Answer, Append, Batch, System
+from domain.use_cases.clause_6_2_guards import batch_of, step
+from domain.use_cases.clause_6_2_joining import (
     Reference,
+    binding,
     join_or_open,
     resolve,
 )
-from domain.use_cases.shared_path import (
-    By,
-    decision,
-    load_evse,
-    load_zone,
-    record,
-)
+from domain.use_cases.shared_path import By, decision, load_evse, load_zone, record
 
 LONGEST_STAY = 31 * 24 * HOUR
+
+# What a meter or a wish may say: an energy beyond this is a typing error.
+ENERGY_LIMIT_WH = 1_000_000_000_000
+_WISH_LIMIT_WH = 100_000_000
+
+# An EV may have taken a little more than its EVSE's limit allows, by the meter's class.
+_METER_MARGIN = 0.05
+_METER_MARGIN_WH = 100
 
 
 class PlugEv(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,57 +57,77 @@ def plug_ev(system: System, command: PlugEv, by: By) -> Answer:
     """
 
     def decide() -> Batch:
+        if command.reference:
+            command.reference.check()
+        if command.subject_id:
+            ids.name_of("subject id", command.subject_id)
+        _check_storable("register_wh", command.register_wh)
         evse = load_evse(system, command.evse_id)
-        data = evse.check_usable(command.evse_id)
         if evse.session_id:
-            return _contradicts(evse.session_id, command, by)
-        joined = join_or_open(
-            system,
-            by,
-            reference=command.reference,
-            evse_id=command.evse_id,
-            subject_id=command.subject_id,
-        )
-        session_id = joined.session_id
-        stream = ids.session_stream(session_id)
-        bound = s.EvseBound(
-            session_id=session_id,
-            evse_id=data.evse_id,
-            station_id=data.station_id,
-            zone_id=data.zone_id,
-        )
-        occupied = z.EvseOccupied(evse_id=data.evse_id, session_id=session_id)
-        started = s.TransferStarted(
-            session_id=session_id,
-            evse_id=data.evse_id,
-            register_wh=command.register_wh,
-        )
-        needs = joined.state.needs or _default_needs(
-            system, data.zone_id, session_id, by
-        )
-        return Batch(
-            appends=(
-                decision(stream, joined.state, by.at, *joined.opening, bound, needs),
-                decision(ids.evse_stream(data.evse_id), evse, by.at, occupied),
-                Append(stream, (started,), by.at),
-            ),
-            claims=(Claim("occupant", data.evse_id, session_id),),
-            releases=(Claim("waiting", data.evse_id, session_id),),
-        )
+            rule = "an EVSE has one occupant; it was occupied already"
+            return _kept(evse.session_id, command.evse_id, "plugged", 1, rule, by)
+        return _plugged(system, command, evse, by)
 
     return record(system, by, command, decide)
 
 
-def _contradicts(session_id: str, command: PlugEv, by: By) -> Batch:
+def _plugged(system: System, command: PlugEv, evse: Evse, by: By) -> Batch:
+    data = evse.check_usable(command.evse_id)
+    joined = join_or_open(
+        system,
+        by,
+        reference=command.reference,
+        evse_id=command.evse_id,
+        subject_id=command.subject_id,
+    )
+    session_id = joined.state.session_id
+    bound = s.EvseBound(
+        session_id=session_id,
+        evse_id=data.evse_id,
+        station_id=data.station_id,
+        zone_id=data.zone_id,
+    )
+    needs = joined.state.needs
+    if needs is None or needs.source == "default":
+        needs = _default_needs(system, data.zone_id, session_id, by)
+    occupied = z.EvseOccupied(evse_id=data.evse_id, session_id=session_id)
+    started = s.TransferStarted(
+        session_id=session_id,
+        evse_id=data.evse_id,
+        register_wh=command.register_wh,
+        quality=Quality.GOOD if command.register_wh >= 0 else Quality.IMPLAUSIBLE,
+    )
+    reference = binding(system, session_id, command.reference)
+    plugged = step(joined.state, by.at, *joined.opening, *reference, bound, needs)
+    batch = batch_of(system, [plugged])
+    return msgspec.structs.replace(
+        batch,
+        appends=(
+            *batch.appends,
+            decision(ids.evse_stream(data.evse_id), evse, by.at, occupied),
+            Append(ids.session_stream(session_id), (started,), by.at),
+        ),
+    )
+
+
+def _kept(
+    session_id: str, evse_id: str, what: str, value: int, rule: str, by: By
+) -> Batch:
+    """Return the batch that keeps a fact which contradicts what is known."""
     fact = s.FactKept(
         session_id=session_id,
-        evse_id=command.evse_id,
-        what="plugged",
-        value=1,
-        rule="an EVSE has one occupant; it was occupied already",
+        evse_id=evse_id,
+        what=what,
+        value=value,
+        rule=rule,
         quality=Quality.CONTRADICTS,
     )
     return Batch(appends=(Append(ids.session_stream(session_id), (fact,), by.at),))
+
+
+def _check_storable(name: str, energy_wh: int) -> None:
+    if not abs(energy_wh) <= ENERGY_LIMIT_WH:
+        raise InvalidValue(f"{name} {energy_wh} Wh is beyond ±{ENERGY_LIMIT_WH} Wh")
 
 
 def _default_needs(
@@ -116,44 +144,79 @@ def _default_needs(
 
 
 class UnplugEv(msgspec.Struct, frozen=True, kw_only=True):
-    """A station reports an EV unplugged (E1 Info1), its register at ``register_wh``."""
+    """A station reports an EV unplugged (E1 Info1), ``energy_wh`` transferred."""
 
     evse_id: str
     energy_wh: int
     reason: str = "EV disconnected"
 
 
-def unplug_ev(system: System, command: UnplugEv, by: By) -> Answer | None:
+def unplug_ev(system: System, command: UnplugEv, by: By) -> Answer:
     """Record the end of the transfer and the release of the EVSE.
 
-    Where nothing else of the session is open it closes `CLOSE_AFTER` later. An EVSE that
-    is not occupied has nothing to release: None.
+    Where nothing else of the session is open it closes some time later. An unplug where
+    no EV was plugged then is kept as a fact that contradicts and releases nothing.
     """
-    if load_evse(system, command.evse_id).session_id == "":
-        return None
 
     def decide() -> Batch:
+        _check_storable("energy_wh", command.energy_wh)
         evse = load_evse(system, command.evse_id)
-        state = resolve(system, evse.session_id)
-        stream = ids.session_stream(state.session_id)
+        state = _occupant(system, evse, command.evse_id)
+        if rule := _contradiction(evse, by.at):
+            return _kept(
+                state.session_id,
+                command.evse_id,
+                "unplugged",
+                command.energy_wh,
+                rule,
+                by,
+            )
         ended = s.TransferEnded(
             session_id=state.session_id,
             energy_wh=command.energy_wh,
             reason=command.reason,
+            quality=_quality(evse, command.energy_wh, by.at),
         )
         released = s.EvseReleased(session_id=state.session_id, evse_id=command.evse_id)
         vacated = z.EvseVacated(evse_id=command.evse_id, session_id=state.session_id)
-        return Batch(
+        batch = batch_of(system, [step(state, by.at, released)])
+        return msgspec.structs.replace(
+            batch,
             appends=(
-                Append(stream, (ended,), by.at),
-                decision(stream, state, by.at, released),
+                Append(ids.session_stream(state.session_id), (ended,), by.at),
+                *batch.appends,
                 decision(ids.evse_stream(command.evse_id), evse, by.at, vacated),
             ),
-            releases=(Claim("occupant", command.evse_id, state.session_id),),
-            timers=(Timer(by.at + CLOSE_AFTER, stream, "close"),),
         )
 
     return record(system, by, command, decide)
+
+
+def _occupant(system: System, evse: Evse, evse_id: str) -> Session:
+    """Return the session that is at an EVSE, else the one that was there last."""
+    if not evse.last_session_id:
+        raise Refused(f"EVSE {evse_id} was never plugged, so nothing ends there")
+    return resolve(system, evse.session_id or evse.last_session_id)
+
+
+def _contradiction(evse: Evse, at: Instant) -> str:
+    """Return why a report of the EV at the EVSE cannot be; empty when it can."""
+    if not evse.session_id:
+        return "no EV was plugged"
+    if at < evse.plugged_at:
+        return f"before the plug at {iso_of(evse.plugged_at)}"
+    return ""
+
+
+def _quality(evse: Evse, energy_wh: int, at: Instant) -> Quality:
+    """Return what an energy is worth, by what the EVSE could transfer meanwhile."""
+    data = evse.commissioned
+    if data is None:
+        return Quality.IMPLAUSIBLE
+    hours = (at - evse.plugged_at) / HOUR * (1 + _METER_MARGIN)
+    least = data.min_w * hours - _METER_MARGIN_WH
+    most = data.max_w * hours + _METER_MARGIN_WH
+    return Quality.GOOD if least <= energy_wh <= most else Quality.IMPLAUSIBLE
 
 
 class StateNeeds(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,6 +241,8 @@ class StateNeeds(msgspec.Struct, frozen=True, kw_only=True):
         most_wh = self.energy_max_wh
         if most_wh is None:
             most_wh = self.energy_target_wh
+        if most_wh > _WISH_LIMIT_WH:
+            raise InvalidValue(f"needs: {most_wh} Wh are beyond {_WISH_LIMIT_WH} Wh")
         if not 0 <= self.energy_min_wh <= self.energy_target_wh <= most_wh:
             raise InvalidValue(
                 f"needs: minimum {self.energy_min_wh} Wh, target "
@@ -188,9 +253,9 @@ class StateNeeds(msgspec.Struct, frozen=True, kw_only=True):
 
 def state_needs(system: System, command: StateNeeds, by: By) -> Answer:
     """Record the needs the EV user stated."""
-    command.check(by.at)
 
     def decide() -> Batch:
+        command.check(by.at)
         state = resolve(system, command.session_id)
         state.check_open()
         event = s.NeedsStated(
@@ -213,13 +278,16 @@ class SignalPause(msgspec.Struct, frozen=True, kw_only=True):
     paused: bool
 
 
-def signal_pause(system: System, command: SignalPause, by: By) -> Answer | None:
-    """Record the pause or resumption; None where no EV is plugged."""
-    if load_evse(system, command.evse_id).session_id == "":
-        return None
+def signal_pause(system: System, command: SignalPause, by: By) -> Answer:
+    """Record the pause or resumption; where no EV was plugged, as contradicting."""
 
     def decide() -> Batch:
-        session_id = load_evse(system, command.evse_id).session_id
+        evse = load_evse(system, command.evse_id)
+        state = _occupant(system, evse, command.evse_id)
+        session_id = state.session_id
+        if rule := _contradiction(evse, by.at):
+            what = "paused" if command.paused else "resumed"
+            return _kept(session_id, command.evse_id, what, 1, rule, by)
         event: s.TransferPaused | s.TransferResumed
         if command.paused:
             event = s.TransferPaused(session_id=session_id, by="ev")

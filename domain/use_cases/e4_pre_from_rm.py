@@ -6,13 +6,15 @@ The PRE is E4 Info1. The AETP that answers it, Info2, is in the event of the pla
 
 import msgspec
 
-from domain.errors import InvalidValue
+from domain.errors import InvalidValue, Refused
 from domain.model import ids
 from domain.model.plan_events import PreReceived, PreRevoked
 from domain.model.profile import PowerRangeEnvelope
-from domain.model.values import iso_of
+from domain.model.values import DAY, Instant, iso_of
 from domain.ports import Answer, Append, Batch, System
 from domain.use_cases.shared_path import By, load_zone, record
+
+LONGEST_AHEAD = 366 * DAY
 
 
 class ReceivePre(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,15 +29,9 @@ class ReceivePre(msgspec.Struct, frozen=True, kw_only=True):
 
 def receive_pre(system: System, command: ReceivePre, by: By) -> Answer:
     """Record the PRE; one that is malformed or already over is refused."""
-    ids.name_of("PRE id", command.pre_id)
-    command.envelope.check()
-    if command.envelope.end_at <= by.at:
-        raise InvalidValue(
-            f"PRE {command.pre_id} ended at {iso_of(command.envelope.end_at)}, before "
-            f"{iso_of(by.at)}"
-        )
 
     def decide() -> Batch:
+        _check(command, by.at)
         load_zone(system, command.zone_id)
         event = PreReceived(
             zone_id=command.zone_id,
@@ -51,6 +47,21 @@ def receive_pre(system: System, command: ReceivePre, by: By) -> Answer:
     return record(system, by, command, decide)
 
 
+def _check(command: ReceivePre, at: Instant) -> None:
+    ids.name_of("PRE id", command.pre_id)
+    command.envelope.check()
+    end_at = command.envelope.end_at
+    if end_at <= at:
+        raise InvalidValue(
+            f"PRE {command.pre_id} ended at {iso_of(end_at)}, before {iso_of(at)}"
+        )
+    if command.envelope.start_at < 0 or end_at > at + LONGEST_AHEAD:
+        raise InvalidValue(
+            f"PRE {command.pre_id} from {iso_of(command.envelope.start_at)} until "
+            f"{iso_of(end_at)} is more than a year away"
+        )
+
+
 class RevokePre(msgspec.Struct, frozen=True, kw_only=True):
     """The RM takes a PRE back."""
 
@@ -59,19 +70,20 @@ class RevokePre(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def revoke_pre(system: System, command: RevokePre, by: By) -> Answer:
-    """Record the revocation; a PRE the zone never received is refused."""
+    """Record the revocation; of a PRE not received, or revoked, it is refused."""
 
     def decide() -> Batch:
         load_zone(system, command.zone_id)
         stream = ids.pre_stream(command.zone_id)
-        known = {
-            row.event.pre_id
-            for row in system.log.read_stream(stream)
-            if isinstance(row.event, PreReceived)
-        }
+        known: set[str] = set()
+        for row in system.log.read_stream(stream):
+            if isinstance(row.event, PreReceived):
+                known.add(row.event.pre_id)
+            elif isinstance(row.event, PreRevoked):
+                known.discard(row.event.pre_id)
         if command.pre_id not in known:
-            raise InvalidValue(
-                f"zone {command.zone_id} never received PRE {command.pre_id!r}"
+            raise Refused(
+                f"zone {command.zone_id} has no PRE {command.pre_id!r} to revoke"
             )
         event = PreRevoked(zone_id=command.zone_id, pre_id=command.pre_id)
         return Batch(appends=(Append(stream, (event,), by.at),))

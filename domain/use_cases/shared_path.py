@@ -6,12 +6,16 @@ from typing import TypeVar, cast
 
 import msgspec
 
-from domain.errors import ClaimTaken, Conflict, Fenced, Unknown
+from domain.errors import Conflict, Fenced, Unknown
 from domain.model import ids, session, site
-from domain.model.values import Event, Instant
+from domain.model.registry import BY_CLASS
+from domain.model.values import Event, Instant, Sealed
 from domain.ports import Answer, Append, Batch, Recorded, System
 
 _ATTEMPTS = 8
+
+# Most folded states kept in memory (some 1 kB each); beyond, all are folded again.
+_FOLDS_KEPT = 50_000
 
 State = TypeVar("State", session.Session, site.Evse, site.Zone)
 
@@ -26,8 +30,27 @@ class By(msgspec.Struct, frozen=True):
 
 
 def request_of(command: msgspec.Struct) -> bytes:
-    """Return the digest by which a repeated command is told from another one."""
-    return hashlib.sha256(msgspec.msgpack.encode(command)).digest()
+    """Return the digest by which a repeated command is told from another one.
+
+    What the command is counts as well as its fields. Sealed groups do not, for a repeat
+    is sealed anew; whose they are stands beside them.
+    """
+    kinds = [type(command).__name__]
+    for name in command.__struct_fields__:
+        value = getattr(command, name)
+        if isinstance(value, Event):
+            kinds.append(BY_CLASS[type(value)].name)
+            command = msgspec.structs.replace(command, **{name: _unsealed(value)})
+    return hashlib.sha256(msgspec.msgpack.encode((kinds, command))).digest()
+
+
+def _unsealed(event: Event) -> Event:
+    sealed = {
+        name: None
+        for name in event.__struct_fields__
+        if isinstance(getattr(event, name), Sealed)
+    }
+    return msgspec.structs.replace(event, **sealed)
 
 
 def fold(
@@ -43,6 +66,8 @@ def fold(
     for row in rows:
         state = _after(state, row, evolve)
     if rows:
+        if len(system.folds) >= _FOLDS_KEPT:
+            system.folds.clear()
         system.folds[stream] = (rows[-1].version, state)
     return state
 
@@ -93,7 +118,8 @@ def record(
 ) -> Answer:
     """Append what ``decide`` decides; when another was first, decide again.
 
-    A command id that was answered before gets that answer, before anything is decided.
+    A command id that was answered before gets that answer, before anything is decided:
+    what is checked against the present belongs into ``decide``.
     """
     asked = Batch(
         actor=by.actor,
@@ -114,7 +140,7 @@ def record(
         )
         try:
             return system.log.append(batch)
-        except (ClaimTaken, Fenced):
+        except Fenced:
             raise
         except Conflict:
             if attempt == _ATTEMPTS - 1:

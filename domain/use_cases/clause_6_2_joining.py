@@ -1,0 +1,208 @@
+"""6.2 Which service session a plug or credential belongs to; by `shared_path`.
+
+They join an open session in this order: reference given; reservation for that EVSE,
+station or class within its time; authorization waiting at that EVSE; same subject at
+that station; else a new session opens. At each step a session is passed over that is
+closed, that is plugged at another EVSE (nobody charges two cars), or whose subject is
+known to be another. Plug and credential come in either order: an EV that is plugged and
+not authorized yet waits for the authorization at its EVSE.
+"""
+
+import re
+
+import msgspec
+
+from domain.errors import InvalidValue, Unknown
+from domain.model import ids
+from domain.model import session_events as s
+from domain.model.session import Session
+from domain.model.site import Evse
+from domain.model.values import Event, Instant
+from domain.ports import System
+from domain.use_cases.shared_path import By, load_evse, load_session, load_zone
+
+# Kinds of references that name a person, a contract or a car.
+_PERSONAL = frozenset(
+    {
+        *("contract", "emaid", "email", "evccid", "iban", "idtag", "idtoken"),
+        *("licenceplate", "licenseplate", "mac", "name", "pan", "phone", "rfid"),
+        *("token", "uid", "vin"),
+    }
+)
+_EMAID = re.compile(
+    r"[A-Z]{2}[-*][A-Z0-9]{3}[-*]C[A-Z0-9]{5,8}([-*][A-Z0-9])?", re.IGNORECASE
+)
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """What a party calls a session; unique per party and kind.
+
+    References stand in the log as they are, so none may be personal data: a token or
+    EMAID belongs to a subject of the vault.
+    """
+
+    party: str
+    kind: str
+    text: str
+
+    @property
+    def key(self) -> str:
+        """Return the key of the guard row."""
+        return f"{self.party}/{self.kind}/{self.text}"
+
+    def check(self) -> None:
+        """Refuse what is no name, what is empty and what is personal data."""
+        ids.name_of("party", self.party)
+        ids.name_of("kind of reference", self.kind)
+        if re.sub(r"[^a-z]", "", self.kind.lower()) in _PERSONAL:
+            raise InvalidValue(
+                f"kind of reference {self.kind!r} is personal data, which is never "
+                "kept as text: give the subject that the vault knows it by"
+            )
+        if not 0 < len(self.text) <= 255:
+            raise InvalidValue(
+                f"reference of {len(self.text)} characters is not 1 to 255 characters"
+            )
+        if _EMAID.fullmatch(self.text):
+            raise InvalidValue(
+                f"reference of kind {self.kind!r} has the form of an EMAID, which is "
+                "personal data: give the subject that the vault knows it by"
+            )
+
+
+class Joined(msgspec.Struct, frozen=True):
+    """The session a plug or credential belongs to, and the events that open it."""
+
+    state: Session
+    opening: tuple[Event, ...] = ()
+
+
+def resolve(system: System, session_id: str) -> Session:
+    """Return a session by its id, or the one it was merged into."""
+    state = load_session(system, session_id)
+    while state.merged_into:
+        state = load_session(system, state.merged_into)
+    return state
+
+
+def find_by_reference(system: System, reference: Reference) -> Session | None:
+    """Return the session of a reference, open or not; None when it is new."""
+    owner = system.log.owner("reference", reference.key)
+    return resolve(system, owner) if owner else None
+
+
+def find_open(
+    system: System,
+    at: Instant,
+    *,
+    reference: Reference | None = None,
+    evse_id: str = "",
+    subject_id: str = "",
+) -> Session | None:
+    """Return the open session that a plug or credential joins, by the stated order."""
+    if reference and (known := find_by_reference(system, reference)):
+        joins = known.is_open and not (evse_id and known.evse_id not in ("", evse_id))
+        if joins:
+            return known
+    if not evse_id:
+        return None
+    evse = load_evse(system, evse_id)
+    owners = _reserved(system, evse, at) + _waiting(system, evse_id, evse)
+    if subject_id and evse.commissioned is not None:
+        place = f"{evse.commissioned.station_id}/{subject_id}/"
+        owners += [claim.owner for claim in system.log.claims("subject-at", place)]
+    for owner in owners:
+        state = resolve(system, owner)
+        if (
+            state.is_open
+            and state.evse_id in ("", evse_id)
+            and not (subject_id and state.subject_id not in ("", subject_id))
+        ):
+            return state
+    return None
+
+
+def _reserved(system: System, evse: Evse, at: Instant) -> list[str]:
+    """Return who has a reservation for the EVSE, its station or class at ``at``."""
+    data = evse.commissioned
+    if data is None:
+        return []
+    owners = []
+    for place in (
+        f"evse/{data.evse_id}/",
+        f"station/{data.station_id}/",
+        f"class/{data.zone_id}/{data.current.value}/",
+    ):
+        for claim in system.log.claims("reservation", place):
+            from_at, until_at, _ = claim.key[len(place) :].split("/")
+            if int(from_at) <= at < int(until_at):
+                owners.append(claim.owner)
+    return owners
+
+
+def _waiting(system: System, evse_id: str, evse: Evse) -> list[str]:
+    """Return whose authorization waits at the EVSE: for its plug, or plugged for it."""
+    owners = [system.log.owner("waiting", evse_id)]
+    if evse.session_id and not resolve(system, evse.session_id).authorized:
+        owners.append(evse.session_id)
+    return [owner for owner in owners if owner]
+
+
+def join_or_open(
+    system: System,
+    by: By,
+    *,
+    reference: Reference | None = None,
+    evse_id: str = "",
+    subject_id: str = "",
+) -> Joined:
+    """Return the session to add to, with the events that open it when it is new."""
+    known = find_open(
+        system, by.at, reference=reference, evse_id=evse_id, subject_id=subject_id
+    )
+    if known is not None:
+        return Joined(known)
+    session_id = system.ids.new_id()
+    opened = s.SessionOpened(
+        session_id=session_id, party=by.actor, subject_id=subject_id
+    )
+    return Joined(Session(session_id=session_id), (opened,))
+
+
+def binding(
+    system: System, session_id: str, reference: Reference | None
+) -> tuple[Event, ...]:
+    """Return the event that binds a reference nobody has yet to a session."""
+    if reference is None or system.log.owner("reference", reference.key):
+        return ()
+    return (
+        s.ReferenceBound(
+            session_id=session_id,
+            party=reference.party,
+            kind=reference.kind,
+            reference=reference.text,
+        ),
+    )
+
+
+def check_place(system: System, event: s.ReservationMade) -> None:
+    """Refuse a reservation for other than one EVSE, station or class that exists."""
+    given = [x for x in (event.evse_id, event.station_id, event.evse_class) if x]
+    if len(given) != 1:
+        raise InvalidValue(
+            f"reservation names {len(given)} of EVSE, station and class, not one"
+        )
+    if event.evse_id:
+        load_evse(system, event.evse_id).check_usable(event.evse_id)
+    elif event.station_id:
+        if system.log.owner("station", event.station_id) is None:
+            raise Unknown(f"station {event.station_id!r} was never commissioned")
+    else:
+        _check_class(system, event.evse_class)
+
+
+def _check_class(system: System, evse_class: str) -> None:
+    zone_id, _, current = evse_class.rpartition("/")
+    if current not in ("AC", "DC"):
+        raise InvalidValue(f"class {evse_class!r} is not '<zone>/AC' or '<zone>/DC'")
+    load_zone(system, zone_id)
