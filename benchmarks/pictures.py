@@ -22,12 +22,11 @@ ToX = Callable[[float], float]
 
 
 class DayAxis(msgspec.Struct, frozen=True):
-    """What the pictures of a day share: its span, its zone, its largest powers."""
+    """What the pictures of a day share: its span, its zone, its largest ETP."""
 
     start_at: Instant
     end_at: Instant
     tz: ZoneInfo | None
-    most_w: float
     most_evse_w: float
 
     @classmethod
@@ -35,11 +34,9 @@ class DayAxis(msgspec.Struct, frozen=True):
         """Return the axis on which all outcomes can be compared."""
         start_at = outcomes[0].start_at
         minutes = max(1, *(len(o.power_w) for o in outcomes))
-        powers = [1_000.0, *(max(o.pre_upper_w, default=0) for o in outcomes)]
-        powers += [max(o.power_w, default=0) for o in outcomes]
         etps = [1.0, *(w for o in outcomes for _, _, w in o.etps)]
         end_at = start_at + minutes * MINUTE
-        return cls(start_at, end_at, tz, float(max(powers)), float(max(etps)))
+        return cls(start_at, end_at, tz, float(max(etps)))
 
     @property
     def zone_name(self) -> str:
@@ -88,14 +85,22 @@ def share_of(driver: DriverOutcome) -> float:
     return driver.got_wh / due if due else 1.0
 
 
-def power(outcome: DayOutcome, axis: DayAxis, *, width: int, height: int) -> str:
-    """Return PRE, AETP and measured power over the day."""
+def most_w(outcome: DayOutcome) -> float:
+    """Return the largest of the PRE and the power drawn [W]."""
+    found = (max(outcome.pre_upper_w, default=0), max(outcome.power_w, default=0))
+    return max(1_000.0, *map(float, found))
+
+
+def power(
+    outcome: DayOutcome, axis: DayAxis, top_w: float, *, width: int, height: int
+) -> str:
+    """Return PRE, AETP and measured power over the day, up to ``top_w``."""
     left, low = 44, height - _BOTTOM
     x_of = axis.to_x(left, width - _RIGHT)
-    most_w = 1.05 * axis.most_w
+    top_w *= 1.08
 
     def y_of(power_w: float) -> float:
-        return round(low - float(power_w) / most_w * (low - _TOP), 1)
+        return round(low - float(power_w) / top_w * (low - _TOP), 1)
 
     minutes = len(outcome.power_w)
     x = [x_of(outcome.start_at + i * MINUTE) for i in range(minutes + 1)]
@@ -107,7 +112,7 @@ def power(outcome: DayOutcome, axis: DayAxis, *, width: int, height: int) -> str
     parts = [
         f'<path class="pre" d="{pre}V{low}H{x[0]}Z"/>',
         *_hours(axis, x_of, low),
-        *_powers(axis.most_w, y_of, left, width - _RIGHT),
+        *_powers(top_w, y_of, left, width - _RIGHT),
         *(
             rect(x[i], drawn[i], x[i + 1] - x[i] + 0.2, upper[i] - drawn[i], "outside")
             for i in range(minutes)
@@ -275,8 +280,8 @@ def shares_legend() -> str:
 
 def plan_times(outcome: DayOutcome) -> str:
     """Return how many plans took how long; time on a logarithmic axis."""
-    width, height, left = 560, 190, 44
-    low = height - _BOTTOM - 12
+    width, height, left = 560, 194, 44
+    low = height - _BOTTOM - 16
     times = np.maximum(outcome.plan_ms, 0.001)
     from_, to = math.floor(math.log10(times.min())), math.ceil(math.log10(times.max()))
     to = max(to, from_ + 1)
@@ -300,12 +305,13 @@ def plan_times(outcome: DayOutcome) -> str:
         said = f"{10 ** edges[i]:.2f} to {10 ** edges[i + 1]:.2f} ms: {count} plans"
         parts.append(rect(x, y, x_of(edges[i + 1]) - x - 1, low - y, "bar", said))
     f = outcome.figures
-    for name, ms, y in (("p50", f.plan_ms_p50, 0), ("p99", f.plan_ms_p99, 12)):
+    marks = (("p50", f.plan_ms_p50, -4, "end"), ("p99", f.plan_ms_p99, 4, "start"))
+    for name, ms, aside, anchor in marks:
         x = x_of(math.log10(max(ms, 0.001)))
         parts.append(line(x, _TOP, x, low, "mark"))
-        parts.append(text(x + 4, _TOP + 10 + y, f"{name} {ms:.1f} ms"))
+        parts.append(text(x + aside, _TOP + 8, f"{name} {ms:.1f} ms", anchor))
     parts.append(
-        text(left, height - 2, "time to compute a plan; height: number of plans")
+        text(left, height - 5, "time to compute a plan; height: number of plans")
     )
     return svg(width, height, "distribution of plan times", parts)
 
@@ -317,10 +323,10 @@ def _hours(axis: DayAxis, x_of: ToX, low: float) -> Iterator[str]:
 
 
 def _powers(
-    most_w: float, y_of: Callable[[float], float], left: float, right: float
+    top_w: float, y_of: Callable[[float], float], left: float, right: float
 ) -> Iterator[str]:
-    step_kw = _step(most_w / 1_000)
-    for i in range(int(most_w / 1_000 / step_kw) + 1):
+    step_kw = _step(top_w / 1_000)
+    for i in range(int(top_w / 1_000 / step_kw) + 1):
         y = y_of(i * step_kw * 1_000)
         yield line(left, y, right, y)
         yield text(left - 6, y + 4, f"{i * step_kw:g}", "end")

@@ -207,16 +207,33 @@ def _named(outcome: DayOutcome, picture: str) -> str:
 
 
 def _power(first: DayOutcome, others: Sequence[DayOutcome], axis: DayAxis) -> str:
+    keeping = [o for o in (first, *others) if not o.figures.pre_violation_steps]
+    # One scale for all that keep the PRE; one that does not would flatten them.
+    top_w = max((pictures.most_w(o) for o in keeping), default=0.0)
     small = "".join(
-        _named(o, pictures.power(o, axis, width=560, height=240)) for o in others
+        _named(
+            o,
+            pictures.power(
+                o, axis, max(top_w, pictures.most_w(o)), width=560, height=240
+            ),
+        )
+        for o in others
+    )
+    large = pictures.power(
+        first,
+        axis,
+        max(top_w, pictures.most_w(first)),
+        width=pictures.WIDE,
+        height=340,
     )
     return _section(
         "Power of the site over the day",
         "The band is the PRE. The line is the power really drawn, minute by minute; "
         "where it runs below the AETP, cars took less than they were allowed. Red is "
-        "power outside the PRE.",
+        "power outside the PRE; a strategy that leaves it has its own scale, and its "
+        "AETP may rise beyond the picture.",
         pictures.power_legend(),
-        _named(first, pictures.power(first, axis, width=pictures.WIDE, height=340)),
+        _named(first, large),
         f'<div class="pair">{small}</div>' if small else "",
     )
 
@@ -230,7 +247,7 @@ def _etps(first: DayOutcome, others: Sequence[DayOutcome], axis: DayAxis) -> str
     return _section(
         "What each charging point was told to give",
         "One row for each charging point that had a car. A frame is a car's stay; the "
-        "darker its filling, the more power its ETP gave it at that time. Behind a "
+        "stronger its colour, the more power its ETP gave it at that time. Behind a "
         "stay: ✓ served, ✗ not served.",
         pictures.etps_legend(axis.most_evse_w),
         _named(first, pictures.etps(first, axis)),
@@ -279,9 +296,9 @@ def _drivers_table(outcomes: Sequence[DayOutcome], axis: DayAxis) -> str:
         "Drivers",
         "Energies in kWh. Under a strategy: what the driver got there, and its share "
         "of what was due.",
-        '<div class="wide"><table class="drivers"><thead><tr><th>session</th>'
-        "<th>EVSE</th><th>arrival</th><th>departure</th><th>needs</th><th>asked</th>"
-        f"<th>took on the real day</th>{names}</tr></thead>"
+        '<div class="wide"><table class="drivers"><thead><tr><th>EVSE</th>'
+        "<th>arrival</th><th>departure</th><th>needs</th><th>asked</th>"
+        f"<th>took on the real day</th>{names}<th>session</th></tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div>",
     )
 
@@ -291,7 +308,6 @@ def _driver_row(
 ) -> str:
     cut = " (cut off)" if driver.cut_off else ""
     cells = [
-        f"<td>{escape(driver.label)}</td>",
         f"<td>{escape(driver.evse_id)}</td>",
         f"<td>{axis.clock(driver.arrival_at)}</td>",
         f"<td>{axis.clock(driver.departure_at)}{cut}</td>",
@@ -301,7 +317,9 @@ def _driver_row(
     ]
     for d in everywhere:
         kind = "served" if d.served else "unserved"
-        share = f"{share_of(d):.0%}" if due_wh(d) else "–"
+        # Cut, not rounded: who is not served does not read 99 %.
+        share = f"{int(share_of(d) * 100)} %" if due_wh(d) else "–"
         mark = "✓" if d.served else "✗"
         cells.append(f'<td class="{kind}">{_kwh(d.got_wh)} · {share} {mark}</td>')
+    cells.append(f"<td>{escape(driver.label)}</td>")
     return f"<tr>{''.join(cells)}</tr>"
