@@ -47,6 +47,8 @@ class Problem:
         do not look at that. ``power_max_w`` where not given.
     arrival_rank : (n,) int, optional
         Order of arrival, for strategies that serve by it.
+    row_key : (n,) int, optional
+        Identity of each row between calls, for warm starts; its index where not given.
     previous_power_w : (n, T), optional
         The plan in force [W]; among equal plans the nearest is taken.
 
@@ -69,6 +71,7 @@ class Problem:
     power_floor_w: Floats = field(default_factory=lambda: np.zeros(1))
     evse_max_w: Floats = field(default_factory=lambda: np.empty(0))
     arrival_rank: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    row_key: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     previous_power_w: Floats | None = None
 
     def __post_init__(self) -> None:
@@ -94,6 +97,7 @@ class Problem:
         put(self, "evse_max_w", _broadcast("evse_max_w", evse_max, (n,)))
         for name, value in (
             ("priority", self.priority if np.size(self.priority) else 0),
+            ("row_key", self.row_key if np.size(self.row_key) else np.arange(n)),
             ("arrival_rank", self.arrival_rank if np.size(self.arrival_rank) else 0),
             ("arrival_step", self.arrival_step),
             ("departure_step", self.departure_step),

@@ -9,6 +9,10 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
+class PlannerError(RuntimeError):
+    """The planner found no plan where there always is one; the plan in force holds."""
+
+
 class Status(enum.StrEnum):
     """What the planner reached."""
 

@@ -201,7 +201,8 @@ class SiteSimulation:
         self._catch_up()
         if (planning := self.loop.start(now)) is not None:
             result = self.loop.solve(planning)
-            self.at(now + PLANNING_TIME, lambda: self._finish(planning, result))
+            if result is not None:
+                self.at(now + PLANNING_TIME, lambda: self._finish(planning, result))
         for slot, sent in self.loop.deliver(now):
             self._send(slot.evse_id, sent)
         self._catch_up()

@@ -77,6 +77,7 @@ def build(state: ZoneState, now: Instant) -> Allocation:
         counted = slot.delivery.counted_w(starts, now, state.reaction)
         taken += np.maximum(counted, _in_force([slot], starts)[0])
     envelope_w = envelope.upper_over(starts)
+    room = np.maximum(envelope_w - taken, 0)
     evs = [slot.ev for slot in free if slot.ev is not None]
     energy = [energy_at(slot, ev, now) for slot, ev in zip(free, evs, strict=True)]
     rows = [
@@ -101,8 +102,8 @@ def build(state: ZoneState, now: Instant) -> Allocation:
         arrival_rank=np.argsort(
             np.argsort([ev.connected_position for ev in evs], kind="stable")
         ).astype(np.int64),
-        pre_upper_w=np.maximum(envelope_w - taken, 0).astype(np.float64),
-        pre_lower_w=np.minimum(envelope.lower_over(starts), 0).astype(np.float64),
+        pre_upper_w=room.astype(np.float64),
+        pre_lower_w=np.minimum(envelope.lower_over(starts), room).astype(np.float64),
         row_key=np.array([state.members.index(s.evse_id) for s in free], np.int64),
         previous_power_w=_in_force(free, starts).astype(np.float64),
     )

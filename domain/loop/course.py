@@ -37,10 +37,13 @@ class Course:
         A station follows a fall within one reaction time, so until then the value
         before the fall counts.
         """
-        held = self.over(points)
-        for at, before_w in zip(self.at[1:], self.power_w[:-1], strict=True):
-            falling = (points >= at) & (points < at + reaction)
-            np.maximum(held, before_w, out=held, where=falling)
+        last = np.searchsorted(self.at, points, side="right") - 1
+        first = np.searchsorted(self.at, points - reaction, side="right") - 1
+        held = np.where(last < 0, 0, self.power_w[last])
+        for back in range(1, int((last - first).max(initial=0)) + 1):
+            index = last - back
+            inside = (index >= first) & (index >= 0)
+            np.maximum(held, self.power_w[index], out=held, where=inside)
         return held
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from domain.loop.allocation import Allocation
-from domain.loop.course import Course, Ints
+from domain.loop.course import Course, Ints, points_of
 from domain.loop.delivery import next_number
 from domain.loop.zone_state import Slot, ZoneState
 from domain.model.profile import Etp, PowerProfile, merged
@@ -23,7 +23,7 @@ def profile_of(power_w: Ints, edges: Ints, reaction: Instant) -> PowerProfile:
     """
     start = int(edges[0])
     changes = [(0, int(power_w[0]))]
-    for t in range(1, power_w.size):
+    for t in np.flatnonzero(np.diff(power_w)) + 1:
         after_w, at_s = int(power_w[t]), int(edges[t] - start) // SECOND
         if after_w < changes[-1][1]:
             early_s = max(at_s - reaction // SECOND, 0)
@@ -81,10 +81,9 @@ def old_power(slots: tuple[Slot, ...], edges: Ints) -> Ints:
             continue
         course = slot.ev.etp_course
         old[i] = course.over(edges[:-1])
-        for at, power_w in zip(course.at, course.power_w, strict=True):
-            if edges[0] < at < edges[-1]:
-                step = int(np.searchsorted(edges, at, side="right")) - 1
-                old[i, step] = max(old[i, step], power_w)
+        inside = (course.at > edges[0]) & (course.at < edges[-1])
+        steps = np.searchsorted(edges, course.at[inside], side="right") - 1
+        np.maximum.at(old[i], steps, course.power_w[inside])
     return old
 
 
@@ -115,12 +114,9 @@ def _etp(slot: Slot, profile: PowerProfile, now: Instant) -> Etp:
     )
 
 
-def aggregated(profiles: list[PowerProfile], start: Instant) -> PowerProfile:
+def aggregated(courses: list[Course], start: Instant) -> PowerProfile:
     """Return the AETP: the sum of ETPs from ``start`` on."""
-    courses = [Course(profile) for profile in profiles]
-    points = np.unique(
-        np.concatenate([[start], *(c.at[c.at > start] for c in courses)])
-    ).astype(np.int64)
+    points = points_of(courses, start, np.empty(0, np.int64))
     total = np.zeros(points.size, np.int64)
     for course in courses:
         total += course.over(points)

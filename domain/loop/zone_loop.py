@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 from domain.loop.allocation import Allocation, build, is_offered
+from domain.loop.course import Course
 from domain.loop.dispatch import pending, to_send
 from domain.loop.etps import aggregated, new_etps
 from domain.loop.observer import Observer, Reading
@@ -22,7 +23,7 @@ from domain.model.profile import Etp
 from domain.model.values import QUARTER_HOUR, SECOND, Event, Instant
 from domain.ports import Append, Batch, Fence, Recorded, System
 from optimizer.problem import Problem
-from optimizer.result import Result
+from optimizer.result import PlannerError, Result
 
 Plan = Callable[[Problem], Result]
 
@@ -76,6 +77,7 @@ class Metrics:
     events: int = 0
     aetp_outside_pre: int = 0
     etps_changed: int = 0
+    planner_errors: int = 0
     plan_s: list[float] = field(default_factory=list)
 
 
@@ -182,6 +184,7 @@ class ZoneLoop:
         if self.planning is not None:
             return None
         self._tick(now)
+        self._fall_back(now)
         if not self._trigger or not (self._urgent or now >= self._pace_at()):
             return None
         allocation = build(self.state, now)
@@ -208,12 +211,28 @@ class ZoneLoop:
                 self._offered[ev.session_id] = ev.suspended_at
                 self._trigger = self._trigger or "offer"
 
-    def solve(self, planning: Planning) -> Result:
-        """Ask the planner; it sees arrays and nothing else."""
+    def _fall_back(self, now: Instant) -> None:
+        """Record once that no PRE covers the present."""
+        if self.state.fallback_at or self.state.envelope.covers(now):
+            return
+        event = p.PreFallbackBegan(zone_id=self.state.zone_id)
+        self._append([Append(ids.pre_stream(self.state.zone_id), (event,), now)])
+
+    def solve(self, planning: Planning) -> Result | None:
+        """Ask the planner; it sees arrays and nothing else. None when it found no plan.
+
+        Then the plan in force holds and the next one comes at the zone's pace.
+        """
         begun = perf_counter()
-        result = self.plan(planning.allocation.problem)
-        self.metrics.plan_s.append(perf_counter() - begun)
-        return result
+        try:
+            return self.plan(planning.allocation.problem)
+        except PlannerError as error:
+            self.metrics.planner_errors += 1
+            self._supersede(f"no plan: {error}", planning.planned_at)
+            self._urgent = False
+            return None
+        finally:
+            self.metrics.plan_s.append(perf_counter() - begun)
 
     def finish(self, result: Result, now: Instant) -> None:
         """Apply a finished plan, or supersede it when it would now be unsafe."""
@@ -277,12 +296,11 @@ class ZoneLoop:
     def _made(
         self, planning: Planning, result: Result, etps: list[Etp], now: Instant
     ) -> p.PlanMade:
-        changed = {etp.evse_id: etp.profile for etp in etps}
-        profiles = list(changed.values())
+        courses = {etp.evse_id: Course(etp.profile) for etp in etps}
         for slot in self.state.counting():
-            if slot.evse_id not in changed and slot.ev and slot.ev.etp:
-                profiles.append(slot.ev.etp.profile)
-        aetp = aggregated(profiles, now - now % SECOND)
+            if slot.ev is not None and slot.ev.etp_course is not None:
+                courses.setdefault(slot.evse_id, slot.ev.etp_course)
+        aetp = aggregated(list(courses.values()), now - now % SECOND)
         upper = self.state.envelope
         if any(
             w > upper.upper_w[upper.index(aetp.start_at + s_ * SECOND)]

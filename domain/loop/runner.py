@@ -1,0 +1,152 @@
+"""Drives the loops of all zones on the service's clock, in one thread."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from domain.errors import DomainError, Fenced
+from domain.loop.observer import Reading
+from domain.loop.router import Router, restore, state_of
+from domain.loop.zone_loop import Plan, Policy, ZoneLoop
+from domain.loop.zone_state import Slot
+from domain.model.plan_events import EtpSent
+from domain.model.site_events import ZoneDefined
+from domain.model.values import SECOND, Instant
+from domain.ports import Fence, Recorded, System
+
+# Readings and time alone are looked at this often; events of the log wake at once.
+LONGEST_WAIT = SECOND // 20
+_PAGE = 1_000
+
+Send = Callable[[Slot, EtpSent], None]
+
+
+class Feed(Protocol):
+    """Says when the log has grown."""
+
+    def wait_for(self, position: int, timeout_s: float) -> bool:
+        """Wait until the log reaches a position; False when it did not in time."""
+        ...
+
+
+class LoopRunner:
+    """Owns the loops of every zone of a log.
+
+    ``new_plan`` makes a planner for a zone; ``send`` hands an ETP to the gateway of its
+    station. A zone that another process takes over is given up.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        feed: Feed,
+        new_plan: Callable[[], Plan],
+        send: Send,
+        run_timers: Callable[[System, Instant], int],
+        policy: Policy | None = None,
+    ) -> None:
+        """Prepare; nothing runs before `start`."""
+        self.system = system
+        self.loops: dict[str, ZoneLoop] = {}
+        self.trouble = ""
+        self._feed = feed
+        self._new_plan = new_plan
+        self._send = send
+        self._run_timers = run_timers
+        self._policy = policy
+        self._router = Router()
+        self._seen = 0
+        self._readings: deque[tuple[str, Instant, Sequence[Reading]]] = deque()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="loops", daemon=True)
+
+    def start(self) -> None:
+        """Take over every zone, carry on with its plans in force, and run."""
+        self._seen = self.system.log.last_position()
+        for zone_id in self._zone_ids():
+            self._take_over(zone_id)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop after what is under way."""
+        self._stop.set()
+        self._thread.join()
+
+    def take_readings(
+        self, zone_id: str, at: Instant, readings: Sequence[Reading]
+    ) -> None:
+        """Hand in readings from any thread."""
+        self._readings.append((zone_id, at, readings))
+
+    def _zone_ids(self) -> list[str]:
+        rows = self.system.log.read(after=0, limit=_PAGE, types=("zone.defined",))
+        return [r.event.zone_id for r in rows if isinstance(r.event, ZoneDefined)]
+
+    def _take_over(self, zone_id: str) -> None:
+        log, now = self.system.log, self.system.clock.now()
+        fence = Fence("zone-epoch", zone_id, log.raise_epoch(zone_id))
+        rows = restore(log, zone_id, now)
+        for row in rows:
+            self._router.zone_of(row)
+        state = state_of(zone_id, rows)
+        self.loops[zone_id] = ZoneLoop(
+            self.system, state, self._new_plan(), fence, self._policy
+        )
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                self._catch_up()
+                self._take_all_readings()
+                self._run_timers(self.system, self.system.clock.now())
+                for zone_id in list(self.loops):
+                    self._drive(zone_id)
+                self._wait()
+        except DomainError as error:  # shown by health; the service's owner decides
+            self.trouble = f"{type(error).__name__}: {error}"
+
+    def _wait(self) -> None:
+        now = self.system.clock.now()
+        wakes = (loop.wake_at(now) for loop in self.loops.values())
+        first = min((at for at in wakes if at is not None), default=now + LONGEST_WAIT)
+        wait = min(max(first - now, 0), LONGEST_WAIT)
+        if wait and not self._readings:
+            self._feed.wait_for(self._seen + 1, wait / SECOND)
+
+    def _catch_up(self) -> None:
+        while rows := self.system.log.read(after=self._seen, limit=_PAGE):
+            for row in rows:
+                self._observe(row)
+            self._seen = rows[-1].position
+
+    def _observe(self, row: Recorded) -> None:
+        zone_id = self._router.zone_of(row)
+        if zone_id is None:
+            return
+        if zone_id not in self.loops and isinstance(row.event, ZoneDefined):
+            self._take_over(zone_id)
+        loop = self.loops.get(zone_id)
+        if loop is not None and row.position > loop.state.position:
+            loop.observe(row)
+
+    def _take_all_readings(self) -> None:
+        while self._readings:
+            zone_id, at, readings = self._readings.popleft()
+            if (loop := self.loops.get(zone_id)) is not None:
+                loop.take_readings(at, readings)
+                self._catch_up()
+
+    def _drive(self, zone_id: str) -> None:
+        loop, clock = self.loops[zone_id], self.system.clock
+        try:
+            planning = loop.start(clock.now())
+            if planning is not None and (result := loop.solve(planning)) is not None:
+                self._catch_up()  # what came meanwhile may make the plan unsafe
+                if loop.planning is planning:
+                    loop.finish(result, clock.now())
+                    self._catch_up()
+            for slot, sent in loop.deliver(clock.now()):
+                self._send(slot, sent)
+        except Fenced:
+            del self.loops[zone_id]

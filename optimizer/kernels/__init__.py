@@ -1,0 +1,1 @@
+"""Compiled kernels: arrays only, no checks, nothing raised."""
