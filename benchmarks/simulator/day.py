@@ -25,6 +25,7 @@ from benchmarks.simulator import car as cars
 from benchmarks.simulator.clock import SeededIds, SimulatedClock
 from benchmarks.simulator.site import SiteSimulation, Truth, Visit
 from benchmarks.simulator.station import SimulatedEvse
+from benchmarks.simulator.timeline import Timeline
 from benchmarks.strategies import equal_share, uncontrolled
 from domain.loop.envelope import Envelope
 from domain.loop.zone_loop import Plan, Policy
@@ -155,13 +156,13 @@ def simulate_day(
         order = ReceivePre(zone_id=ZONE_ID, pre_id="day", envelope=envelope)
         receive_pre(system, order, By(actor="rm", at=start_at))
         plans = {EQUAL_SHARE: equal_share.plan, UNCONTROLLED: uncontrolled.plan}
+        timeline = Timeline(system, clock, end_at)
         simulation = SiteSimulation(
             system,
-            clock,
+            timeline,
             ZONE_ID,
             evses,
             plans.get(strategy, plan),
-            end_at=end_at,
             seed=request.seed,
             policy=Policy(respects_pre=strategy != UNCONTROLLED),
         )
@@ -169,8 +170,9 @@ def simulate_day(
         for visit in visits:
             simulation.add(visit)
         simulation.on_progress = on_progress
-        simulation.run()
-        simulation.settle_timers(min(end_at + CLOSING, midnight_at))
+        timeline.run()
+        simulation.finish()
+        timeline.settle(min(end_at + CLOSING, midnight_at))
         drivers = _drivers(simulation, records)
         upper = mean_upper_w(simulation.truth, [(start_at, order_event(order))], request)
         figures = _figures(

@@ -4,7 +4,6 @@ The loop sees only what a CSMS would see: plugs, stated needs, readings, answers
 lags and lost answers are this module's. Between two instants every power is constant.
 """
 
-import heapq
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,20 +12,19 @@ import msgspec
 import numpy as np
 
 from benchmarks.simulator import car as cars
-from benchmarks.simulator.clock import SimulatedClock
 from benchmarks.simulator.station import SimulatedEvse
+from benchmarks.simulator.timeline import Timeline
 from domain.loop.observer import Reading
-from domain.loop.router import Router, restore, state_of
+from domain.loop.router import restore, state_of
 from domain.loop.zone_loop import Plan, Planning, Policy, ZoneLoop
 from domain.model import session_events as s
 from domain.model.plan_events import EtpAccepted, EtpSent, ReadingsTaken
 from domain.model import ids
 from domain.model.values import MINUTE, SECOND, Instant
-from domain.ports import Append, Batch, Fence, System
+from domain.ports import Append, Batch, Fence, Recorded, System
 from domain.use_cases.clause_6_2_service_sessions import (
     AddTransaction,
     add_transaction,
-    run_due_timers,
 )
 from domain.use_cases.e1_smart_charging import (
     PlugEv,
@@ -94,49 +92,50 @@ class Truth:
 
 
 class SiteSimulation:
-    """A zone's stations, cars and loop on one queue of simulated instants."""
+    """A zone's stations, cars and loop on a timeline."""
 
     def __init__(
         self,
         system: System,
-        clock: SimulatedClock,
+        timeline: Timeline,
         zone_id: str,
         evses: Sequence[SimulatedEvse],
         plan: Plan,
         *,
-        end_at: Instant,
         seed: int = 0,
         policy: Policy | None = None,
         reading_every: Instant = READING_EVERY,
+        lost_answers: float = LOST_ANSWERS,
     ) -> None:
         """Carry on from the zone as the ledger has it at the clock's instant."""
         self.system = system
-        self.clock = clock
+        self.timeline = timeline
+        self.clock = timeline.clock
         self.zone_id = zone_id
         self.evses = {evse.evse_id: evse for evse in evses}
-        self.end_at = end_at
         self.reading_every = reading_every
-        self.random = random.Random(f"voltledger-site-{seed}")
-        minutes = -(-(end_at - clock.at) // MINUTE)
-        self.truth = Truth(clock.at, minutes)
+        self.lost_answers = lost_answers
+        self.random = random.Random(f"voltledger-{zone_id}-{seed}")
+        now = self.clock.at
+        self.truth = Truth(now, -(-(timeline.end_at - now) // MINUTE))
         self.drivers: list[Driver] = []
         self.on_progress: Callable[[float], None] = lambda share: None
-        self._queue: list[tuple[Instant, int, Callable[[], None]]] = []
-        self._count = 0
-        self._advanced_to = clock.at
+        self._advanced_to = now
         self._woken_for: Instant = -1
-        rows = restore(system.log, zone_id, clock.at)
-        state = state_of(zone_id, rows)
+        state = state_of(zone_id, restore(system.log, zone_id, now))
         fence = Fence("zone-epoch", zone_id, system.log.raise_epoch(zone_id))
         self.loop = ZoneLoop(system, state, plan, fence, policy)
-        self._router = Router()
-        self._seen = 0
-        self._catch_up()
+        timeline.join(self)
+        self.at(now + -now % reading_every, self._tick)
 
     def at(self, instant: Instant, action: Callable[[], None]) -> None:
         """Do something at an instant; what is due at once is done in this order."""
-        self._count += 1
-        heapq.heappush(self._queue, (instant, self._count, action))
+        self.timeline.at(instant, self, action)
+
+    def observe(self, row: Recorded) -> None:
+        """Hand the loop a row of the ledger."""
+        if row.position > self.loop.state.position:
+            self.loop.observe(row)
 
     def add(self, visit: Visit) -> None:
         """Let a car come and go; departures of an instant go before its arrivals."""
@@ -145,32 +144,14 @@ class SiteSimulation:
         self.at(visit.departure_at, lambda: self._leave(driver))
         self.at(visit.arrival_at, lambda: self._arrive(driver))
 
-    def run(self) -> None:
-        """Run to the end."""
-        first = self.clock.at + -self.clock.at % self.reading_every
-        self.at(first, self._tick)
-        while self._queue and self._queue[0][0] <= self.end_at:
-            instant = self._queue[0][0]
-            self._advance(instant)
-            while self._queue and self._queue[0][0] == instant:
-                heapq.heappop(self._queue)[2]()
-            self._drive(instant)
-            self.system.log.flush()
-        self._advance(self.end_at)
-        self.system.log.flush()
-        for driver in self.drivers:  # who is still there took this much
+    def finish(self) -> None:
+        """Count what the cars that are still there have taken."""
+        self.advance(self.clock.at)
+        for driver in self.drivers:
             if not driver.left and (car := self.evses[driver.visit.evse_id].car):
                 driver.energy_wh = car.energy_wh
 
-    def settle_timers(self, until: Instant) -> None:
-        """Let what is due by time alone happen after the last car."""
-        while (due := self.system.log.next_timer_at()) is not None and due <= until:
-            self.clock.at = due
-            run_due_timers(self.system, due)
-            self._catch_up()
-            self.system.log.flush()
-
-    def _advance(self, instant: Instant) -> None:
+    def advance(self, instant: Instant) -> None:
         """Let every car draw up to an instant, minute by minute."""
         while self._advanced_to < instant:
             at = self._advanced_to
@@ -181,35 +162,16 @@ class SiteSimulation:
                     evse.register_wh += taken
                     self.truth.add(at, taken)
             self._advanced_to = until
-        self.clock.at = instant
 
-    def _catch_up(self) -> None:
-        """Hand the loop every row the ledger has got."""
-        while rows := self.system.log.read(after=self._seen, limit=1000):
-            for row in rows:
-                if (
-                    self._router.zone_of(row) == self.zone_id
-                    and row.position > self.loop.state.position
-                ):
-                    self.loop.observe(row)
-            self._seen = rows[-1].position
-
-    def _drive(self, now: Instant) -> None:
+    def drive(self, now: Instant) -> None:
         """Let the loop do all it has to do at this instant."""
-        if (due := self.system.log.next_timer_at()) is not None and due <= now:
-            run_due_timers(self.system, now)
-        self._catch_up()
-        if (planning := self.loop.start(now)) is not None:
-            result = self.loop.solve(planning)
-            if result is not None:
-                self.at(now + PLANNING_TIME, lambda: self._finish(planning, result))
+        planning = self.loop.start(now)
+        if planning is not None and (result := self.loop.solve(planning)) is not None:
+            self.at(now + PLANNING_TIME, lambda: self._finish(planning, result))
         for slot, sent in self.loop.deliver(now):
             self._send(slot.evse_id, sent)
-        self._catch_up()
-        wake = self.loop.wake_at(now)
-        timer = self.system.log.next_timer_at()
-        due_at = min((w for w in (wake, timer) if w is not None), default=None)
-        if due_at is not None:
+        self.timeline.catch_up()
+        if (due_at := self.loop.wake_at(now)) is not None:
             due_at = max(due_at, now + 1)
             if not now < self._woken_for <= due_at:
                 self._woken_for = due_at
@@ -218,7 +180,7 @@ class SiteSimulation:
     def _finish(self, planning: Planning, result: Result) -> None:
         if self.loop.planning is planning:
             self.loop.finish(result, self.clock.at)
-            self._catch_up()
+            self.timeline.catch_up()
 
     def _wire(self) -> Instant:
         return self.random.randint(*WIRE_MS) * 1000
@@ -227,7 +189,7 @@ class SiteSimulation:
         """Carry an ETP to its station and the answer back, unless it is lost."""
         there = self.clock.at + self._wire()
         back = there + self._wire()
-        lost = self.random.random() < LOST_ANSWERS
+        lost = self.random.random() < self.lost_answers
         evse = self.evses[evse_id]
         session = evse.session
         self.at(there, lambda: self._store(evse, session, sent))
@@ -343,11 +305,11 @@ class SiteSimulation:
                 )
         if readings:
             self._sample(now, readings)
-            self._catch_up()
+            self.timeline.catch_up()
             self.loop.take_readings(now, readings)
         if now % MINUTE == 0:
             done = now - self.truth.start_at
-            self.on_progress(done / (self.end_at - self.truth.start_at))
+            self.on_progress(done / (self.timeline.end_at - self.truth.start_at))
             self.truth.aetp_w.append((now, self._aetp_w(now)))
         self.at(now + self.reading_every, self._tick)
 

@@ -1,5 +1,7 @@
 """Power profiles as arrays, and what they may amount to over a reaction time."""
 
+from bisect import bisect_right
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,7 +14,7 @@ Ints = NDArray[np.int64]
 class Course:
     """A power profile, ready to be read at many instants at once."""
 
-    __slots__ = ("at", "power_w", "profile")
+    __slots__ = ("_instants", "at", "power_w", "profile")
 
     def __init__(self, profile: PowerProfile) -> None:
         """Take the profile's changes as arrays of instants and powers."""
@@ -20,6 +22,7 @@ class Course:
         changes = np.array(profile.changes, np.int64)
         self.at: Ints = changes[:, 0] * SECOND + profile.start_at
         self.power_w: Ints = changes[:, 1]
+        self._instants: list[Instant] = self.at.tolist()
 
     def over(self, points: Ints) -> Ints:
         """Return the power at each instant [W]; 0 before the start."""
@@ -28,8 +31,10 @@ class Course:
 
     def largest(self, from_at: Instant, to_at: Instant) -> int:
         """Return the largest power over [from_at, to_at] [W]."""
-        first, last = np.searchsorted(self.at, (from_at, to_at), side="right")
-        return int(self.power_w[max(first - 1, 0) : max(last, 1)].max())
+        first = bisect_right(self._instants, from_at)
+        last = bisect_right(self._instants, to_at)
+        changes = self.profile.changes[max(first - 1, 0) : max(last, 1)]
+        return max(power_w for _, power_w in changes)
 
     def held(self, points: Ints, reaction: Instant) -> Ints:
         """Return the largest power over the last ``reaction`` before each instant [W].

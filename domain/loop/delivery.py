@@ -121,9 +121,11 @@ class Delivery:
         for s in self.sent:
             np.maximum(counted, s.course.held(points, reaction), out=counted)
         for f in self.fading:
-            if f.until > now:
-                held = f.course.held(points, reaction)
-                np.maximum(counted, held, out=counted, where=points < f.until)
+            if f.until > now:  # a few points at most lie before the end of its fading
+                for i in range(int(np.searchsorted(points, f.until))):
+                    at = int(points[i])
+                    held_w = f.course.largest(at - reaction, at)
+                    counted[i] = max(counted[i], held_w)
         return counted
 
     def next_wake(self, now: Instant, answer_within: Instant) -> Instant | None:

@@ -24,7 +24,7 @@ Bools = NDArray[np.bool_]
 
 # Share of a step's room that goes to floors before anybody gets more; chosen on the
 # Caltech days (docs/adr/0005).
-FLOOR_SHARE = 0.3
+FLOOR_SHARE = 0.6
 # Less energy than this is none [Wh].
 NONE_WH = 0.5
 
