@@ -3,6 +3,9 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from domain.model import session_events as s
 from domain.model.session import Session
@@ -72,6 +75,13 @@ class Site:
                 station_id=station_id, zone_id=ZONE, evses=evses
             )
             commission_station(system, station, by(MONDAY))
+
+    def with_log(self, log: Any) -> "Site":
+        """Return the same site, seen through another log."""
+        other = object.__new__(Site)
+        other.system = msgspec.structs.replace(self.system, log=log)
+        other.log = self.log
+        return other
 
     def add(
         self,

@@ -1,0 +1,669 @@
+"""6.2 Service sessions: their transactions, merging, closing and timers."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from domain.errors import DomainError, InvalidValue, Refused, RequestMismatch, Unknown
+from domain.model import session_events as s
+from domain.model import site_events as z
+from domain.model.values import DAY, HOUR, MINUTE, Event, Sealed
+from domain.ports import Answer, Batch, Timer
+from domain.store.ledger import Ledger
+from domain.use_cases.clause_6_2_guards import CLOSE_AFTER
+from domain.use_cases.clause_6_2_service_sessions import (
+    AddTransaction,
+    CloseSession,
+    add_transaction,
+    close_session,
+)
+from domain.use_cases.e1_smart_charging import StateNeeds, state_needs
+from tests.use_cases.small_site import (
+    ANNA,
+    BEN,
+    E1,
+    E2,
+    E3,
+    NINE,
+    Site,
+    by,
+    opened,
+    requested,
+    ticket,
+)
+
+PARKED = s.ParkingStarted(session_id="", place="P1")
+UNPARKED = s.ParkingEnded(session_id="")
+WASH = s.OtherStarted(session_id="", service="washing")
+WASHED = s.OtherEnded(session_id="", service="washing")
+RESERVED = s.ReservationMade(
+    session_id="", from_at=NINE, until_at=NINE + HOUR, evse_id=E1
+)
+ACCEPTED = s.AuthorizationAccepted(session_id="", by="emsp")
+NO_MORE_RESERVED = s.ReservationEnded(session_id="", reason="cancelled")
+
+
+# The five kinds of transactions
+
+
+@pytest.mark.requirement("7.5.1")
+def test_all_five_kinds_of_transactions_are_recorded_in_one_session(
+    site: Site,
+) -> None:
+    session_id = site.add(RESERVED)
+    told: Sequence[Event] = (
+        s.ReservationChanged(session_id="", from_at=NINE, until_at=NINE + 2 * HOUR),
+        s.ReservationMatched(session_id=""),
+        PARKED,
+        requested(E1),
+        s.AuthorizationRefused(session_id="", by="emsp", reason="blocked"),
+        requested(E1),
+        ACCEPTED,
+        WASH,
+        WASHED,
+        s.AuthorizationEnded(session_id=""),
+        UNPARKED,
+        NO_MORE_RESERVED,
+    )
+    for event in told:
+        assert site.add(event, session_id) == session_id
+    recorded = site.events(session_id)
+    opening = s.SessionOpened(session_id=session_id, party="cso")
+    filled = [
+        msgspec.structs.replace(event, session_id=session_id)
+        for event in (RESERVED, *told)
+    ]
+    assert recorded[: len(filled) + 1] == [opening, *filled]
+
+
+@pytest.mark.requirement("7.5.2")
+def test_a_closed_session_is_on_disk_when_closing_is_answered(tmp_path: Path) -> None:
+    with opened(tmp_path, threaded=True) as system:
+        site = Site(system)
+        session_id = site.add(PARKED)
+        site.add(UNPARKED, session_id)
+        site.close(session_id)
+        file = sqlite3.connect(f"file:{tmp_path}/ledger.sqlite?mode=ro", uri=True)
+        found = file.execute(
+            "SELECT type FROM rows WHERE stream = ? ORDER BY version",
+            (f"session-{session_id}",),
+        ).fetchall()
+        file.close()
+    assert [name for (name,) in found] == [
+        "session.opened", "parking.started", "parking.ended", "session.closed"
+    ]  # fmt: skip
+
+
+def test_an_authorization_by_external_means_opens_a_session(site: Site) -> None:
+    session_id = site.add(ACCEPTED)
+    assert site.session(session_id).authorized
+
+
+@pytest.mark.parametrize(
+    ("event", "open_one"),
+    [
+        (UNPARKED, PARKED),
+        (WASHED, WASH),
+        (WASHED, s.OtherStarted(session_id="", service="valet")),
+        (NO_MORE_RESERVED, RESERVED),
+        (s.ReservationMatched(session_id=""), RESERVED),
+        (s.AuthorizationEnded(session_id=""), ACCEPTED),
+    ],
+)
+def test_what_was_not_begun_does_not_end(
+    site: Site, event: Event, open_one: Event
+) -> None:
+    session_id = site.present(E1)
+    before = site.log.last_position()
+    with pytest.raises(Refused, match=rf"{session_id} has no .* open"):
+        site.add(event, session_id)
+    with pytest.raises(Refused, match=r"has no .* open"):
+        site.add(event)
+    assert site.log.last_position() == before
+    site.add(open_one, session_id)
+    if getattr(event, "service", "") == getattr(open_one, "service", ""):
+        site.add(event, session_id)
+
+
+def test_two_services_of_one_name_end_one_by_one(site: Site) -> None:
+    session_id = site.add(WASH)
+    site.add(WASH, session_id)
+    site.add(WASHED, session_id)
+    assert site.session(session_id).other == ("washing",)
+
+
+@pytest.mark.parametrize(
+    ("event", "says"),
+    [
+        (s.SessionClosed(session_id="", reason=""), "SessionClosed is no transaction"),
+        (s.OtherStarted(session_id="", service=""), "needs a name"),
+        (msgspec.structs.replace(RESERVED, until_at=NINE), "is not after its begin"),
+        (
+            msgspec.structs.replace(RESERVED, from_at=1, until_at=2),
+            "1970-01-01T00:00:00.000002Z was over before 2019",
+        ),
+        (
+            msgspec.structs.replace(RESERVED, until_at=NINE + 800 * DAY),
+            "more than 2 years",
+        ),
+        (msgspec.structs.replace(RESERVED, until_at=10**30), "10{30} µs .*2 years"),
+        (msgspec.structs.replace(RESERVED, evse_id=""), "names 0 of EVSE, station"),
+        (msgspec.structs.replace(RESERVED, station_id="s1"), "names 2 of EVSE"),
+        (msgspec.structs.replace(RESERVED, evse_id="E1"), "EVSE id 'E1' is not"),
+        (
+            msgspec.structs.replace(RESERVED, evse_id="", evse_class="garage"),
+            "class 'garage' is not '<zone>/AC'",
+        ),
+        (requested("cable 1"), "EVSE id 'cable 1' is not"),
+        (requested(E1, "anna@example.org"), "subject id 'anna@example.org' is not"),
+    ],
+)
+def test_a_malformed_transaction_is_refused(
+    site: Site, event: Event, says: str
+) -> None:
+    before = site.log.last_position()
+    with pytest.raises(InvalidValue, match=says):
+        site.add(event)
+    assert site.log.last_position() == before
+    assert site.guards() == {}
+
+
+@pytest.mark.parametrize(
+    ("event", "says"),
+    [
+        (requested("US*CAL*E9"), r"EVSE US\*CAL\*E9 was never"),
+        (msgspec.structs.replace(RESERVED, evse_id="US*CAL*E9"), "was never"),
+        (
+            msgspec.structs.replace(RESERVED, evse_id="", station_id="s9"),
+            "station 's9' was never",
+        ),
+        (
+            msgspec.structs.replace(RESERVED, evse_id="", evse_class="x/DC"),
+            "zone 'x' was never",
+        ),
+    ],
+)
+def test_a_transaction_at_an_unknown_place_is_refused(
+    site: Site, event: Event, says: str
+) -> None:
+    before = site.log.last_position()
+    with pytest.raises(Unknown, match=says):
+        site.add(event)
+    assert site.log.last_position() == before
+
+
+def test_a_second_reservation_of_a_session_is_refused(site: Site) -> None:
+    session_id = site.add(RESERVED)
+    with pytest.raises(Refused, match="has a reservation until 2019-10-21T10:00:00Z"):
+        site.add(msgspec.structs.replace(RESERVED, evse_id=E2), session_id)
+
+
+@pytest.mark.parametrize("end", ["closed", "merged"])
+def test_nothing_is_added_to_an_ended_session(site: Site, end: str) -> None:
+    session_id = site.add(PARKED)
+    if end == "closed":
+        site.close(session_id)
+        with pytest.raises(Refused, match=f"service session {session_id} is closed"):
+            site.add(WASH, session_id)
+        with pytest.raises(Refused, match="is closed"):
+            site.close(session_id)
+    else:
+        kept = site.add(WASH)
+        site.merge(session_id, kept)
+        assert site.add(WASH, session_id) == kept
+        with pytest.raises(Refused, match=f"was merged into {kept}"):
+            site.merge(session_id, kept)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        lambda site: site.add(WASH, "x"),
+        lambda site: site.close("x"),
+        lambda site: site.merge("x", "y"),
+    ],
+    ids=["add", "close", "merge"],
+)
+def test_an_unknown_session_is_refused(
+    site: Site, command: Callable[[Site], object]
+) -> None:
+    before = site.log.last_position()
+    with pytest.raises(Unknown, match="service session 'x' was never opened"):
+        command(site)
+    assert site.log.last_position() == before
+
+
+# Merging
+
+
+def test_merged_sessions_are_read_under_both_ids(site: Site) -> None:
+    gone, kept = site.plug(E1), site.add(PARKED)
+    site.merge(gone, kept)
+    assert site.session(gone) == site.session(kept)
+    assert site.session(gone).session_id == kept
+    assert site.types(gone)[-1] == "session.merged_into"
+    assert site.types(gone)[0] == "session.opened"
+
+
+def test_evse_references_and_claims_move_with_a_merge(site: Site) -> None:
+    gone = site.plug(E1, reference=ticket())
+    site.present(E1, ANNA)
+    kept = site.add(PARKED, reference=ticket("2"))
+    site.merge(gone, kept)
+    assert site.session(kept).evse_id == E1
+    assert site.log.owner("occupant", E1) == kept
+    assert site.log.owner("reference", ticket().key) == kept
+    assert site.log.owner("reference", ticket("2").key) == kept
+    assert site.guards()["subject-at"] == [f"s1/{ANNA}/{kept}"]
+    site.unplug(E1)
+    site.close(gone)
+    assert set(site.guards()) == {"reference"}
+    assert site.log.owner("reference", ticket().key) == kept
+
+
+def test_the_evse_has_the_kept_session_as_occupant(site: Site) -> None:
+    gone, kept = site.plug(E1), site.add(PARKED)
+    answer = site.merge(gone, kept)
+    evse = site.log.read_stream(f"evse-{E1}")
+    assert evse[-1].event == z.EvseOccupied(evse_id=E1, session_id=kept)
+    assert evse[-1].position >= answer.first
+    site.unplug(E1)
+    assert site.types(kept)[-2:] == ["transfer.ended", "session.evse_released"]
+    assert site.log.owner("occupant", E1) is None
+
+
+def test_a_merge_between_two_plugged_sessions_is_refused(site: Site) -> None:
+    first, second = site.plug(E1), site.plug(E2)
+    before = site.log.last_position()
+    with pytest.raises(Refused, match=r"E1 and .* at .*E2 are both plugged"):
+        site.merge(first, second)
+    assert site.log.last_position() == before
+
+
+def test_a_merge_of_two_reservations_is_refused(site: Site) -> None:
+    first, second = site.reserve(evse_id=E1), site.reserve(evse_id=E2)
+    with pytest.raises(Refused, match="both have a reservation"):
+        site.merge(first, second)
+
+
+def test_a_session_cannot_merge_into_itself(site: Site) -> None:
+    session_id = site.plug(E1)
+    with pytest.raises(InvalidValue, match="cannot merge into itself"):
+        site.merge(session_id, session_id)
+
+
+def test_merges_make_chains(site: Site) -> None:
+    first, second, third = site.plug(E1), site.add(PARKED), site.add(WASH)
+    site.merge(first, second)
+    site.merge(second, third)
+    state = site.session(first)
+    assert (state.session_id, state.evse_id) == (third, E1)
+    assert (state.parking, state.other) == (1, ("washing",))
+    site.add(WASHED, first)
+    site.add(UNPARKED, second)
+    assert not site.session(third).has_open_transactions
+
+
+def test_what_was_open_ends_in_the_session_that_stays(site: Site) -> None:
+    """Given parking and a reservation open when a session was merged."""
+    gone = site.reserve(evse_id=E2, minutes=30, reference=ticket())
+    site.add(PARKED, gone)
+    site.add(ACCEPTED, gone)
+    kept = site.plug(E1)
+    site.merge(gone, kept)
+    assert site.session(kept).authorized
+    site.unplug(E1, NINE + MINUTE)
+    site.run_timers(NINE + 29 * MINUTE)
+    assert site.session(kept).is_open
+    site.run_timers(NINE + HOUR)
+    assert site.session(kept).reservation is None
+    assert site.session(kept).is_open
+    assert site.add(UNPARKED, at=NINE + HOUR, reference=ticket()) == kept
+    site.run_timers(NINE + HOUR + CLOSE_AFTER)
+    assert site.session(kept).closed
+    assert site.timers() == []
+    assert set(site.guards()) == {"reference"}
+
+
+def test_needs_stated_by_the_user_outlive_a_merge_with_default_ones(
+    site: Site,
+) -> None:
+    booked, plugged = site.add(PARKED), site.plug(E1)
+    needs = StateNeeds(
+        session_id=booked, departure_at=NINE + HOUR, energy_target_wh=7_000
+    )
+    state_needs(site.system, needs, by())
+    site.merge(plugged, booked)
+    state = site.session(booked)
+    assert state.needs is not None
+    assert (state.needs.energy_target_wh, state.needs.source) == (7_000, "user")
+    types = site.types(booked)
+    assert types[-2:] == ["session.evse_bound", "needs.stated"]
+
+
+def test_an_authorization_waits_on_after_a_merge(site: Site) -> None:
+    waiting, kept = site.present(E1), site.add(PARKED)
+    site.merge(waiting, kept)
+    assert site.plug(E1) == kept
+
+
+def test_a_merge_takes_no_waiting_place_of_another(site: Site) -> None:
+    anna, ben = site.present(E1, ANNA), site.present(E1, BEN)
+    kept = site.add(PARKED)
+    site.merge(anna, kept)
+    assert site.plug(E1) == ben
+
+
+# Closing
+
+
+def test_a_session_is_closed_by_command(site: Site) -> None:
+    session_id = site.add(PARKED, reference=ticket())
+    site.close(session_id)
+    assert site.session(session_id).closed
+    assert site.events(session_id)[-1] == s.SessionClosed(
+        session_id=session_id, reason="user gone"
+    )
+
+
+def test_a_plugged_session_is_not_closed(site: Site) -> None:
+    session_id = site.plug(E1)
+    with pytest.raises(Refused, match=rf"{session_id} is plugged at US\*CAL\*E1"):
+        site.close(session_id)
+
+
+def test_a_session_closes_fifteen_minutes_after_its_evse_was_released(
+    site: Site,
+) -> None:
+    session_id = site.plug(E1)
+    site.unplug(E1, NINE + HOUR)
+    site.run_timers(NINE + HOUR + CLOSE_AFTER - 1)
+    assert site.session(session_id).is_open
+    site.run_timers(NINE + 5 * HOUR)
+    last = site.log.read_stream(f"session-{session_id}")[-1]
+    assert last.event == s.SessionClosed(session_id=session_id, reason="idle")
+    assert last.occurred_at == NINE + HOUR + CLOSE_AFTER
+    assert site.timers() == []
+
+
+@pytest.mark.parametrize(
+    ("began", "ended"),
+    [(PARKED, UNPARKED), (WASH, WASHED), (RESERVED, NO_MORE_RESERVED)],
+    ids=["parking", "other", "reservation"],
+)
+@pytest.mark.parametrize("gap", [5 * MINUTE, 45 * MINUTE])
+def test_a_session_stays_while_something_is_open_and_for_a_while_after(
+    site: Site, began: Event, ended: Event, gap: int
+) -> None:
+    """Given an EV unplugged at ten and ``ended`` a ``gap`` later."""
+    if isinstance(began, s.ReservationMade):
+        began = msgspec.structs.replace(began, until_at=NINE + 9 * HOUR)
+    session_id = site.plug(E1)
+    site.add(began, session_id)
+    site.unplug(E1, NINE + HOUR)
+    end_at = NINE + HOUR + gap
+    site.run_timers(end_at)
+    site.add(ended, session_id, at=end_at)
+    site.run_timers(end_at + CLOSE_AFTER - 1)
+    assert site.session(session_id).is_open
+    site.run_timers(end_at + CLOSE_AFTER)
+    assert site.session(session_id).closed
+    assert site.guards() == {}
+
+
+def test_a_plug_before_the_timer_keeps_the_session_open(site: Site) -> None:
+    session_id = site.plug(E1, subject_id=ANNA)
+    site.unplug(E1, NINE + HOUR)
+    again_at = NINE + HOUR + CLOSE_AFTER - 1
+    assert site.plug(E2, again_at, subject_id=ANNA) == session_id
+    site.run_timers(NINE + DAY)
+    assert site.session(session_id).is_open
+    site.unplug(E2, NINE + DAY)
+    site.run_timers(NINE + DAY + CLOSE_AFTER)
+    assert site.session(session_id).closed
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        requested(E1),
+        ACCEPTED,
+        s.AuthorizationRefused(session_id="", by="emsp", reason="no"),
+    ],
+)
+def test_a_session_that_nobody_plugs_closes_too(site: Site, first: Event) -> None:
+    session_id = site.add(first)
+    site.run_timers(NINE + CLOSE_AFTER)
+    assert site.session(session_id).closed
+    assert site.guards() == {}
+    assert site.timers() == []
+
+
+def test_a_reservation_ends_with_its_time(site: Site) -> None:
+    session_id = site.reserve(evse_id=E1)
+    site.run_timers(NINE + HOUR - 1)
+    assert site.session(session_id).reservation
+    site.run_timers(NINE + HOUR)
+    assert site.types(session_id)[-1] == "reservation.ended"
+    assert site.guards() == {}
+    site.run_timers(NINE + HOUR + CLOSE_AFTER)
+    assert site.session(session_id).closed
+
+
+def test_a_reservation_that_was_prolonged_ends_later(site: Site) -> None:
+    session_id = site.reserve(evse_id=E1)
+    changed = s.ReservationChanged(
+        session_id="", from_at=NINE, until_at=NINE + 2 * HOUR
+    )
+    site.add(changed, session_id)
+    site.run_timers(NINE + HOUR)
+    assert site.session(session_id).reservation
+    site.run_timers(NINE + 3 * HOUR)
+    assert site.session(session_id).closed
+
+
+def test_timers_that_are_long_due_are_run_in_one_go(site: Site) -> None:
+    """Given a server that was down when a reservation and then its session ended."""
+    session_id = site.reserve(evse_id=E1)
+    assert site.run_timers(NINE + DAY) == 2
+    rows = site.log.read_stream(f"session-{session_id}")
+    assert [row.occurred_at for row in rows[-2:]] == [
+        NINE + HOUR,
+        NINE + HOUR + CLOSE_AFTER,
+    ]
+    assert site.run_timers(NINE + DAY) == 0
+
+
+def test_an_old_timer_of_a_session_only_goes(site: Site) -> None:
+    """Given a timer that the session has no reason for."""
+    session_id = site.plug(E1)
+    stray = Timer(NINE + MINUTE, f"session-{session_id}", "close")
+    site.log.append(Batch(appends=(), timers=(stray,)))
+    before = site.log.last_position()
+    assert site.run_timers(NINE + HOUR) == 1
+    assert site.log.last_position() == before
+    assert site.timers() == []
+
+
+def test_timers_of_others_are_left_alone(site: Site) -> None:
+    other = Timer(NINE, "zone-garage", "wake")
+    site.log.append(Batch(appends=(), timers=(other,)))
+    assert site.run_timers(NINE + HOUR) == 0
+    assert site.log.due_timers(NINE) == [other]
+
+
+def test_closed_and_merged_sessions_leave_only_references_behind(site: Site) -> None:
+    """Given a session that held a guard row of every kind."""
+    session_id = site.reserve(station_id="s2", reference=ticket())
+    site.add(requested(E1, ANNA), session_id)
+    site.add(requested(E3, BEN), session_id)
+    assert set(site.guards()) == {"reservation", "waiting", "subject-at", "reference"}
+    assert len(site.guards()["subject-at"]) == 2
+    site.close(session_id)
+    assert site.guards() == {"reference": [ticket().key]}
+    assert site.timers() == []
+
+
+# Commands again, and at the same time
+
+
+def test_a_repeated_command_gets_the_first_answer(site: Site) -> None:
+    command = AddTransaction(transaction=PARKED)
+    first = add_transaction(site.system, command, by(command_id="c1"))
+    before = site.log.last_position()
+    again = add_transaction(site.system, command, by(NINE + HOUR, command_id="c1"))
+    assert again == Answer(first.first, first.count, repeated=True)
+    assert site.log.last_position() == before
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        AddTransaction(transaction=UNPARKED),
+        AddTransaction(transaction=s.AuthorizationEnded(session_id="")),
+        AddTransaction(transaction=s.ParkingStarted(session_id="", place="P2")),
+        AddTransaction(transaction=s.ParkingStarted(session_id=""), session_id="x"),
+    ],
+)
+def test_a_command_id_for_another_request_is_refused(
+    site: Site, other: AddTransaction
+) -> None:
+    """Also when both have the same fields and differ in what they are."""
+    first = AddTransaction(transaction=s.ParkingStarted(session_id=""))
+    add_transaction(site.system, first, by(command_id="c1"))
+    before = site.log.last_position()
+    with pytest.raises(RequestMismatch, match="'c1' of 'cso'"):
+        add_transaction(site.system, other, by(command_id="c1"))
+    close = CloseSession(session_id="", reason="")
+    with pytest.raises(RequestMismatch):
+        close_session(site.system, close, by(command_id="c1"))
+    assert site.log.last_position() == before
+
+
+def test_a_repeat_whose_credential_was_sealed_again_is_a_repeat(site: Site) -> None:
+    def presented() -> AddTransaction:
+        sealed: Sealed = site.system.vault.seal(ANNA, "authorization", b"DE-8AA-C1")
+        event = msgspec.structs.replace(requested(E1), credential=sealed)
+        return AddTransaction(transaction=event)
+
+    first, second = presented(), presented()
+    assert first != second
+    add_transaction(site.system, first, by(command_id="c1"))
+    assert add_transaction(site.system, second, by(command_id="c1")).repeated
+
+
+def test_other_actors_have_command_ids_of_their_own(site: Site) -> None:
+    command = AddTransaction(transaction=PARKED)
+    add_transaction(site.system, command, by(actor="a", command_id="c1"))
+    answer = add_transaction(site.system, command, by(actor="b", command_id="c1"))
+    assert not answer.repeated
+
+
+def test_a_command_that_was_too_late_decides_again(site: Site) -> None:
+    """Given another decision between loading and appending."""
+    session_id = site.add(PARKED)
+    log = InterruptedLog(site.log, lambda: site.add(WASH, session_id))
+    site.with_log(log).close(session_id)
+    assert site.types(session_id)[-2:] == ["other.started", "session.closed"]
+
+
+def test_a_closing_timer_that_was_too_late_closes_nothing(site: Site) -> None:
+    """Given an EV plugged again between loading and closing."""
+    session_id = site.plug(E1, subject_id=ANNA)
+    site.unplug(E1, NINE + HOUR)
+    at = NINE + HOUR + CLOSE_AFTER
+    log = InterruptedLog(site.log, lambda: site.plug(E2, at, subject_id=ANNA))
+    site.with_log(log).run_timers(at)
+    assert site.session(session_id).evse_id == E2
+    assert site.session(session_id).is_open
+
+
+def test_two_merges_at_once_make_no_circle(site: Site) -> None:
+    """Given A merged into B between loading and merging B into A."""
+    a, b = site.add(PARKED), site.add(WASH)
+    log = InterruptedLog(site.log, lambda: site.merge(a, b))
+    with pytest.raises(Refused, match=f"{a} was merged into {b}"):
+        site.with_log(log).merge(b, a)
+    assert site.session(a).session_id == b
+
+
+def test_nobody_merges_into_a_session_that_closes(site: Site) -> None:
+    a, b = site.add(PARKED), site.add(WASH)
+    log = InterruptedLog(site.log, lambda: site.close(b))
+    with pytest.raises(Refused, match=f"{b} is closed"):
+        site.with_log(log).merge(a, b)
+    assert site.session(a).is_open
+
+
+def test_two_parties_with_one_new_reference_meet_in_one_session(site: Site) -> None:
+    log = InterruptedLog(site.log, lambda: site.plug(E1, reference=ticket()))
+    met = site.with_log(log).add(PARKED, reference=ticket())
+    assert met == site.log.owner("occupant", E1)
+    assert site.session(met).parking == 1
+
+
+def test_a_credential_presented_at_the_same_instant_takes_over(site: Site) -> None:
+    log = InterruptedLog(site.log, lambda: site.present(E1, BEN))
+    anna = site.with_log(log).present(E1, ANNA)
+    assert site.log.owner("waiting", E1) == anna
+
+
+def test_sessions_opened_by_many_threads_end_as_they_should(tmp_path: Path) -> None:
+    """Given threads that plug, unplug, close and run timers at once."""
+    with opened(tmp_path, threaded=True) as system:
+        site = Site(system)
+
+        def drive(thread: int) -> None:
+            for turn in range(6):
+                at = NINE + turn * HOUR
+                for act in (
+                    lambda at=at: site.plug(E1, at),
+                    lambda at=at: site.present(E2, f"{thread:032x}", at),
+                    lambda at=at: site.run_timers(at),
+                    lambda at=at: site.unplug(E1, at),
+                ):
+                    refused(act)
+
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(drive, range(4)))
+        if site.log.owner("occupant", E1):
+            site.unplug(E1, NINE + 10 * HOUR)
+        site.run_timers(NINE + DAY)
+        assert site.guards() == {}
+        assert site.timers() == []
+        evse: list[type[Event]] = [
+            type(row.event)
+            for row in site.log.read_stream(f"evse-{E1}")
+            if isinstance(row.event, z.EvseOccupied | z.EvseVacated)
+        ]
+        assert evse == [z.EvseOccupied, z.EvseVacated] * (len(evse) // 2)
+
+
+def refused(act: Callable[[], object]) -> bool:
+    try:
+        act()
+    except DomainError:
+        return True
+    return False
+
+
+class InterruptedLog:
+    """A log in which somebody else is first, once, before the first append."""
+
+    def __init__(self, log: object, interrupt: Callable[[], object]) -> None:
+        self._log = log
+        self._interrupt: Callable[[], object] | None = interrupt
+
+    def append(self, batch: Batch) -> Answer:
+        interrupt, self._interrupt = self._interrupt, None
+        if interrupt is not None:
+            interrupt()
+        assert isinstance(self._log, Ledger)
+        return self._log.append(batch)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._log, name)
