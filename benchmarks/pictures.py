@@ -265,17 +265,19 @@ def _share_said(driver: DriverOutcome) -> str:
     )
 
 
-def shares_legend() -> str:
-    """Return what the bars of `shares` are."""
+def shares_legend(beside: str) -> str:
+    """Return what the bars of `shares` are, with the strategy that the ticks are of."""
     hatched = rect(0, 0, 22, 12, "served") + rect(
         0, 0, 22, 12, "hatched", fill="url(#hatch)"
     )
-    return legend(
+    entries = [
         (rect(0, 0, 22, 12, "served"), "served"),
         (rect(0, 0, 22, 12, "unserved"), "not served"),
         (hatched, "stated no needs"),
-        (line(0, 6, 22, 6, "tick"), "under the other strategy"),
-    )
+    ]
+    if beside:
+        entries.append((line(0, 6, 22, 6, "tick"), f"the same driver under {beside}"))
+    return legend(*entries)
 
 
 def plan_times(outcome: DayOutcome) -> str:

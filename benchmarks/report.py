@@ -263,12 +263,10 @@ def _shares(first: DayOutcome, others: Sequence[DayOutcome]) -> str:
         "what the car took on the real day. Hatched: drivers who stated no needs and "
         "were planned with the zone's default."
     )
-    if beside is not None:
-        text += f" The tick is the same driver under {beside.figures.strategy}."
     return _section(
         "Served share by driver",
         text,
-        pictures.shares_legend(),
+        pictures.shares_legend(beside.figures.strategy if beside else ""),
         _named(first, pictures.shares(first, beside)),
     )
 
