@@ -67,15 +67,33 @@ def test_no_use_case_stands_in_the_index_twice() -> None:
     assert sorted(set(ids)) == sorted(ids)
 
 
+def id_of(module: str) -> str:
+    """Return the use case or clause that a module's name begins with."""
+    if clause := re.match(r"clause_(\d+(?:_\d+)*)_[a-z]", module):
+        return clause[1].replace("_", ".")
+    if use_case := re.match(r"([a-z]+\d+)_[a-z]", module):
+        return use_case[1].upper()
+    return ""
+
+
 def test_every_module_of_a_use_case_is_in_the_index() -> None:
-    named = {case.module for case in USE_CASES}
+    """A clause may have several modules; its row names the one with the commands."""
     folder = ROOT / "domain" / "use_cases"
-    modules = {
-        path.relative_to(ROOT).as_posix()
-        for path in folder.glob("*.py")
-        if re.match(r"[a-z]+[0-9]+_", path.name)
-    }
-    assert modules <= named
+    known = {case.id for case in USE_CASES}
+    for path in folder.glob("*.py"):
+        if path.name in ("__init__.py", "shared_path.py"):
+            continue
+        case_id = id_of(path.name)
+        assert case_id in known, f"{path.name} is in no row of docs/use_cases.md"
+        assert path.read_text("utf-8").startswith(f'"""{case_id} '), path.name
+    named = {case.module for case in USE_CASES} - {"-"}
+    assert all((ROOT / module).is_file() for module in named)
+    assert all(id_of(Path(c.module).name) == c.id for c in USE_CASES if c.module != "-")
+
+
+def test_ids_are_read_from_names_of_modules() -> None:
+    names = ("e12_a.py", "clause_6_2_a.py", "clause_7_9_4_6_a.py", "sessions.py")
+    assert [id_of(name) for name in names] == ["E12", "6.2", "7.9.4.6", ""]
 
 
 def test_the_check_sees_what_is_missing(tmp_path: Path) -> None:

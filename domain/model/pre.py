@@ -14,7 +14,7 @@ class PreInForce(msgspec.Struct, frozen=True):
     """Power ranges over time: spans (start, end, lower W, upper W), sorted, no overlap.
 
     Where no span covers an instant, the safe envelope [0, safe_upper_w] holds. Both are
-    cut to the zone's own limit, in either direction.
+    cut to the zone's own limit. A range wholly beyond it leaves no power that is right.
     """
 
     spans: tuple[Span, ...]
@@ -25,11 +25,8 @@ class PreInForce(msgspec.Struct, frozen=True):
         """Return lower and upper power at an instant [W]."""
         for start_at, end_at, lower_w, upper_w in self.spans:
             if start_at <= at < end_at:
-                return self._cut(lower_w), self._cut(upper_w)
+                return max(lower_w, -self.limit_w), min(upper_w, self.limit_w)
         return 0, min(self.safe_upper_w, self.limit_w)
-
-    def _cut(self, power_w: int) -> int:
-        return max(min(power_w, self.limit_w), -self.limit_w)
 
 
 def compose(

@@ -52,10 +52,6 @@ ORDERS = st.lists(
 )
 
 
-def cut(power_w: int) -> int:
-    return max(-LIMIT_W, min(LIMIT_W, power_w))
-
-
 def naive_range_w(orders: list[Order], second: int) -> tuple[int, int]:
     """Return the range at a second: what the last order in effect says of it."""
     for order in reversed(orders):
@@ -64,7 +60,7 @@ def naive_range_w(orders: list[Order], second: int) -> tuple[int, int]:
         at = order.start_s
         for r in order.ranges:
             if at <= second < at + r.duration_s:
-                return cut(r.lower_w), cut(r.upper_w)
+                return max(r.lower_w, -LIMIT_W), min(r.upper_w, LIMIT_W)
             at += r.duration_s
         break
     return 0, min(SAFE_W, LIMIT_W)
