@@ -28,6 +28,10 @@ class PreInForce(msgspec.Struct, frozen=True):
                 return max(lower_w, -self.limit_w), min(upper_w, self.limit_w)
         return 0, min(self.safe_upper_w, self.limit_w)
 
+    def covers(self, at: Instant) -> bool:
+        """Whether an instruction of the RM covers the instant."""
+        return any(start_at <= at < end_at for start_at, end_at, _, _ in self.spans)
+
 
 def compose(
     received: Iterable[tuple[Instant, PreReceived]], safe_upper_w: int, limit_w: int

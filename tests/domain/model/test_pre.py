@@ -120,5 +120,11 @@ def test_a_later_order_ends_with_its_last_range(
     assert pre.range_w(START + second * SECOND) == range_w
 
 
+def test_an_instant_is_covered_where_an_order_holds() -> None:
+    pre = compose([order(0, 0, Range(20, 5, 20)).received], SAFE_W, LIMIT_W)
+    covered = [pre.covers(START + second * SECOND) for second in (-1, 0, 19, 20)]
+    assert covered == [False, True, True, False]
+
+
 def test_the_safe_envelope_is_cut_to_the_limit() -> None:
     assert compose([], 100, 60).range_w(START) == (0, 60)
