@@ -152,7 +152,7 @@ def simulate_day(
     clock, ids = SimulatedClock(start_at), SeededIds(request.seed)
     with open_system(folder, clock, ids) as system:
         evses = commission(system, request, start_at)
-        envelope = _envelope(request, start_at, midnight_at)
+        envelope = envelope_of(request, start_at, midnight_at)
         order = ReceivePre(zone_id=ZONE_ID, pre_id="day", envelope=envelope)
         receive_pre(system, order, By(actor="rm", at=start_at))
         plans = {EQUAL_SHARE: equal_share.plan, UNCONTROLLED: uncontrolled.plan}
@@ -262,9 +262,10 @@ def visits_of(
     return visits
 
 
-def _envelope(
+def envelope_of(
     request: DayRequest, start_at: Instant, end_at: Instant
 ) -> PowerRangeEnvelope:
+    """Return the PRE of a day as asked: given, flat or by the building's formula."""
     if request.pre is not None:
         return request.pre
     if request.flat_pre:

@@ -113,6 +113,7 @@ class SiteSimulation:
         self.clock = timeline.clock
         self.zone_id = zone_id
         self.evses = {evse.evse_id: evse for evse in evses}
+        self._plugged: dict[str, SimulatedEvse] = {}
         self.reading_every = reading_every
         self.lost_answers = lost_answers
         self.random = random.Random(f"voltledger-{zone_id}-{seed}")
@@ -121,6 +122,7 @@ class SiteSimulation:
         self.drivers: list[Driver] = []
         self.on_progress: Callable[[float], None] = lambda share: None
         self._advanced_to = now
+        self._with_car: list[SimulatedEvse] = []
         self._woken_for: Instant = -1
         state = state_of(zone_id, restore(system.log, zone_id, now))
         fence = Fence("zone-epoch", zone_id, system.log.raise_epoch(zone_id))
@@ -156,7 +158,7 @@ class SiteSimulation:
         while self._advanced_to < instant:
             at = self._advanced_to
             until = min(instant, at - at % MINUTE + MINUTE)
-            for evse in self.evses.values():
+            for evse in self._with_car:
                 if evse.car is not None and evse.car.power_w > 0:
                     taken = evse.car.advance(until - at)
                     evse.register_wh += taken
@@ -233,6 +235,8 @@ class SiteSimulation:
         evse.car = cars.Car(
             visit.max_w, visit.lag, visit.takes_wh, self._floor_w(visit.evse_id)
         )
+        self._find_cars()
+        self._plugged[evse.evse_id] = evse
         plug_ev(
             self.system,
             PlugEv(evse_id=visit.evse_id, register_wh=int(evse.register_wh)),
@@ -246,6 +250,10 @@ class SiteSimulation:
                 energy_target_wh=visit.stated_wh,
             )
             state_needs(self.system, needs, By(actor="ev-user", at=now))
+
+    def _find_cars(self) -> None:
+        # In the order of the EVSEs, in which energies add up.
+        self._with_car = [e for e in self.evses.values() if e.car is not None]
 
     def _floor_w(self, evse_id: str) -> float:
         return self.loop.state.slots[evse_id].floor_w
@@ -279,6 +287,7 @@ class SiteSimulation:
         assert evse.car is not None, f"nobody is at {driver.visit.evse_id}"
         driver.energy_wh, driver.left = evse.car.energy_wh, True
         evse.car = None
+        self._find_cars()
         evse.session += 1
         self.truth.etps.append((evse.evse_id, self.clock.at, 0))
         energy_wh = int(evse.register_wh) - self._begun_wh(evse.evse_id)
@@ -296,7 +305,7 @@ class SiteSimulation:
         """Read every meter with a car."""
         now = self.clock.at
         readings = []
-        for evse in self.evses.values():
+        for evse in self._with_car:
             if evse.car is not None:
                 evse.car.settle()
                 power_w = round(evse.car.power_w)
