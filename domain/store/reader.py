@@ -19,6 +19,9 @@ RECORDED = (
     " FROM rows"
 )
 
+# Rows are fetched so many at a time: the memory of one chunk's tuples serves the next.
+_CHUNK = 500
+
 
 def digest_of(request: bytes) -> bytes:
     """Return what the command register keeps of a request."""
@@ -38,6 +41,15 @@ def recorded(rows: Iterable[Any]) -> list[Recorded]:
             recorded_at, command_id, correlation_id, causation, actor, state,
         ) in rows
     ]  # fmt: skip
+
+
+def _fetched(cursor: sqlite3.Cursor) -> list[Recorded]:
+    found: list[Recorded] = []
+    while rows := cursor.fetchmany(_CHUNK):
+        found += recorded(rows)
+        if len(rows) < _CHUNK:
+            break
+    return found
 
 
 class LedgerReader:
@@ -79,12 +91,12 @@ class LedgerReader:
         self, stream: str, *, after_version: int = 0, tenant: str = TENANT
     ) -> Sequence[Recorded]:
         """Return the rows of a stream in order of version."""
-        return recorded(
+        return _fetched(
             self._connection.execute(
                 f"{RECORDED} WHERE tenant = ? AND stream = ? AND version > ?"
                 " ORDER BY version",
                 (tenant, stream, after_version),
-            ).fetchall()
+            )
         )
 
     def read(
@@ -92,11 +104,11 @@ class LedgerReader:
     ) -> Sequence[Recorded]:
         """Return up to ``limit`` rows with positions above ``after``, in order."""
         wanted = f" AND type IN ({','.join('?' * len(types))})" if types else ""
-        return recorded(
+        return _fetched(
             self._connection.execute(
                 f"{RECORDED} WHERE position > ?{wanted} ORDER BY position LIMIT ?",
                 (after, *types, limit),
-            ).fetchall()
+            )
         )
 
     def last_position(self) -> int:
