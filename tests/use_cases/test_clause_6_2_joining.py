@@ -53,7 +53,8 @@ def test_a_reservation_for_the_evse_comes_before_station_and_class(site: Site) -
 
 @pytest.mark.parametrize("at", [NINE - 1, NINE + HOUR])
 def test_a_reservation_is_not_joined_outside_of_its_time(site: Site, at: int) -> None:
-    assert site.plug(E1, at) != site.reserve(evse_id=E1)
+    reserved = site.reserve(evse_id=E1)
+    assert site.plug(E1, at) != reserved
 
 
 @pytest.mark.parametrize("at", [NINE, NINE + HOUR - 1])
@@ -90,6 +91,13 @@ def test_credentials_do_not_join_an_authorized_session_of_another(site: Site) ->
     site.add(s.AuthorizationAccepted(session_id="", by="emsp"), plugged)
     assert site.present(E1, BEN) != plugged
     assert site.present(E1, ANNA) == plugged
+
+
+def test_credentials_do_not_join_what_was_authorized_otherwise(site: Site) -> None:
+    """Given an occupant of no known subject, authorized by external means."""
+    plugged = site.plug(E1)
+    site.add(s.AuthorizationAccepted(session_id="", by="emsp"), plugged)
+    assert site.present(E1, BEN) != plugged
 
 
 def test_a_plug_joins_the_session_of_the_same_subject_at_the_station(

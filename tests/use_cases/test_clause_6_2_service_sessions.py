@@ -329,20 +329,25 @@ def test_what_was_open_ends_in_the_session_that_stays(site: Site) -> None:
     assert set(site.guards()) == {"reference"}
 
 
+@pytest.mark.parametrize("into", ["booked", "plugged"])
 def test_needs_stated_by_the_user_outlive_a_merge_with_default_ones(
-    site: Site,
+    site: Site, into: str
 ) -> None:
     booked, plugged = site.add(PARKED), site.plug(E1)
     needs = StateNeeds(
         session_id=booked, departure_at=NINE + HOUR, energy_target_wh=7_000
     )
     state_needs(site.system, needs, by())
-    site.merge(plugged, booked)
+    if into == "booked":
+        site.merge(plugged, booked)
+        types = site.types(booked)
+        assert types[-2:] == ["session.evse_bound", "needs.stated"]
+    else:
+        site.merge(booked, plugged)
     state = site.session(booked)
     assert state.needs is not None
     assert (state.needs.energy_target_wh, state.needs.source) == (7_000, "user")
-    types = site.types(booked)
-    assert types[-2:] == ["session.evse_bound", "needs.stated"]
+    assert state.needs.session_id == state.session_id
 
 
 def test_an_authorization_waits_on_after_a_merge(site: Site) -> None:

@@ -56,6 +56,12 @@ def test_the_largest_power_is_that_of_some_instant(
     assert PowerProfile(START, changes).max_power_w(from_at, to_at) == largest
 
 
+def test_the_largest_power_counts_both_ends() -> None:
+    profile = PowerProfile(START, ((0, 1), (5, 9)))
+    assert profile.max_power_w(START, START + 5 * SECOND) == 9
+    assert profile.max_power_w(START, START + 5 * SECOND - 1) == 1
+
+
 @given(CHANGES)
 def test_merging_equal_neighbours_changes_no_power(
     changes: tuple[Change, ...],
