@@ -19,7 +19,7 @@ import msgspec
 from projections.runner import ALL, ReadLog, Runner
 
 # Larger pages are slower: their rows do not stay in the processor's caches.
-PAGE = 1_000
+PAGE = 500
 
 
 class Figure(msgspec.Struct, frozen=True):
