@@ -144,6 +144,7 @@ def open_simulation(folder: Path, clock: Clock, ids: Ids) -> Iterator[System]:
         master_key=key.key,
         log_id=SIMULATED + ids.new_id(),
         threaded=False,
+        durability="NORMAL",
     ) as store:
         yield System(store.log, store.samples, store.vault, clock, ids)
 

@@ -33,8 +33,9 @@ class Figures(msgspec.Struct, array_like=True):
     """Key figures of one zone.
 
     Drivers ``asked`` who stated their needs and have left; ``served`` are those of them
-    who got at least 99 % of the energy they stated. ``default_asked`` and
-    ``default_served`` count those who stated nothing, against the zone's default.
+    who got at least 99 % of the energy they stated, or whose EV had stopped by itself:
+    drivers ask for more than their cars take. ``default_asked`` and ``default_served``
+    count those who stated nothing, against the zone's default.
     """
 
     zone_id: str
@@ -82,6 +83,7 @@ class SessionCount(msgspec.Struct, array_like=True):
     left: bool = False
     merged_into: str = ""
     energy_wh: int = 0
+    full: bool = False
     needs: Needs | None = None
     parts: dict[str, Part] = {}
     counted_in: str = ""
@@ -106,7 +108,8 @@ class SessionCount(msgspec.Struct, array_like=True):
         asked = user = served = False
         if whole.needs and done:
             asked, user = True, whole.needs.by_user
-            served = whole.energy_wh * 1000 >= whole.needs.target_wh * _SERVED_PERMILLE
+            due_wh = whole.needs.target_wh * _SERVED_PERMILLE
+            served = self.full or whole.energy_wh * 1000 >= due_wh
         return (
             int(not self.closed),
             int(self.closed),
@@ -143,7 +146,7 @@ class KeyFiguresFold(Fold):
     """Writes ``key_figures.sqlite``."""
 
     name = "key_figures"
-    schema = 1
+    schema = 2
     ddl = (
         """
     CREATE TABLE zone(zone_id TEXT PRIMARY KEY, document BLOB NOT NULL) WITHOUT ROWID;
@@ -177,7 +180,7 @@ class KeyFiguresFold(Fold):
             s.MergedInto: self._merged,
             s.SessionClosed: self._closed,
             s.NeedsStated: self._needs_stated,
-            s.TransferObserved: self._energy,
+            s.TransferObserved: self._observed,
             s.TransferEnded: self._energy,
             p.PlanMade: self._plan_made,
             p.PlanSuperseded: self._plan_superseded,
@@ -252,6 +255,13 @@ class KeyFiguresFold(Fold):
             kept.view.needs = Needs(
                 mark_of(row), event.energy_target_wh, event.source == "user"
             )
+
+    def _observed(self, row: Recorded, event: s.TransferObserved) -> None:
+        self._energy(row, event)
+        if event.quality in USABLE:
+            kept = self._sessions.get(event.session_id)
+            if kept.newer("full", row):
+                kept.view.full = event.suspended_by_ev
 
     def _energy(
         self, row: Recorded, event: s.TransferObserved | s.TransferEnded

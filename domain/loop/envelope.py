@@ -12,11 +12,11 @@ _BEGINNING = np.iinfo(np.int64).min
 class Envelope:
     """Lower and upper power over time, the safe envelope where no PRE covers."""
 
-    __slots__ = ("at", "lower_w", "spans", "upper_w")
+    __slots__ = ("at", "lower_w", "pre", "upper_w")
 
     def __init__(self, pre: PreInForce) -> None:
         """Lay the spans out, with the safe envelope in the gaps and at both ends."""
-        self.spans = pre.spans
+        self.pre = pre
         safe_w = min(pre.safe_upper_w, pre.limit_w)
         at: list[Instant] = [_BEGINNING]
         lower, upper = [0], [safe_w]
@@ -29,10 +29,6 @@ class Envelope:
         self.at = np.array(at, np.int64)
         self.lower_w = np.array(lower, np.int64)
         self.upper_w = np.array(upper, np.int64)
-
-    def covers(self, at: Instant) -> bool:
-        """Whether an instruction of the RM covers the instant."""
-        return any(start_at <= at < end_at for start_at, end_at, _, _ in self.spans)
 
     def index(self, points: Ints) -> Ints:
         """Return where each instant lies."""

@@ -108,9 +108,7 @@ class Observer:
             )
         ]
 
-    def _confirmed(
-        self, slot: Slot, memory: _Memory, reading: Reading
-    ) -> list[Event]:
+    def _confirmed(self, slot: Slot, memory: _Memory, reading: Reading) -> list[Event]:
         delivery = slot.delivery
         value_w = delivery.acked.profile.power_w(reading.at)
         larger = [

@@ -28,19 +28,13 @@ from optimizer.result import PlannerError, Result
 Plan = Callable[[Problem], Result]
 
 ANSWER_WITHIN = 10 * SECOND
+DELIVERY_PACE = SECOND
 LEARNED_PERMILLE = 5
 
-# Events after which an ETP that waits may go out.
-_FREEING = (
-    p.PlanMade,
-    p.EtpAccepted,
-    p.EtpConfirmed,
-    p.EtpRefused,
-    p.PreReceived,
-    p.PreRevoked,
-    z.EvseVacated,
-    z.ZoneLimitsChanged,
-)
+# Events after which an ETP that waits may go out: at once, or within DELIVERY_PACE. (An
+# acceptance frees nothing: what it replaces counts until it is confirmed.)
+_FREEING = (p.PlanMade, p.PreReceived, p.PreRevoked, z.ZoneLimitsChanged)
+_FREEING_PACED = (p.EtpConfirmed, p.EtpRefused, z.EvseVacated)
 
 # Events that no plan may wait for, and those that ask for one at the zone's pace.
 _URGENT = (z.EvseOccupied, z.EvseVacated, z.EvseBlocked, z.EvseUnblocked)
@@ -136,6 +130,10 @@ class ZoneLoop:
             self._supersede("a mandatory PRE pre-empts", row.occurred_at)
         if isinstance(event, _FREEING):
             self._deliver_at = 0
+        elif isinstance(event, _FREEING_PACED):
+            paced = row.recorded_at + DELIVERY_PACE
+            soonest = paced if self._deliver_at is None else self._deliver_at
+            self._deliver_at = min(soonest, paced)
 
     def _was_unanswered(self, event: p.EtpAccepted) -> bool:
         return self.state.slots[event.evse_id].delivery.is_unanswered
@@ -154,9 +152,7 @@ class ZoneLoop:
                     stream = ids.session_stream(slot.ev.session_id)
                 facts.setdefault(stream, []).append(fact)
         if facts:
-            self._append(
-                [Append(stream, tuple(e), at) for stream, e in facts.items()]
-            )
+            self._append([Append(stream, tuple(e), at) for stream, e in facts.items()])
 
     def wake_at(self, now: Instant) -> Instant | None:
         """Return when the loop next has something to do by time alone."""
@@ -188,9 +184,7 @@ class ZoneLoop:
         if not self._trigger or not (self._urgent or now >= self._pace_at()):
             return None
         allocation = build(self.state, now)
-        self.planning = Planning(
-            allocation, now, self.state.position, self._trigger
-        )
+        self.planning = Planning(allocation, now, self.state.position, self._trigger)
         self._trigger, self._urgent = "", False
         return self.planning
 
@@ -213,7 +207,7 @@ class ZoneLoop:
 
     def _fall_back(self, now: Instant) -> None:
         """Record once that no PRE covers the present."""
-        if self.state.fallback_at or self.state.envelope.covers(now):
+        if self.state.fallback_at or self.state.envelope.pre.covers(now):
             return
         event = p.PreFallbackBegan(zone_id=self.state.zone_id)
         self._append([Append(ids.pre_stream(self.state.zone_id), (event,), now)])
@@ -248,13 +242,9 @@ class ZoneLoop:
         appends = [Append(ids.plan_stream(self.state.zone_id, now), (made,), now)]
         for etp in etps:
             change = _plan_changed(etp, now)
-            appends.append(
-                Append(ids.session_stream(etp.session_id), (change,), now)
-            )
+            appends.append(Append(ids.session_stream(etp.session_id), (change,), now))
         if learned := self._learned():
-            appends.append(
-                Append(ids.zone_stream(self.state.zone_id), (learned,), now)
-            )
+            appends.append(Append(ids.zone_stream(self.state.zone_id), (learned,), now))
         self.planning = None
         self._append(appends)
         self.metrics.plans += 1
@@ -344,9 +334,7 @@ class ZoneLoop:
         self.metrics.sends += len(out)
         return out
 
-    def _next_delivery(
-        self, now: Instant, sends: list[p.EtpSent]
-    ) -> Instant | None:
+    def _next_delivery(self, now: Instant, sends: list[p.EtpSent]) -> Instant | None:
         """Return when time alone lets an ETP go out or an answer become overdue."""
         due = [now + ANSWER_WITHIN] if sends else []
         for slot in self.state.counting():
@@ -357,7 +345,7 @@ class ZoneLoop:
             for slot in pending(self.state)
             if (at := slot.delivery.last_sent_at + self.state.reaction) > now
         ]
-        return min(due, default=None)
+        return max(min(due), now + DELIVERY_PACE) if due else None
 
     def _time_out(self, now: Instant) -> list[p.EtpSent]:
         """Record answers that did not come; return what is sent again."""

@@ -16,7 +16,7 @@ from domain.ports import TENANT, Answer, Append, Batch, Clock, Ids
 from domain.store import chain
 from domain.store.chain import Chain, Change, Origin
 from domain.store.reader import LedgerReader, digest_of
-from domain.store.sqlite import WriterLock, as_store_error, connect
+from domain.store.sqlite import Durability, WriterLock, as_store_error, connect
 
 ZONE_EPOCH = "zone-epoch"
 
@@ -55,14 +55,22 @@ class Ledger(LedgerReader):
         the node whose log it is; a new id when empty. An existing file keeps its own.
     """
 
-    def __init__(self, path: Path, *, clock: Clock, ids: Ids, log_id: str = "") -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Clock,
+        ids: Ids,
+        log_id: str = "",
+        durability: Durability = "FULL",
+    ) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._clock = clock
         with ExitStack() as opened:
             self._lock = WriterLock(path.parent)
             opened.callback(self._lock.release)
             try:
-                connection = connect(path)
+                connection = connect(path, durability=durability)
                 opened.callback(connection.close)
                 super().__init__(connection)
                 self._create(log_id, ids)

@@ -11,6 +11,7 @@ from domain.store.committer import Committer
 from domain.store.ledger import Ledger
 from domain.store.reader import LedgerReader
 from domain.store.samples import Samples
+from domain.store.sqlite import Durability
 from domain.store.vault import Vault
 
 LEDGER_FILE = "ledger.sqlite"
@@ -39,6 +40,9 @@ class Store:
         True puts a committer in front of the ledger, for callers in many threads
         whose appends are durable when they return. False is for one thread that
         calls ``log.flush()`` itself: the simulator, at each simulated instant.
+    durability
+        FULL (an fsync a commit) for what must not be lost. NORMAL for a simulation,
+        which can be run again; the bytes are the same.
     """
 
     def __init__(
@@ -50,12 +54,13 @@ class Store:
         master_key: bytes,
         log_id: str = "",
         threaded: bool = True,
+        durability: Durability = "FULL",
     ) -> None:
         self.folder = folder
         path = folder / LEDGER_FILE
         with ExitStack() as opened:
             self.log: Ledger | Committer = Ledger(
-                path, clock=clock, ids=ids, log_id=log_id
+                path, clock=clock, ids=ids, log_id=log_id, durability=durability
             )
             opened.callback(self.log.close)
             self.vault = Vault(folder / VAULT_FILE, master_key=master_key, ids=ids)
