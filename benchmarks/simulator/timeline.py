@@ -39,19 +39,8 @@ class Participant(Protocol):
 class Timeline:
     """Simulated time, shared."""
 
-    def __init__(
-        self,
-        system: System,
-        clock: SimulatedClock,
-        end_at: Instant,
-        *,
-        flush_every: Instant = 0,
-    ) -> None:
-        """Begin at the clock's instant, with what the ledger has then.
-
-        The ledger is flushed at each instant, or no more often than ``flush_every``:
-        its rows are the same, and a long run waits less for the disk.
-        """
+    def __init__(self, system: System, clock: SimulatedClock, end_at: Instant) -> None:
+        """Begin at the clock's instant, with what the ledger has then."""
         self.system = system
         self.clock = clock
         self.end_at = end_at
@@ -61,8 +50,6 @@ class Timeline:
         self._touched: dict[str, None] = {}
         self._router = Router()
         self._seen = 0
-        self._flush_every = flush_every
-        self._flushed_at = clock.at
 
     def join(self, zone: Participant) -> None:
         """Add a zone; it has read the ledger up to now by itself."""
@@ -118,6 +105,4 @@ class Timeline:
         for zone_id in touched:
             self._zones[zone_id].advance(instant)
             self._zones[zone_id].drive(instant)
-        if instant >= self._flushed_at + self._flush_every:
-            self.system.log.flush()
-            self._flushed_at = instant
+        self.system.log.flush()

@@ -40,7 +40,7 @@ from benchmarks.simulator.day import (
 from benchmarks.simulator.site import SiteSimulation
 from benchmarks.simulator.timeline import Timeline
 from benchmarks.system_factory import DEFAULT, system_factory
-from domain.model.values import DAY, HOUR, MINUTE, Instant
+from domain.model.values import DAY, HOUR, Instant
 from domain.ports import System
 from domain.use_cases.e4_pre_from_rm import ReceivePre, receive_pre
 from domain.use_cases.shared_path import By
@@ -150,7 +150,7 @@ def make(
     start_at = _bounds(sessions, 0)[0]
     clock, ids = SimulatedClock(start_at), SeededIds(seed)
     with open_system(folder, clock, ids) as system:
-        timeline = Timeline(system, clock, start_at, flush_every=MINUTE)
+        timeline = Timeline(system, clock, start_at)
         replayed = [ReplayedZone(n, zones, sessions, seed) for n in range(zones)]
         for zone in replayed:
             zone.join(system, timeline, seed)
