@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.speed import projections, reference_log
+from benchmarks.speed import projections, reference_log, server_start
 from benchmarks.speed.reference_log import Made, make
 from benchmarks.system_factory import DEFAULT, system_factory
 from domain.loop import replay
@@ -77,6 +77,13 @@ def test_speed_of_reading_and_projecting_is_measured_on_it(
     printed = capsys.readouterr().out
     assert f"2 runs of {log[1].events:,} events" in printed
     assert "all projections" in printed
+
+
+def test_the_start_of_a_server_is_measured_on_it(
+    log: tuple[Path, Made], capsys: pytest.CaptureFixture[str]
+) -> None:
+    server_start.main(["--store", str(log[0]), "--runs", "1"])
+    assert "server start: " in capsys.readouterr().out
 
 
 def test_what_is_already_there_is_not_written_over(tmp_path: Path) -> None:
