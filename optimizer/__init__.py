@@ -4,4 +4,12 @@ from optimizer.lp import Planner, plan
 from optimizer.problem import Problem, ProblemError
 from optimizer.result import PlannerError, Result, Status
 
-__all__ = ["Planner", "PlannerError", "Problem", "ProblemError", "Result", "Status", "plan"]
+__all__ = [
+    "Planner",
+    "PlannerError",
+    "Problem",
+    "ProblemError",
+    "Result",
+    "Status",
+    "plan",
+]

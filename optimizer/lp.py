@@ -3,7 +3,7 @@
 Energy x[i, k] goes to EV i in block k, u[i] of it within the target and v[i] beyond::
 
     maximise    sum_i (class_i + order_i) u[i] + beyond_i v[i]
-                - EARLY sum k x[., k] + NEAR sum x[i, k] where the plan in force has power
+                - EARLY sum k x[., k] + NEAR sum x[i, k] where the plan in force is > 0
     subject to  sum_i x[i, k] <= PRE energy of k           every block: hard
                 sum_k x[i, k]  = u[i] + v[i]               every EV
                 0 <= x[i, k]  <= energy EV i can take in k
@@ -30,9 +30,9 @@ import highspy
 import numpy as np
 from numpy.typing import NDArray
 
+from optimizer.kernels.rounding import NONE_WH, round_steps
 from optimizer.problem import Problem
 from optimizer.result import PlannerError, Result, Status
-from optimizer.kernels.rounding import FLOOR_SHARE, NONE_WH, round_steps
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -42,6 +42,7 @@ BEYOND_WEIGHT = np.array([2.0, 2.0, 1.0])
 ORDER_WEIGHT = 20.0
 EARLY_WEIGHT = 0.01
 NEAR_WEIGHT = 0.004
+DEADLINE_WEIGHT = 0.15
 # A target missed by less than this is met [Wh].
 MET_WH = 1.0
 # Blocks of one step, and the steps of a block after them.
@@ -110,14 +111,14 @@ class Planner:
         self._columns = cost, upper
         room = np.zeros(self._n_block)
         room[:n_block] = room_wh
-        rows = np.arange(self._n_block, dtype=np.int32)
-        lowest = np.full(rows.size, -highspy.kHighsInf)
-        highs.changeRowsBounds(rows.size, rows, lowest, room)
+        for block, most in enumerate(room):
+            highs.changeRowBounds(block, -highspy.kHighsInf, most)
         _run(highs, _DUAL if only_room else _PRIMAL)
         n_x = self._n_slot * self._n_block
-        values = np.array(highs.getSolution().col_value)[:n_x]
+        values: Floats = np.array(highs.getSolution().col_value)[:n_x]
         energy = values.reshape(self._n_slot, self._n_block)
-        return np.clip(energy[slots, :n_block], 0.0, most_wh)
+        clipped: Floats = np.clip(energy[slots, :n_block], 0.0, most_wh)
+        return clipped
 
     def _slots(self, problem: Problem) -> Ints:
         """Return the slot of each EV; who was here before keeps its own."""
@@ -188,11 +189,25 @@ def rounded(problem: Problem, linear_w: Floats) -> Floats:
         problem.energy_max_wh.copy(),
         np.floor(problem.pre_upper_w),
         hours,
-        np.lexsort((problem.energy_expected_wh, problem.priority)),
-        FLOOR_SHARE,
+        service_order(problem),
         power,
     )
     return power
+
+
+def service_order(problem: Problem) -> Ints:
+    """Return the EVs in their order of service.
+
+    By class; within it by rank of expected energy, least first, with a little of the
+    rank of departure: who stays can be served when the shortage is over.
+    """
+    rank = (1 - DEADLINE_WEIGHT) * _rank(problem.energy_expected_wh)
+    rank += DEADLINE_WEIGHT * _rank(problem.departure_step)
+    return np.lexsort((problem.energy_expected_wh, rank, problem.priority))
+
+
+def _rank(values: NDArray[np.generic]) -> Ints:
+    return np.argsort(np.argsort(values, kind="stable"), kind="stable")
 
 
 def _run(highs: highspy.Highs, warm_strategy: int) -> None:

@@ -79,32 +79,35 @@ class Problem:
         target = _floats("energy_target_wh", self.energy_target_wh)
         n, n_step = target.size, upper.size
         put = object.__setattr__
-        put(self, "pre_upper_w", upper)
-        put(self, "energy_target_wh", target)
-        put(self, "step_s", _broadcast("step_s", self.step_s, (n_step,)))
-        put(self, "pre_lower_w", _broadcast("pre_lower_w", self.pre_lower_w, (n_step,)))
         power = _floats("power_max_w", self.power_max_w)
         if power.ndim < 2:
             power = np.broadcast_to(power, (n,))[:, None]
-        put(self, "power_max_w", _broadcast("power_max_w", power, (n, n_step)))
-        put(self, "energy_max_wh", _broadcast("energy_max_wh", self.energy_max_wh, (n,)))
-        put(self, "power_floor_w", _broadcast("power_floor_w", self.power_floor_w, (n,)))
         expected = self.energy_expected_wh
-        expected = target if np.size(expected) == 0 else expected
-        put(self, "energy_expected_wh", _broadcast("energy_expected_wh", expected, (n,)))
+        put(self, "pre_upper_w", upper)
+        put(self, "energy_target_wh", target)
+        put(self, "power_max_w", _broadcast("power_max_w", power, (n, n_step)))
         evse_max = self.evse_max_w
-        evse_max = self.power_max_w.max(axis=1) if np.size(evse_max) == 0 else evse_max
-        put(self, "evse_max_w", _broadcast("evse_max_w", evse_max, (n,)))
-        for name, value in (
+        for name, value, size in (
+            ("step_s", self.step_s, n_step),
+            ("pre_lower_w", self.pre_lower_w, n_step),
+            ("energy_max_wh", self.energy_max_wh, n),
+            ("power_floor_w", self.power_floor_w, n),
+            ("energy_expected_wh", expected if np.size(expected) else target, n),
+            ("evse_max_w", evse_max if np.size(evse_max) else power.max(axis=1), n),
+        ):
+            put(self, name, _broadcast(name, value, (size,)))
+        for name, whole in (
             ("priority", self.priority if np.size(self.priority) else 0),
             ("row_key", self.row_key if np.size(self.row_key) else np.arange(n)),
             ("arrival_rank", self.arrival_rank if np.size(self.arrival_rank) else 0),
             ("arrival_step", self.arrival_step),
             ("departure_step", self.departure_step),
         ):
-            put(self, name, np.broadcast_to(np.asarray(value, np.int64), (n,)))
+            put(self, name, np.broadcast_to(np.asarray(whole, np.int64), (n,)))
         if self.previous_power_w is not None:
-            previous = _broadcast("previous_power_w", self.previous_power_w, (n, n_step))
+            previous = _broadcast(
+                "previous_power_w", self.previous_power_w, (n, n_step)
+            )
             put(self, "previous_power_w", previous)
         self._check()
 
@@ -139,7 +142,9 @@ class Problem:
     def _check(self) -> None:
         _rule("step_s", self.step_s, self.step_s > 0, "above 0")
         _rule("power_max_w", self.power_max_w, self.power_max_w >= 0, "at least 0")
-        _rule("power_floor_w", self.power_floor_w, self.power_floor_w >= 0, "at least 0")
+        _rule(
+            "power_floor_w", self.power_floor_w, self.power_floor_w >= 0, "at least 0"
+        )
         _rule(
             "energy_target_wh",
             self.energy_target_wh,
@@ -182,7 +187,9 @@ def _broadcast(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Floats:
         ) from None
 
 
-def _rule(name: str, value: NDArray[np.generic], holds: NDArray[np.bool_], rule: str) -> None:
+def _rule(
+    name: str, value: NDArray[np.generic], holds: NDArray[np.bool_], rule: str
+) -> None:
     if not holds.all():
         index = tuple(int(i) for i in np.argwhere(~np.atleast_1d(holds))[0])
         raise ProblemError(

@@ -36,4 +36,5 @@ class Result:
     @property
     def aetp_w(self) -> Floats:
         """The aggregated energy transfer plan, (T,) [W]: exactly the sum."""
-        return self.power_w.sum(axis=0)
+        aetp_w: Floats = self.power_w.sum(axis=0)
+        return aetp_w

@@ -54,9 +54,7 @@ SERVED_SHARE = 0.99
 CLOSING = 16 * MINUTE
 
 # Opens the product's own system in a folder; benchmarks know nothing of stores.
-OpenSystem = Callable[
-    [Path, SimulatedClock, SeededIds], AbstractContextManager[System]
-]
+OpenSystem = Callable[[Path, SimulatedClock, SeededIds], AbstractContextManager[System]]
 
 
 class DayRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,10 +172,10 @@ def simulate_day(
         simulation.finish()
         timeline.settle(min(end_at + CLOSING, midnight_at))
         drivers = _drivers(simulation, records)
-        upper = mean_upper_w(simulation.truth, [(start_at, order_event(order))], request)
-        figures = _figures(
-            request, strategy, simulation, drivers, upper, system, begun
+        upper = mean_upper_w(
+            simulation.truth, [(start_at, order_event(order))], request
         )
+        figures = _figures(request, strategy, simulation, drivers, upper, system, begun)
     truth = simulation.truth
     return DayOutcome(
         figures=figures,
@@ -231,9 +229,7 @@ def commission(
     return evses
 
 
-def visits_of(
-    request: DayRequest, records: tuple[ChargingRecord, ...]
-) -> list[Visit]:
+def visits_of(request: DayRequest, records: tuple[ChargingRecord, ...]) -> list[Visit]:
     """Return the cars of the day: the real stays with the seed's cars and lags."""
     dice = random.Random(f"voltledger-cars-{request.seed}")
     limits = {station.station_id: station.max_w for station in request.site.stations}
@@ -282,7 +278,8 @@ def mean_upper_w(
     """Return the PRE's upper power, the mean of each UTC minute (minutes,) [W]."""
     envelope = Envelope(compose(received, 0, request.capacity_w))
     seconds = truth.start_at + np.arange(truth.minutes * 60) * SECOND
-    return envelope.upper_over(seconds).reshape(-1, 60).mean(axis=1)
+    upper: np.ndarray = envelope.upper_over(seconds).reshape(-1, 60).mean(axis=1)
+    return upper
 
 
 def _drivers(

@@ -7,6 +7,7 @@ lags and lost answers are this module's. Between two instants every power is con
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -17,9 +18,9 @@ from benchmarks.simulator.timeline import Timeline
 from domain.loop.observer import Reading
 from domain.loop.router import restore, state_of
 from domain.loop.zone_loop import Plan, Planning, Policy, ZoneLoop
+from domain.model import ids
 from domain.model import session_events as s
 from domain.model.plan_events import EtpAccepted, EtpSent, ReadingsTaken
-from domain.model import ids
 from domain.model.values import MINUTE, SECOND, Instant
 from domain.ports import Append, Batch, Fence, Recorded, System
 from domain.use_cases.clause_6_2_service_sessions import (
@@ -203,10 +204,12 @@ class SiteSimulation:
             return
         car = evse.car
         for at, power_w in evse.store(sent.number, sent.profile, self.clock.at):
-            self.at(at, lambda w=power_w, n=sent.number: self._allow(evse, car, n, w))
+            self.at(at, partial(self._allow, evse, car, sent.number, power_w))
 
-    def _allow(self, evse: SimulatedEvse, car: cars.Car, number: int, power_w: int) -> None:
-        """The station allows another power: the car follows after its lag."""
+    def _allow(
+        self, evse: SimulatedEvse, car: cars.Car, number: int, power_w: int
+    ) -> None:
+        """Let the station allow another power; the car follows after its lag."""
         if evse.car is not car or evse.number != number:
             return
         self.truth.etps.append((evse.evse_id, self.clock.at, power_w))
@@ -264,9 +267,7 @@ class SiteSimulation:
         token = f"token-{visit.label}"
         subject_id = self.system.vault.subject_of("token", token)
         stream_context = f"authorization/{visit.evse_id}"
-        credential = self.system.vault.seal(
-            subject_id, stream_context, token.encode()
-        )
+        credential = self.system.vault.seal(subject_id, stream_context, token.encode())
         requested = s.AuthorizationRequested(
             session_id="",
             evse_id=visit.evse_id,

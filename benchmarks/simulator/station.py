@@ -19,7 +19,9 @@ class SimulatedEvse:
     car: Car | None = None
     session: int = -1
 
-    def store(self, number: int, profile: PowerProfile, at: Instant) -> list[tuple[Instant, int]]:
+    def store(
+        self, number: int, profile: PowerProfile, at: Instant
+    ) -> list[tuple[Instant, int]]:
         """Store an ETP; return the (instant, W) at which it allows something else."""
         if number < self.number:
             return []

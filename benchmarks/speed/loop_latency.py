@@ -115,9 +115,9 @@ class Bench:
         self.send_pre()
 
     def arrive(self) -> int:
-        """Plug an EV with needs; return the position of the last event."""
+        """Plug an EV with needs; return the last position of the arrival."""
         evse_id = self.free.pop(self.dice.randrange(len(self.free)))
-        plug_ev(self.system, PlugEv(evse_id=evse_id), self.by("station"))
+        plugged = plug_ev(self.system, PlugEv(evse_id=evse_id), self.by("station"))
         self.plugged.append(evse_id)
         now = self.system.clock.now()
         needs = StateNeeds(
@@ -125,8 +125,8 @@ class Bench:
             departure_at=now + self.dice.randint(2 * HOUR, 20 * HOUR),
             energy_target_wh=self.dice.randint(5_000, 60_000),
         )
-        answer = state_needs(self.system, needs, By(actor="ev-user", at=now))
-        return answer.first + answer.count - 1
+        state_needs(self.system, needs, By(actor="ev-user", at=now))
+        return plugged.first + plugged.count - 1
 
     def leave(self) -> int:
         """Unplug an EV."""
@@ -135,7 +135,6 @@ class Bench:
         answer = unplug_ev(
             self.system, UnplugEv(evse_id=evse_id, energy_wh=0), self.by("station")
         )
-        assert answer is not None  # the EVSE was occupied
         return answer.first + answer.count - 1
 
     def send_pre(self) -> int:
@@ -251,13 +250,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--store-factory", default="domain.store.store:Store")
     parser.add_argument("--events", type=int, default=300)
-    parser.add_argument("--pause-s", type=float, default=0.2)
+    parser.add_argument("--pause-s", type=float, default=0.6)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     module, _, name = given.store_factory.partition(":")
     factory = getattr(importlib.import_module(module), name)
     clock, new_ids = WallClock(), RandomIds()
-    print(f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores")
+    version, cores = platform.python_version(), os.cpu_count()
+    print(f"Python {version}, {platform.machine()}, {cores} cores")
     with (
         tempfile.TemporaryDirectory() as folder,
         factory(Path(folder), clock=clock, ids=new_ids, master_key=bytes(32)) as store,

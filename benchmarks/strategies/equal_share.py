@@ -7,7 +7,7 @@ from optimizer.result import Result, Status
 
 
 def plan(problem: Problem) -> Result:
-    """Return the plan that gives every EV the same share of the PRE at each step.
+    """Return the plan that gives every EV the same share at each step.
 
     When a share is below the floor, as many EVs as fit get their floor, by arrival. What
     a car does not take is not given to another.
@@ -20,8 +20,7 @@ def plan(problem: Problem) -> Result:
         asking = [
             i
             for i in order
-            if asks[i]
-            and problem.arrival_step[i] <= t < problem.departure_step[i]
+            if asks[i] and problem.arrival_step[i] <= t < problem.departure_step[i]
         ]
         while asking:
             share = room / len(asking)

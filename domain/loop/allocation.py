@@ -54,7 +54,7 @@ def is_offered(ev: Ev, now: Instant) -> bool:
 
 
 def boundaries_of(envelope: Envelope, now: Instant) -> Ints:
-    """Return the step boundaries: the plan's second, quarter hours, changes of the PRE."""
+    """Return the step boundaries: the plan's second, quarter hours, PRE changes."""
     start = now - now % SECOND
     end = start + HORIZON
     quarters = np.arange(start - start % QUARTER_HOUR + QUARTER_HOUR, end, QUARTER_HOUR)

@@ -53,6 +53,6 @@ class Course:
 
 
 def points_of(courses: list[Course], now: Instant, boundaries: Ints) -> Ints:
-    """Return ``now``, all boundaries and all later changes: powers hold between them."""
+    """Return ``now``, boundaries and later changes: powers hold between them."""
     later = [course.at[course.at > now] for course in courses if course.at[-1] > now]
     return np.unique(np.concatenate([np.array([now]), boundaries, *later]))

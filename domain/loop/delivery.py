@@ -14,8 +14,8 @@ from domain.loop.course import Course, Ints
 from domain.model.profile import PowerProfile, zero_profile
 from domain.model.values import SECOND, Instant
 
-# Numbers of ETPs and deliveries count up with the seconds since 2020, so that they never
-# restart, whatever part of the log a loop has read.
+# Numbers of ETPs and deliveries count up with the seconds since 2020, so that they
+# never restart, whatever part of the log a loop has read.
 _NUMBERS_FROM_S = 1_577_836_800
 
 
@@ -65,7 +65,7 @@ class Delivery:
     def on_sent(
         self, number: int, profile: PowerProfile, at: Instant, attempt: int
     ) -> None:
-        """An ETP went out."""
+        """Take in that an ETP went out."""
         course = Course(profile)
         self.sent = [s for s in self.sent if s.number != number]
         self.sent.append(Sent(number, course, at, attempt))
@@ -74,7 +74,7 @@ class Delivery:
             self.last, self.last_number = course, number
 
     def on_accepted(self, number: int, at: Instant, reaction: Instant) -> None:
-        """The station stored the ETP; what it followed before fades."""
+        """Take in that the station stored the ETP; what it followed before fades."""
         accepted = next((s for s in self.sent if s.number == number), None)
         if accepted is None or number <= self.acked_number:
             return
@@ -88,20 +88,20 @@ class Delivery:
         self.acked, self.acked_number, self.acked_at = accepted.course, number, at
 
     def on_refused(self, number: int, at: Instant) -> None:
-        """The station did not store the ETP: it is not in force."""
+        """Take in that the station did not store the ETP: it is not in force."""
         self.sent = [s for s in self.sent if s.number != number]
         self.refused_at = at
         if number == self.last_number:
             self.last = self.sent[-1].course if self.sent else self.acked
 
     def on_timed_out(self, number: int) -> None:
-        """No answer came: the ETP may be in force all the same."""
+        """Take in that no answer came: the ETP may be in force all the same."""
         for sent in self.sent:
             if sent.number == number:
                 sent.timed_out = True
 
     def on_confirmed(self, number: int) -> None:
-        """Readings show that the acknowledged ETP is followed."""
+        """Take in that readings show the acknowledged ETP to be followed."""
         if number == self.acked_number:
             self.fading = []
 

@@ -106,7 +106,8 @@ def _sendable_w(
     slot: Slot, gate: Gate, room: Ints, now: Instant, reaction: Instant
 ) -> Ints | None:
     """Return what of an EVSE's plan may go out now, at each point; None to wait."""
-    assert slot.ev is not None and slot.ev.etp_course is not None
+    assert slot.ev is not None
+    assert slot.ev.etp_course is not None
     counted = gate.counted_w[slot.evse_id]
     wanted = slot.ev.etp_course.over(gate.points)
     last = slot.delivery.last.over(gate.points)
@@ -123,7 +124,8 @@ def _sendable_w(
 
 
 def _increase_w(slot: Slot, now: Instant) -> int:
-    assert slot.ev is not None and slot.ev.etp is not None
+    assert slot.ev is not None
+    assert slot.ev.etp is not None
     return slot.ev.etp.profile.power_w(now) - slot.delivery.last.profile.power_w(now)
 
 

@@ -32,7 +32,8 @@ class Envelope:
 
     def index(self, points: Ints) -> Ints:
         """Return where each instant lies."""
-        return np.searchsorted(self.at, points, side="right") - 1
+        found: Ints = np.searchsorted(self.at, points, side="right") - 1
+        return found
 
     def upper_over(self, points: Ints) -> Ints:
         """Return the upper power at each instant [W]."""
@@ -49,4 +50,5 @@ class Envelope:
         changed = (self.upper_w[inner] != self.upper_w[inner - 1]) | (
             self.lower_w[inner] != self.lower_w[inner - 1]
         )
-        return self.at[inner][changed & (self.at[inner] < to_at)]
+        found: Ints = self.at[inner][changed & (self.at[inner] < to_at)]
+        return found

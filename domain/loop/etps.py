@@ -18,8 +18,9 @@ MATERIAL_WH = 100
 def profile_of(power_w: Ints, edges: Ints, reaction: Instant) -> PowerProfile:
     """Return the profile of one EVSE's plan.
 
-    A fall takes effect one reaction time before its boundary, a rise at it: while one EV
-    still turns down, nobody else has turned up yet, and a fall of the PRE is met in time.
+    A fall takes effect one reaction time before its boundary, a rise at it: while one
+    EV still turns down, nobody else has turned up yet, and a fall of the PRE is met in
+    time.
     """
     start = int(edges[0])
     changes = [(0, int(power_w[0]))]
@@ -49,8 +50,8 @@ def changed_rows(
 ) -> list[int]:
     """Return the rows whose ETP must be issued again.
 
-    Those that changed materially, and then, as long as the sum of old and new leaves the
-    PRE somewhere, those whose old ETP exceeds the new one most there.
+    Those that changed materially, and then, as long as the sum of old and new leaves
+    the PRE somewhere, those whose old ETP exceeds the new one most there.
     """
     edges = allocation.boundaries
     hours = np.diff(edges) / (3600 * SECOND)

@@ -56,12 +56,21 @@ def restore(log: Log, zone_id: str, now: Instant) -> list[Recorded]:
     for evse_id in evse_ids:
         rows += log.read_stream(ids.evse_stream(evse_id))
         if session_id := log.owner("occupant", evse_id):
-            rows += log.read_stream(ids.session_stream(session_id))
+            rows += _session_rows(log, session_id)
     for day in (now - 2 * DAY, now - DAY, now):
         rows += log.read_stream(ids.plan_stream(zone_id, day))
         for station_id in stations:
             rows += log.read_stream(ids.delivery_stream(station_id, day))
     return sorted(rows, key=lambda row: row.position)
+
+
+def _session_rows(log: Log, session_id: str) -> list[Recorded]:
+    """Return the rows of a session and of those that were merged into it."""
+    rows = list(log.read_stream(ids.session_stream(session_id)))
+    for row in list(rows):
+        if isinstance(row.event, s.MergedFrom):
+            rows += _session_rows(log, row.event.from_session_id)
+    return rows
 
 
 def state_of(zone_id: str, rows: Iterable[Recorded]) -> ZoneState:

@@ -1,16 +1,17 @@
 """The loop of a zone: wake on relevant events, plan, apply or supersede, deliver (E1).
 
 A synchronous state machine without clock or threads: the service's runner and the
-simulator drive it with their own time. Every fact it decides on is read from the ledger,
-also what it appended itself.
+simulator drive it with their own time. Every fact it decides on is read from the
+ledger, also what it appended itself.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from time import perf_counter
 
 from domain.loop.allocation import Allocation, build, is_offered
-from domain.loop.course import Course
+from domain.loop.course import Course, points_of
 from domain.loop.dispatch import pending, to_send
 from domain.loop.etps import aggregated, new_etps
 from domain.loop.observer import Observer, Reading
@@ -19,7 +20,7 @@ from domain.model import ids
 from domain.model import plan_events as p
 from domain.model import session_events as s
 from domain.model import site_events as z
-from domain.model.profile import Etp
+from domain.model.profile import Etp, PowerProfile
 from domain.model.values import QUARTER_HOUR, SECOND, Event, Instant
 from domain.ports import Append, Batch, Fence, Recorded, System
 from optimizer.problem import Problem
@@ -291,11 +292,7 @@ class ZoneLoop:
             if slot.ev is not None and slot.ev.etp_course is not None:
                 courses.setdefault(slot.evse_id, slot.ev.etp_course)
         aetp = aggregated(list(courses.values()), now - now % SECOND)
-        upper = self.state.envelope
-        if any(
-            w > upper.upper_w[upper.index(aetp.start_at + s_ * SECOND)]
-            for s_, w in aetp.changes
-        ):
+        if self._leaves_pre(aetp):
             self.metrics.aetp_outside_pre += 1
         return p.PlanMade(
             zone_id=self.state.zone_id,
@@ -308,6 +305,13 @@ class ZoneLoop:
             aetp=aetp,
             unserved_wh=int(result.unmet_target_wh.sum()),
         )
+
+    def _leaves_pre(self, aetp: PowerProfile) -> bool:
+        """Whether the AETP is above the PRE at any of their changes."""
+        course, envelope = Course(aetp), self.state.envelope
+        inside = envelope.at[envelope.at > aetp.start_at]
+        points = points_of([course], aetp.start_at, inside)
+        return bool((course.over(points) > envelope.upper_over(points)).any())
 
     def _learned(self) -> z.ZoneLearned | None:
         state = self.state
@@ -378,7 +382,7 @@ class ZoneLoop:
 def _plan_changed(etp: Etp, now: Instant) -> s.TransferPlanChanged:
     changes = etp.profile.changes
     energy = 0
-    for (from_s, power_w), (to_s, _) in zip(changes, changes[1:], strict=False):
+    for (from_s, power_w), (to_s, _) in pairwise(changes):
         energy += power_w * (to_s - from_s)
     return s.TransferPlanChanged(
         session_id=etp.session_id,

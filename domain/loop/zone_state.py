@@ -179,40 +179,38 @@ def _unblocked(state: ZoneState, event: z.EvseUnblocked, row: Recorded) -> None:
 
 
 def _occupied(state: ZoneState, event: z.EvseOccupied, row: Recorded) -> None:
-    slot = state.slots[event.evse_id]
-    if slot.ev is not None:  # the session was merged: the EV is the same
-        state.evse_of_session[event.session_id] = event.evse_id
-        slot.ev.session_id = event.session_id
-        return
     _ev(state, event.session_id, event.evse_id, row)
 
 
-def _ev(state: ZoneState, session_id: str, evse_id: str, row: Recorded) -> Ev:
-    """Return the EV of a session, put at its EVSE on first sight."""
-    slot = state.slots[evse_id]
-    if slot.ev is None:
-        at = row.occurred_at
-        slot.ev = Ev(session_id, at, row.position, energy_at=at, metered_at=at)
-        slot.delivery = Delivery(
-            acked_number=slot.delivery.acked_number,
-            last_number=slot.delivery.last_number,
-        )
-    state.evse_of_session[session_id] = evse_id
-    return slot.ev
-
-
 def _bound(state: ZoneState, event: s.EvseBound, row: Recorded) -> None:
-    if state.slots[event.evse_id].ev is None:
-        _ev(state, event.session_id, event.evse_id, row)
+    _ev(state, event.session_id, event.evse_id, row)
+
+
+def _ev(state: ZoneState, session_id: str, evse_id: str, row: Recorded) -> None:
+    """Put the session's EV at its EVSE; after a merge the EV there is the same."""
+    slot = state.slots[evse_id]
+    state.evse_of_session[session_id] = evse_id
+    if slot.ev is not None:
+        slot.ev.session_id = session_id
+        return
+    at = row.occurred_at
+    slot.ev = Ev(session_id, at, row.position, energy_at=at, metered_at=at)
+    _reset_delivery(slot)
+
+
+def _reset_delivery(slot: Slot) -> None:
+    """Forget what was sent: an ETP ends with the EV it was for."""
+    slot.is_sent = None
+    slot.delivery = Delivery(
+        acked_number=slot.delivery.acked_number, last_number=slot.delivery.last_number
+    )
 
 
 def _vacated(state: ZoneState, event: z.EvseVacated, row: Recorded) -> None:
     slot = state.slots[event.evse_id]
     state.evse_of_session.pop(event.session_id, None)
     slot.ev = None
-    slot.delivery = Delivery(
-        acked_number=slot.delivery.acked_number, last_number=slot.delivery.last_number
-    )
+    _reset_delivery(slot)
 
 
 def _needs(state: ZoneState, event: s.NeedsStated, row: Recorded) -> None:
@@ -231,7 +229,9 @@ def _started(state: ZoneState, event: s.TransferStarted, row: Recorded) -> None:
 
 def _ended(state: ZoneState, event: s.TransferEnded, row: Recorded) -> None:
     found = state.ev_of(event.session_id)
-    if found is None or not found[1].stated_by_user or not found[1].target_wh:
+    if found is None or event.quality != Quality.GOOD:
+        return
+    if not found[1].stated_by_user or not found[1].target_wh:
         return
     taken = min(1000 * event.energy_wh // found[1].target_wh, 1500)
     state.learned_permille += (taken - state.learned_permille) // _LEARNING
@@ -272,8 +272,8 @@ def _resumed(state: ZoneState, event: s.TransferResumed, row: Recorded) -> None:
 
 
 def _pre_received(state: ZoneState, event: p.PreReceived, row: Recorded) -> None:
-    kept = [r for r in state.received if r[1].envelope.end_at > row.occurred_at]
-    state.received = [*kept[-_PRE_KEPT:], (row.occurred_at, event)]
+    # One that has ended still says that what it replaced does not come back.
+    state.received = [*state.received[-_PRE_KEPT:], (row.occurred_at, event)]
     state._envelope = None
     state.fallback_at = 0
 

@@ -22,6 +22,8 @@ RECORDED = (
 # Rows are fetched so many at a time: the memory of one chunk's tuples serves the next.
 _CHUNK = 500
 
+_LAST_CHARACTER = "\U0010ffff"
+
 
 def digest_of(request: bytes) -> bytes:
     """Return what the command register keeps of a request."""
@@ -139,8 +141,8 @@ class LedgerReader:
         """Return the claims of a kind whose key begins with a prefix, by key."""
         rows = self._connection.execute(
             "SELECT kind, key, owner FROM guards WHERE tenant = ? AND kind = ?"
-            " AND key >= ? AND substr(key, 1, ?) = ? ORDER BY key",
-            (tenant, kind, key_prefix, len(key_prefix), key_prefix),
+            " AND key >= ? AND key < ? ORDER BY key",
+            (tenant, kind, key_prefix, key_prefix + _LAST_CHARACTER),
         )
         return [Claim(*row) for row in rows]
 

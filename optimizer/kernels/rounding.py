@@ -1,9 +1,9 @@
 """From a linear plan to one that EVs can follow: 0 or at least the floor.
 
-Step by step, inside the PRE, EVs in their order of service (class, then expected energy,
-least first); first what they lack of their targets, then up to their maxima:
+Step by step, inside the PRE, EVs in their order of service; first what they lack of
+their targets, then up to their maxima:
 
-1. floors, in order, from `FLOOR_SHARE` of the room: an EV left out takes nothing at all;
+1. floors, in order, from a share of the room: an EV left out takes nothing at all;
 2. power, in order, up to what the EV can use: the linear plan's power where that plan
    meets every target, all it can use otherwise;
 3. floors, in order, from the room that is left, and power on top of them.
@@ -12,6 +12,10 @@ So the PRE is used up while anybody can use it. In a shortage the order of servi
 shares out: it serves most drivers, and concentrating on it entirely would strand PRE on
 EVs that taper, are slow or finish. Where every target is met deadlines rule, and those
 the linear plan knows.
+
+The share is `FLOOR_SHARE`, and grows to the whole room while the floors of all who
+ask grow from `FLOORS_FEW` of the room to all of it: the worse the shortage, the more
+EVs are kept going instead of finished (docs/adr/0005).
 """
 
 import numpy as np
@@ -22,9 +26,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-# Share of a step's room that goes to floors before anybody gets more; chosen on the
-# Caltech days (docs/adr/0005).
-FLOOR_SHARE = 0.6
+FLOOR_SHARE = 0.5
+FLOORS_FEW = 0.6
 # Less energy than this is none [Wh].
 NONE_WH = 0.5
 
@@ -40,7 +43,6 @@ def round_steps(
     room_w: Floats,
     hours: Floats,
     order: Ints,
-    floor_share: float,
     power_w: Floats,
 ) -> None:
     """Fill the plan step by step.
@@ -63,8 +65,6 @@ def round_steps(
         Length of each step [h]. Not modified.
     order : ndarray of int64, shape (n,)
         EVs in their order of service. Not modified.
-    floor_share : float
-        Share of the room for floors before anybody gets more, 0..1.
     power_w : ndarray of float64, shape (n, T)
         The plan [W]. Overwritten; zeros on entry.
     """
@@ -87,7 +87,7 @@ def round_steps(
                 if meets_all:
                     for i in range(n):
                         upto_w[i] = min(goal_w[i], np.floor(linear_w[i, t]))
-                kept = room * (1.0 - floor_share)
+                kept = room * (1.0 - _floor_share(goal_w, floor_w, room))
                 room = kept + _floors(room - kept, upto_w, floor_w, order, t, power_w)
                 room = _raise(room, upto_w, floor_w, order, t, power_w)
             room = _floors(room, goal_w, floor_w, order, t, power_w)
@@ -103,7 +103,19 @@ def _goal_w(wanted_wh: float, hours: float, can_w: float, floor_w: float) -> flo
     """Return the power that transfers the energy within the step, if the EV can."""
     if wanted_wh <= NONE_WH or can_w < floor_w or can_w <= 0.0:
         return 0.0
-    return min(can_w, max(np.ceil(wanted_wh / hours), np.ceil(floor_w)))
+    goal_w: float = min(can_w, max(np.ceil(wanted_wh / hours), np.ceil(floor_w)))
+    return goal_w
+
+
+@njit(cache=True, nogil=True)
+def _floor_share(goal_w: Floats, floor_w: Floats, room: float) -> float:
+    """Return the share of the room that goes to floors first, 0..1."""
+    floors = 0.0
+    for i in range(goal_w.size):
+        if goal_w[i] > 0.0:
+            floors += floor_w[i]
+    crowded = (floors / max(room, 1.0) - FLOORS_FEW) / (1.0 - FLOORS_FEW)
+    return FLOOR_SHARE + (1.0 - FLOOR_SHARE) * min(max(crowded, 0.0), 1.0)
 
 
 @njit(cache=True, nogil=True)
