@@ -9,8 +9,8 @@ from optimizer.result import Result, Status
 def plan(problem: Problem) -> Result:
     """Return the plan that gives every EV the same share at each step.
 
-    When a share is below the floor, as many EVs as fit get their floor, by arrival. What
-    a car does not take is not given to another.
+    When a share is below the floor, as many EVs as fit get their floor, by arrival.
+    What a car does not take is not given to another.
     """
     power = np.zeros((problem.n_evse, problem.n_step))
     asks = (problem.energy_max_wh > 0) & (problem.power_max_w > 0).any(axis=1)
