@@ -172,10 +172,12 @@ def simulate_day(
         simulation.finish()
         timeline.settle(min(end_at + CLOSING, midnight_at))
         drivers = _drivers(simulation, records)
-        upper = mean_upper_w(
-            simulation.truth, [(start_at, order_event(order))], request
+        received = [(start_at, order_event(order))]
+        upper = mean_upper_w(simulation.truth, received, request)
+        short = short_notice(simulation.truth, received, simulation.loop.state.reaction)
+        figures = _figures(
+            request, strategy, simulation, drivers, (upper, short), system, begun
         )
-        figures = _figures(request, strategy, simulation, drivers, upper, system, begun)
     truth = simulation.truth
     return DayOutcome(
         figures=figures,
@@ -282,6 +284,23 @@ def mean_upper_w(
     return upper
 
 
+def short_notice(
+    truth: Truth, received: list[tuple[Instant, PreReceived]], reaction: Instant
+) -> np.ndarray:
+    """Return the minutes in which a PRE could not be met in time yet (minutes,) bool.
+
+    They touch the reaction time after the reception of a PRE that was received less
+    than a reaction time before its start.
+    """
+    short = np.zeros(truth.minutes, bool)
+    for at, event in received:
+        if event.envelope.start_at < at + reaction:
+            first = (at - truth.start_at) // MINUTE
+            last = (at + reaction - 1 - truth.start_at) // MINUTE
+            short[max(first, 0) : last + 1] = True
+    return short
+
+
 def _drivers(
     simulation: SiteSimulation, records: tuple[ChargingRecord, ...]
 ) -> tuple[DriverOutcome, ...]:
@@ -313,10 +332,11 @@ def _figures(
     strategy: str,
     simulation: SiteSimulation,
     drivers: tuple[DriverOutcome, ...],
-    upper_w: np.ndarray,
+    minutes: tuple[np.ndarray, np.ndarray],
     system: System,
     begun: float,
 ) -> DayFigures:
+    upper_w, short = minutes
     power_w = simulation.truth.power_w()
     excess_w = np.where(power_w > upper_w + 1.0, power_w - upper_w, 0.0)
     metrics = simulation.loop.metrics
@@ -335,9 +355,9 @@ def _figures(
         energy_requested_wh=sum(d.asked_wh for d in drivers),
         energy_needed_wh=sum(d.takes_wh for d in drivers),
         energy_delivered_wh=sum(d.got_wh for d in drivers),
-        pre_violation_steps=int((excess_w > 0).sum()),
-        pre_violation_wh=round(float(excess_w.sum()) / 60),
-        pre_violation_steps_short_notice=0,
+        pre_violation_steps=int((excess_w[~short] > 0).sum()),
+        pre_violation_wh=round(float(excess_w[~short].sum()) / 60),
+        pre_violation_steps_short_notice=int((excess_w[short] > 0).sum()),
         aetp_outside_pre=metrics.aetp_outside_pre,
         etps_changed=metrics.etps_changed,
         plans=metrics.plans,
