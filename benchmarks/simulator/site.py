@@ -26,6 +26,7 @@ from domain.ports import Append, Batch, Fence, Recorded, System
 from domain.use_cases.clause_6_2_service_sessions import (
     AddTransaction,
     add_transaction,
+    credential_context,
 )
 from domain.use_cases.e1_smart_charging import (
     PlugEv,
@@ -181,6 +182,7 @@ class SiteSimulation:
                 self.at(due_at, lambda: None)
 
     def _finish(self, planning: Planning, result: Result) -> None:
+        self.timeline.catch_up()  # what came meanwhile may make the plan unsafe
         if self.loop.planning is planning:
             self.loop.finish(result, self.clock.at)
             self.timeline.catch_up()
@@ -266,8 +268,8 @@ class SiteSimulation:
         visit = driver.visit
         token = f"token-{visit.label}"
         subject_id = self.system.vault.subject_of("token", token)
-        stream_context = f"authorization/{visit.evse_id}"
-        credential = self.system.vault.seal(subject_id, stream_context, token.encode())
+        context = credential_context(visit.evse_id)
+        credential = self.system.vault.seal(subject_id, context, token.encode())
         requested = s.AuthorizationRequested(
             session_id="",
             evse_id=visit.evse_id,
