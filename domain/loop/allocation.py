@@ -67,16 +67,8 @@ def build(state: ZoneState, now: Instant) -> Allocation:
     envelope = state.envelope
     edges = boundaries_of(envelope, now)
     starts, step_s = edges[:-1], np.diff(edges) / SECOND
-    free: list[Slot] = []
-    fixed: list[Slot] = []
-    for slot in state.occupied():
-        (fixed if _is_fixed(slot, now) else free).append(slot)
-    blocked = [s for s in state.counting() if s.blocked]
-    taken = np.zeros(starts.size, np.int64)
-    for slot in (*fixed, *blocked):
-        counted = slot.delivery.counted_w(starts, now, state.reaction)
-        taken += np.maximum(counted, _in_force([slot], starts)[0])
     envelope_w = envelope.upper_over(starts)
+    free, fixed, taken = _divided(state, starts, envelope_w, now)
     room = np.maximum(envelope_w - taken, 0)
     evs = [slot.ev for slot in free if slot.ev is not None]
     energy = [energy_at(slot, ev, now) for slot, ev in zip(free, evs, strict=True)]
@@ -84,6 +76,7 @@ def build(state: ZoneState, now: Instant) -> Allocation:
         _row(state, slot, ev, energy_wh, now)
         for slot, ev, energy_wh in zip(free, evs, energy, strict=True)
     ]
+    place = {evse_id: i for i, evse_id in enumerate(state.members)}
     table = np.array(rows, np.float64).reshape(len(rows), 6)
     departure = np.array([_departure_at(ev, now) for ev in evs], np.int64)
     problem = Problem(
@@ -104,10 +97,35 @@ def build(state: ZoneState, now: Instant) -> Allocation:
         ).astype(np.int64),
         pre_upper_w=room.astype(np.float64),
         pre_lower_w=np.minimum(envelope.lower_over(starts), room).astype(np.float64),
-        row_key=np.array([state.members.index(s.evse_id) for s in free], np.int64),
+        row_key=np.array([place[slot.evse_id] for slot in free], np.int64),
         previous_power_w=_in_force(free, starts).astype(np.float64),
     )
     return Allocation(problem, envelope_w, tuple(free), edges, tuple(fixed))
+
+
+def _divided(
+    state: ZoneState, starts: Ints, envelope_w: Ints, now: Instant
+) -> tuple[list[Slot], list[Slot], Ints]:
+    """Return the EVSEs to plan, the fixed ones, and what is taken before any plan [W].
+
+    Fixed EVSEs count at what may be in force. Where the PRE cannot hold that, they are
+    planned like the others: to tell them to take less is all that can be done.
+    """
+    occupied = state.occupied()
+    fixed = [slot for slot in occupied if _is_fixed(slot, now)]
+    blocked = [slot for slot in state.counting() if slot.blocked]
+    taken = _counted(state, [*fixed, *blocked], starts, now)
+    if fixed and (taken > envelope_w).any():
+        fixed, taken = [], _counted(state, blocked, starts, now)
+    return [slot for slot in occupied if slot not in fixed], fixed, taken
+
+
+def _counted(state: ZoneState, slots: list[Slot], starts: Ints, now: Instant) -> Ints:
+    total = np.zeros(starts.size, np.int64)
+    for slot in slots:
+        counted = slot.delivery.counted_w(starts, now, state.reaction)
+        total += np.maximum(counted, _in_force([slot], starts)[0])
+    return total
 
 
 def _is_fixed(slot: Slot, now: Instant) -> bool:

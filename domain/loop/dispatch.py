@@ -61,7 +61,6 @@ def pending(state: ZoneState) -> list[Slot]:
         if slot.ev is not None
         and slot.ev.etp_course is not None
         and not _is_sent(slot, slot.ev.etp_course)
-        and not slot.delivery.is_unanswered
     ]
 
 
@@ -111,6 +110,8 @@ def _sendable_w(
     counted = gate.counted_w[slot.evse_id]
     wanted = slot.ev.etp_course.over(gate.points)
     last = slot.delivery.last.over(gate.points)
+    if slot.delivery.is_unanswered and (wanted > last).any():
+        return None  # who does not answer is only ever told to take less
     if (wanted - counted <= np.maximum(room, 0)).all():
         power_w = wanted
     else:

@@ -159,7 +159,7 @@ class ZoneLoop:
         """Return when the loop next has something to do by time alone."""
         due: list[Instant] = []
         if self._trigger and self.planning is None:
-            due.append(now if self._urgent else self._pace_at())
+            due.append(now if self._urgent else self._pace_at(now))
         state = self.state
         evs = [slot.ev for slot in state.counting() if slot.ev is not None]
         if evs:
@@ -173,7 +173,9 @@ class ZoneLoop:
             due.append(self._deliver_at)
         return max(min(due), now) if due else None
 
-    def _pace_at(self) -> Instant:
+    def _pace_at(self, now: Instant) -> Instant:
+        if self.state.last_plan_at > now:  # the clock was set back
+            return now
         return self.state.last_plan_at + self.state.gap
 
     def start(self, now: Instant) -> Planning | None:
@@ -182,7 +184,7 @@ class ZoneLoop:
             return None
         self._tick(now)
         self._fall_back(now)
-        if not self._trigger or not (self._urgent or now >= self._pace_at()):
+        if not self._trigger or not (self._urgent or now >= self._pace_at(now)):
             return None
         allocation = build(self.state, now)
         self.planning = Planning(allocation, now, self.state.position, self._trigger)
@@ -361,6 +363,8 @@ class ZoneLoop:
                 event = p.EtpTimedOut(evse_id=slot.evse_id, number=sent.number)
                 stream = ids.delivery_stream(slot.station_id, now)
                 appends.append(Append(stream, (event,), now))
+                if sent.number < slot.delivery.last_number:
+                    continue  # a newer one is on its way
                 again.append(
                     p.EtpSent(
                         evse_id=slot.evse_id,

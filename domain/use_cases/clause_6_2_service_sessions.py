@@ -51,6 +51,11 @@ TRANSACTIONS: tuple[type[Event], ...] = (
 )
 
 
+def credential_context(evse_id: str) -> str:
+    """Return the context under which presented credentials are sealed (ADR 0001)."""
+    return f"authorization.requested/{evse_id}"
+
+
 class AddTransaction(msgspec.Struct, frozen=True, kw_only=True):
     """Add one transaction to a session.
 
