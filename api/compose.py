@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from domain.errors import InvalidValue, StoreError, StoreInUse
+from domain.loop.runner import LoopRunner
 from domain.model.plan_events import LogOpened
 from domain.model.values import Instant
 from domain.ports import TENANT, Answer, Batch, Clock, Ids, System
@@ -31,6 +32,8 @@ from domain.store.store import (
     folder_of,
 )
 from domain.store.vault import Vault
+from domain.use_cases.clause_6_2_service_sessions import run_due_timers
+from optimizer import Planner
 from projections.read_models import ReadModels
 from projections.runner import Feed, Runner
 
@@ -95,6 +98,11 @@ class Service(msgspec.Struct, frozen=True):
     models: ReadModels
     key: MasterKey
     is_simulated: bool
+    loops: LoopRunner | None
+
+    def loop_metrics(self) -> dict[str, float | int]:
+        """Return the metrics of the zone loops; none run on a simulated store."""
+        return {} if self.loops is None else self.loops.metrics()
 
 
 def store_folder(url: str, *, must_exist: bool = True) -> Path:
@@ -164,18 +172,27 @@ def open_service(
     """
     with ExitStack() as opened:
         finished = (folder / LEDGER_FILE).exists() and is_simulated(folder)
+        loops = None
         if finished:
             key, system, feed = _finished(folder, opened)
         else:
             key, system, feed = _live(folder, environment, opened)
+            loops = _loops(system, feed, opened)
         projections = folder / PROJECTIONS_FOLDER
         runner = Runner(system.log, projections, feed=feed)
         opened.callback(runner.close)
         runner.start()
         models = ReadModels(projections, runner)
         opened.callback(models.close)
-        # A live store's zone loops start here, once `domain.loop.runner` is there.
-        yield Service(system, models, key, finished)
+        yield Service(system, models, key, finished, loops)
+
+
+def _loops(system: System, feed: Feed, opened: ExitStack) -> LoopRunner:
+    """Start the zone loops; no station can connect yet, so nothing is sent."""
+    loops = LoopRunner(system, feed, lambda: Planner().plan, None, run_due_timers)
+    loops.start()
+    opened.callback(loops.close)
+    return loops
 
 
 def _live(

@@ -3,7 +3,6 @@
 import logging
 import signal
 import socket
-from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -76,7 +75,7 @@ def _announce(service: Service, store: str, address: str) -> None:
 
 
 def _run(service: Service, listening: socket.socket) -> None:
-    app = create_app(service.system, service.models, _no_loops)
+    app = create_app(service.system, service.models, service.loop_metrics)
     config = uvicorn.Config(
         app,
         log_level=logging.WARNING,
@@ -84,7 +83,3 @@ def _run(service: Service, listening: socket.socket) -> None:
         timeout_graceful_shutdown=_GRACE_S,
     )
     uvicorn.Server(config).run([listening])
-
-
-def _no_loops() -> Mapping[str, float | int]:
-    return {}

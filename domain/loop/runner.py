@@ -5,10 +5,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import numpy as np
+
 from domain.errors import DomainError, Fenced
 from domain.loop.observer import Reading
 from domain.loop.router import Router, restore, state_of
-from domain.loop.zone_loop import Plan, Policy, ZoneLoop
+from domain.loop.zone_loop import COUNTERS, Plan, Policy, ZoneLoop
 from domain.loop.zone_state import Slot
 from domain.model.plan_events import EtpSent
 from domain.model.site_events import ZoneDefined
@@ -34,7 +36,8 @@ class LoopRunner:
     """Owns the loops of every zone of a log.
 
     ``new_plan`` makes a planner for a zone; ``send`` hands an ETP to the gateway of its
-    station. A zone that another process takes over is given up.
+    station. Without a gateway (None) zones are planned and nothing is recorded as sent.
+    A zone that another process takes over is given up.
     """
 
     def __init__(
@@ -42,7 +45,7 @@ class LoopRunner:
         system: System,
         feed: Feed,
         new_plan: Callable[[], Plan],
-        send: Send,
+        send: Send | None,
         run_timers: Callable[[System, Instant], int],
         policy: Policy | None = None,
     ) -> None:
@@ -73,6 +76,23 @@ class LoopRunner:
         self._stop.set()
         self._thread.join()
 
+    def metrics(self) -> dict[str, float | int]:
+        """Return counters and plan times of all loops since the start."""
+        loops = list(self.loops.values())
+        plan_ms = [1000 * s for loop in loops for s in list(loop.metrics.plan_s)]
+        times = np.percentile(plan_ms or [0.0], (50, 99))
+        counters = {
+            name: sum(getattr(loop.metrics, name) for loop in loops)
+            for name in COUNTERS
+        }
+        return {
+            "running": int(self._thread.is_alive()),
+            "zones": len(loops),
+            **counters,
+            "plan_ms_p50": round(float(times[0]), 3),
+            "plan_ms_p99": round(float(times[1]), 3),
+        }
+
     def take_readings(
         self, zone_id: str, at: Instant, readings: Sequence[Reading]
     ) -> None:
@@ -91,7 +111,12 @@ class LoopRunner:
             self._router.zone_of(row)
         state = state_of(zone_id, rows)
         self.loops[zone_id] = ZoneLoop(
-            self.system, state, self._new_plan(), fence, self._policy
+            self.system,
+            state,
+            self._new_plan(),
+            fence,
+            self._policy,
+            delivers=self._send is not None,
         )
 
     def _run(self) -> None:
@@ -147,6 +172,7 @@ class LoopRunner:
                     loop.finish(result, clock.now())
                     self._catch_up()
             for slot, sent in loop.deliver(clock.now()):
-                self._send(slot, sent)
+                if self._send is not None:
+                    self._send(slot, sent)
         except Fenced:
             del self.loops[zone_id]

@@ -5,6 +5,7 @@ simulator drive it with their own time. Every fact it decides on is read from th
 ledger, also what it appended itself.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -31,6 +32,7 @@ Plan = Callable[[Problem], Result]
 ANSWER_WITHIN = 10 * SECOND
 DELIVERY_PACE = SECOND
 LEARNED_PERMILLE = 5
+_PLANS_TIMED = 100_000
 
 # Events after which an ETP that waits may go out: at once, or within DELIVERY_PACE. (An
 # acceptance frees nothing: what it replaces counts until it is confirmed.)
@@ -73,7 +75,18 @@ class Metrics:
     aetp_outside_pre: int = 0
     etps_changed: int = 0
     planner_errors: int = 0
-    plan_s: list[float] = field(default_factory=list)
+    plan_s: deque[float] = field(default_factory=lambda: deque(maxlen=_PLANS_TIMED))
+
+
+COUNTERS = (
+    "plans",
+    "superseded",
+    "sends",
+    "events",
+    "aetp_outside_pre",
+    "etps_changed",
+    "planner_errors",
+)
 
 
 @dataclass(frozen=True)
@@ -96,6 +109,8 @@ class ZoneLoop:
         plan: Plan,
         fence: Fence,
         policy: Policy | None = None,
+        *,
+        delivers: bool = True,
     ) -> None:
         """Carry on with a zone's state, under the ownership that ``fence`` proves."""
         self.system = system
@@ -108,6 +123,7 @@ class ZoneLoop:
         self.planning: Planning | None = None
         self._trigger = "start" if state.counting() else ""
         self._urgent = bool(self._trigger)
+        self._delivers = delivers
         self._deliver_at: Instant | None = 0
         self._next_tick: Instant = 0
         self._offered: dict[str, Instant] = {}
@@ -169,7 +185,7 @@ class ZoneLoop:
                 for ev in evs
                 if ev.suspended_at and not is_offered(ev, now)
             ]
-        if self._deliver_at is not None:
+        if self._delivers and self._deliver_at is not None:
             due.append(self._deliver_at)
         return max(min(due), now) if due else None
 
@@ -326,7 +342,7 @@ class ZoneLoop:
 
     def deliver(self, now: Instant) -> list[tuple[Slot, p.EtpSent]]:
         """Record and return the ETPs that go out now, first ones and repeated ones."""
-        if self._deliver_at is None or now < self._deliver_at:
+        if not self._delivers or self._deliver_at is None or now < self._deliver_at:
             return []
         overdue = self._time_out(now)
         sends = to_send(self.state, now, self.policy.respects_pre) + overdue
