@@ -219,7 +219,8 @@ class UpperW:
     def minutes(self, count: int) -> np.ndarray:
         """Return the mean of each UTC minute from START on [W]."""
         seconds = [self.at(START + s * SECOND) for s in range(count * 60)]
-        return np.array(seconds).reshape(-1, 60).mean(axis=1)
+        means: np.ndarray = np.array(seconds).reshape(-1, 60).mean(axis=1)
+        return means
 
 
 class PlanInForce(NamedTuple):
