@@ -147,25 +147,16 @@ def simulate_day(
     start_at, midnight_at = day_bounds(request.sessions, request.day, request.tz)
     last_at = max((r.departure_at for r in records), default=start_at)
     end_at = min(midnight_at, last_at)
+    order = ReceivePre(
+        zone_id=ZONE_ID,
+        pre_id="day",
+        envelope=envelope_of(request, start_at, midnight_at),
+    )
     clock, ids = SimulatedClock(start_at), SeededIds(request.seed)
     with open_system(folder, clock, ids) as system:
-        evses = commission(system, request, start_at)
-        envelope = envelope_of(request, start_at, midnight_at)
-        order = ReceivePre(zone_id=ZONE_ID, pre_id="day", envelope=envelope)
-        receive_pre(system, order, By(actor="rm", at=start_at))
-        plans = {EQUAL_SHARE: equal_share.plan, UNCONTROLLED: uncontrolled.plan}
         timeline = Timeline(system, clock, end_at)
-        simulation = SiteSimulation(
-            system,
-            timeline,
-            ZONE_ID,
-            evses,
-            plans.get(strategy, plan),
-            seed=request.seed,
-            policy=Policy(respects_pre=strategy != UNCONTROLLED),
-        )
-        visits = visits_of(request, records)
-        for visit in visits:
+        simulation = _site(request, strategy, plan, order, timeline)
+        for visit in visits_of(request, records):
             simulation.add(visit)
         simulation.on_progress = on_progress
         timeline.run()
@@ -178,13 +169,45 @@ def simulate_day(
         figures = _figures(
             request, strategy, simulation, drivers, (upper, short), system, begun
         )
+    return _outcome(simulation, figures, drivers, upper)
+
+
+def _site(
+    request: DayRequest,
+    strategy: str,
+    plan: Plan,
+    order: ReceivePre,
+    timeline: Timeline,
+) -> SiteSimulation:
+    """Commission the site, set its PRE, and put it on the timeline."""
+    system, now = timeline.system, timeline.clock.at
+    evses = commission(system, request, now)
+    receive_pre(system, order, By(actor="rm", at=now))
+    plans = {EQUAL_SHARE: equal_share.plan, UNCONTROLLED: uncontrolled.plan}
+    return SiteSimulation(
+        system,
+        timeline,
+        ZONE_ID,
+        evses,
+        plans.get(strategy, plan),
+        seed=request.seed,
+        policy=Policy(respects_pre=strategy != UNCONTROLLED),
+    )
+
+
+def _outcome(
+    simulation: SiteSimulation,
+    figures: DayFigures,
+    drivers: tuple[DriverOutcome, ...],
+    upper_w: np.ndarray,
+) -> DayOutcome:
     truth = simulation.truth
     return DayOutcome(
         figures=figures,
-        start_at=start_at,
+        start_at=truth.start_at,
         drivers=drivers,
         power_w=truth.power_w(),
-        pre_upper_w=upper,
+        pre_upper_w=upper_w,
         aetp_w=tuple(truth.aetp_w),
         etps=tuple(truth.etps),
         plan_ms=np.array(simulation.loop.metrics.plan_s) * 1000,

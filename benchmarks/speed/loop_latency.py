@@ -20,13 +20,14 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.speed.append import SeededIds, WallClock
 from domain.loop.observer import Reading
 from domain.loop.runner import LoopRunner
 from domain.loop.zone_state import Slot
 from domain.model import ids
 from domain.model.plan_events import EtpAccepted, EtpSent, PlanMade
 from domain.model.profile import PowerRangeEnvelope, Range
-from domain.model.values import HOUR, SECOND, Current, Instant
+from domain.model.values import HOUR, SECOND, Current
 from domain.ports import Append, Batch, System
 from domain.use_cases.clause_6_2_service_sessions import run_due_timers
 from domain.use_cases.clause_7_3_commissioning import (
@@ -52,26 +53,6 @@ ZONE = "bench"
 ACTIVE = 200
 EVSES = 220
 READINGS_PER_S = 20
-
-
-class WallClock:
-    """The machine's clock."""
-
-    def now(self) -> Instant:
-        """Return the present instant."""
-        return time.time_ns() // 1000
-
-
-class RandomIds:
-    """Random ids."""
-
-    def new_id(self) -> str:
-        """Return a new id."""
-        return os.urandom(10).hex()
-
-    def random(self, n: int) -> bytes:
-        """Return random bytes."""
-        return os.urandom(n)
 
 
 class Bench:
@@ -255,7 +236,7 @@ def main() -> None:
     given = parser.parse_args()
     module, _, name = given.store_factory.partition(":")
     factory = getattr(importlib.import_module(module), name)
-    clock, new_ids = WallClock(), RandomIds()
+    clock, new_ids = WallClock(), SeededIds(given.seed)
     version, cores = platform.python_version(), os.cpu_count()
     print(f"Python {version}, {platform.machine()}, {cores} cores")
     with (
