@@ -5,12 +5,14 @@ Axes are always (n_evse, n_step). Powers [W], energies [Wh], + is grid to EV.
 
 import hashlib
 from dataclasses import dataclass, field, fields
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+_T = TypeVar("_T", np.float64, np.int64)
 
 
 class ProblemError(ValueError):
@@ -81,7 +83,7 @@ class Problem:
         put = object.__setattr__
         power = _floats("power_max_w", self.power_max_w)
         if power.ndim < 2:
-            power = np.broadcast_to(power, (n,))[:, None]
+            power = _broadcast("power_max_w", power, (n,))[:, None]
         expected = self.energy_expected_wh
         put(self, "pre_upper_w", upper)
         put(self, "energy_target_wh", target)
@@ -103,7 +105,7 @@ class Problem:
             ("arrival_step", self.arrival_step),
             ("departure_step", self.departure_step),
         ):
-            put(self, name, np.broadcast_to(np.asarray(whole, np.int64), (n,)))
+            put(self, name, _fitted(name, np.asarray(whole, np.int64), (n,)))
         if self.previous_power_w is not None:
             previous = _broadcast(
                 "previous_power_w", self.previous_power_w, (n, n_step)
@@ -178,9 +180,12 @@ def _floats(name: str, value: ArrayLike) -> Floats:
 
 
 def _broadcast(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Floats:
-    array = _floats(name, value)
+    return np.ascontiguousarray(_fitted(name, _floats(name, value), shape))
+
+
+def _fitted(name: str, array: NDArray[_T], shape: tuple[int, ...]) -> NDArray[_T]:
     try:
-        return np.ascontiguousarray(np.broadcast_to(array, shape))
+        return np.broadcast_to(array, shape)
     except ValueError:
         raise ProblemError(
             f"{name} has shape {array.shape}; it must fit {shape}"

@@ -87,7 +87,7 @@ def round_steps(
                 if meets_all:
                     for i in range(n):
                         upto_w[i] = min(goal_w[i], np.floor(linear_w[i, t]))
-                kept = room * (1.0 - _floor_share(goal_w, floor_w, room))
+                kept = np.floor(room * (1.0 - _floor_share(goal_w, floor_w, room)))
                 room = kept + _floors(room - kept, upto_w, floor_w, order, t, power_w)
                 room = _raise(room, upto_w, floor_w, order, t, power_w)
             room = _floors(room, goal_w, floor_w, order, t, power_w)

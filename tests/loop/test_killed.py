@@ -8,11 +8,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from api.compose import open_log
 from domain.loop.delivery import Delivery
 from domain.loop.router import restore, state_of
 from domain.loop.zone_state import ZoneState
-from domain.ports import Recorded
-from domain.store.reader import LedgerReader
+from domain.ports import Log, Recorded
 from domain.store.verify import verify
 from tests.loop.world import ZONE, plans_in_force
 
@@ -45,7 +45,7 @@ def killed_service(folder: Path, after_s: float) -> Killed:
     return Killed([(int(first), int(n)) for first, n in answers], loaded_s)
 
 
-def all_rows(log: LedgerReader) -> list[Recorded]:
+def all_rows(log: Log) -> list[Recorded]:
     rows: list[Recorded] = []
     while page := log.read(after=len(rows), limit=5_000):
         rows += page
@@ -78,7 +78,7 @@ def test_ten_kills_lose_no_event_and_no_plan(tmp_path: Path) -> None:
     for _ in range(KILLS):
         killed = killed_service(tmp_path, dice.uniform(0.1, 2.0))
         loaded_s += killed.loaded_s
-        with LedgerReader.open(tmp_path / "ledger.sqlite") as log:
+        with open_log(tmp_path) as log:
             rows = all_rows(log)
             restored = state_of(ZONE, restore(log, ZONE, rows[-1].recorded_at))
         assert [row.position for row in rows] == list(range(1, len(rows) + 1))

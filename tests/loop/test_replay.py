@@ -193,7 +193,7 @@ def test_two_runs_of_one_seed_have_the_same_chain_head(tmp_path: Path) -> None:
 
 
 def test_a_merge_in_mid_charge_keeps_the_ev_its_plan_and_its_energy() -> None:
-    seen = []
+    seen: list[tuple[bool, bool]] = []
 
     def look() -> None:
         zone.simulation.timeline.catch_up()

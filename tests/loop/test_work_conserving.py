@@ -62,8 +62,8 @@ def unused_for(zone: World) -> Instant:
 def upper_holds(zone: World, now: Instant) -> bool:
     """Whether the PRE falls no lower within a reaction time."""
     envelope: Envelope = zone.loop.state.envelope
-    at = np.array([now, now + REACTION])
-    return envelope.upper_over(at)[0] <= envelope.upper_over(at)[1]
+    here, soon = envelope.upper_over(np.array([now, now + REACTION])).tolist()
+    return bool(here <= soon)
 
 
 @SIMULATED

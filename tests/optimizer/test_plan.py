@@ -1,0 +1,142 @@
+"""Laws of every plan, whatever the problem."""
+
+from typing import Any
+
+import highspy
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from optimizer import Planner, PlannerError, Problem, Result, Status, lp, plan
+from tests.optimizer.problems import problem_of, problems
+
+LAW = settings(max_examples=60, deadline=None)
+
+
+def check(problem: Problem, result: Result) -> None:
+    power = result.power_w
+    assert power.shape == (problem.n_evse, problem.n_step)
+    assert (power == np.floor(power)).all()
+    assert ((power == 0) | (power >= problem.power_floor_w[:, None])).all()
+    assert (power >= 0).all()
+    assert (power <= problem.power_max_w).all()
+    assert (power[~problem.available()] == 0).all()
+    assert (result.aetp_w == power.sum(axis=0)).all()
+    assert (result.aetp_w <= problem.pre_upper_w).all()
+    # Power is whole watts or the floor: an EV with less to take stops by itself.
+    hours = problem.step_s / 3_600
+    least = np.maximum(problem.power_floor_w, 1.0)
+    slack = least * hours.max() + 1.0
+    assert (power @ hours <= problem.energy_max_wh + slack).all()
+    unmet = np.maximum(problem.energy_target_wh - power @ hours, 0)
+    assert np.allclose(result.unmet_target_wh, np.where(unmet < lp.MET_WH, 0, unmet))
+    below = (result.aetp_w < problem.pre_lower_w).any()
+    assert (result.status == Status.OPTIMAL) == (
+        problem.n_evse == 0 or not (below or result.unmet_target_wh.any())
+    )
+
+
+@LAW
+@given(problem=problems())
+def test_a_plan_keeps_every_rule(problem: Problem) -> None:
+    check(problem, plan(problem))
+
+
+@LAW
+@given(many=st.lists(problems(), min_size=2, max_size=6))
+def test_a_warm_planner_keeps_every_rule_too(many: list[Problem]) -> None:
+    planner = Planner()
+    for problem in many:
+        check(problem, planner.plan(problem))
+
+
+@LAW
+@given(many=st.lists(problems(), min_size=1, max_size=4))
+def test_two_planners_of_one_history_agree(many: list[Problem]) -> None:
+    first, second = Planner(), Planner()
+    for problem in many:
+        one, other = first.plan(problem), second.plan(problem)
+        assert (one.power_w == other.power_w).all()
+        assert one.status == other.status
+
+
+@LAW
+@given(problem=problems(ample=True))
+def test_where_there_is_room_every_target_is_met(problem: Problem) -> None:
+    result = plan(problem)
+    assert not result.unmet_target_wh.any()
+    if not (result.aetp_w < problem.pre_lower_w).any():
+        assert result.status == Status.OPTIMAL
+
+
+@LAW
+@given(problem=problems())
+def test_nobody_who_fits_is_left_out(problem: Problem) -> None:
+    """What the PRE leaves in a step is less than the floor of who got nothing."""
+    result = plan(problem)
+    hours = problem.step_s / 3_600
+    got = np.cumsum(result.power_w * hours, axis=1)
+    for i, t in np.argwhere(problem.available() & (result.power_w == 0)):
+        before = got[i, t - 1] if t else 0.0
+        floor = np.ceil(problem.power_floor_w[i])
+        wants = problem.energy_max_wh[i] - before > 1.0
+        can = np.floor(problem.power_max_w[i, t]) >= max(floor, 1)
+        if wants and can:
+            room = np.floor(problem.pre_upper_w[t]) - result.aetp_w[t]
+            assert room < max(floor, 1)
+
+
+def test_early_and_punctual_come_first() -> None:
+    """One EV's worth of PRE: the overdue one gets what is left."""
+    result = plan(
+        problem_of(
+            pre_upper_w=np.full(3, 6_656.0),
+            energy_target_wh=[3_000.0, 3_000.0],
+            energy_max_wh=[3_000.0, 3_000.0],
+            priority=[1, 0],
+        )
+    )
+    assert result.unmet_target_wh[1] == 0
+    assert result.unmet_target_wh[0] > 900
+    assert result.power_w[1, 0] == 6_656 - 1_248
+
+
+class Failing:
+    """HiGHS that says a few times that it failed."""
+
+    def __init__(self, highs: highspy.Highs, times: int) -> None:
+        self.highs, self.times = highs, times
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.highs, name)
+
+    def getModelStatus(self) -> highspy.HighsModelStatus:  # noqa: N802
+        if self.times > 0:
+            self.times -= 1
+            return highspy.HighsModelStatus.kSolveError
+        return self.highs.getModelStatus()
+
+
+def failing(planner: Planner, times: int) -> None:
+    assert planner._highs is not None
+    planner._highs = Failing(planner._highs, times)  # type: ignore[assignment]
+
+
+def test_a_warm_start_that_fails_is_solved_once_more_cold() -> None:
+    problem, planner = problem_of(), Planner()
+    expected = planner.plan(problem)
+    failing(planner, 1)
+    again = planner.plan(problem_of(pre_upper_w=np.full(3, 20_001.0)))
+    assert (again.power_w == expected.power_w).all()
+    assert isinstance(planner._highs, Failing)
+    assert planner._highs.times == 0
+
+
+def test_what_fails_twice_is_a_planner_error() -> None:
+    planner = Planner()
+    planner.plan(problem_of())
+    failing(planner, 3)  # the third time is for the message
+    with pytest.raises(PlannerError, match="kSolveError"):
+        planner.plan(problem_of())
+    check(problem_of(), planner.plan(problem_of()))
