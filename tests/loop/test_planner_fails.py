@@ -20,7 +20,7 @@ class Moody:
 
 
 def test_a_failed_plan_is_superseded_and_tried_again_at_the_zones_pace() -> None:
-    moody = Moody(2, 3, 4)
+    moody = Moody(3, 4, 5)  # the PRE is 1, the first car 2
     with world(2, 5, plan=moody.plan) as zone:
         zone.pre(0, (7_200, 20_000))
         zone.visit(0, 5, 3_000, 20_000)
