@@ -48,7 +48,8 @@ class Course:
         for back in range(1, int((last - first).max(initial=0)) + 1):
             index = last - back
             inside = (index >= first) & (index >= 0)
-            np.maximum(held, self.power_w[index], out=held, where=inside)
+            before_w = self.power_w[np.maximum(index, 0)]
+            np.maximum(held, before_w, out=held, where=inside)
         return held
 
 
