@@ -77,7 +77,7 @@ def test_numbers_never_restart_and_never_stand_still() -> None:
 
 def counted(delivery: Delivery, now_s: float, *seconds: float) -> list[int]:
     points = np.array([at(now_s + s) for s in seconds or (0,)])
-    return delivery.counted_w(points, at(now_s), REACTION).tolist()
+    return [int(w) for w in delivery.counted_w(points, at(now_s), REACTION)]
 
 
 def accepted_at(power_w: int, second: float, number: int = 1) -> Delivery:
