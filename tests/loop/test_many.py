@@ -8,6 +8,7 @@ import random
 from collections.abc import Sequence
 from time import perf_counter
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -166,3 +167,19 @@ def test_an_event_each_second_starves_none(
                 assert wait <= 3 * PLANNING + SPARE, kind
             assert wait <= GAP + PLANNING + SPARE, kind
         assert zone.loop.metrics.plans <= 300 / 10 + 16 + 2
+
+
+@pytest.mark.xfail(reason="each one supersedes the plan that would have served it")
+@pytest.mark.parametrize("what", ["departure", "mandatory PRE"])
+def test_departures_or_mandatory_pres_each_second_starve_none(what: str) -> None:
+    """With a planning time of a second; the service plans in milliseconds."""
+    with world(30, 2) as zone:
+        zone.pre(0, (7_200, 15_000))
+        for i in range(30):
+            zone.visit(i, 1, 40 + i if what == "departure" else 400, 20_000)
+        if what == "mandatory PRE":
+            for second in range(40, 70):
+                zone.pre(second, (7_200, 15_000 - 100 * second), mandatory=True)
+        zone.run()
+        found = waits(zone.rows(), zone.clock.at)
+        assert max(wait for _, wait in found) <= GAP + PLANNING + SPARE
