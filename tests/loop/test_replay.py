@@ -194,22 +194,25 @@ def test_two_runs_of_one_seed_have_the_same_chain_head(tmp_path: Path) -> None:
 
 def test_a_merge_in_mid_charge_keeps_the_ev_its_plan_and_its_energy() -> None:
     seen: list[tuple[bool, bool]] = []
+    digests: list[bytes] = []
 
     def look() -> None:
         zone.simulation.timeline.catch_up()
-        for state in (
-            zone.loop.state,
-            state_of(ZONE, restore(zone.system.log, ZONE, zone.clock.at)),
-        ):
+        restored = restore(zone.system.log, ZONE, zone.clock.at)
+        for state in (zone.loop.state, state_of(ZONE, restored)):
             slot = state.slots[evse_id(0)]
             assert slot.ev is not None
+            assert slot.ev.target_wh == 20_000
             seen.append((slot.ev.etp_course is not None, slot.ev.energy_wh > 0))
+            digests.append(build(state, zone.clock.at).problem.digest())
 
     with world(3, MINUTES) as zone:
         busy(zone, STEADY, [(3_600, 9_000)])
         zone.at(START + 700 * SECOND, look)
+        zone.at(START + 940 * SECOND, look)
         zone.run()
         types = [row.type for row in zone.rows()]
         assert types.count("session.merged_into") == 1
         assert zone.loop.state.slots[evse_id(0)].ev is not None
-    assert seen == [(True, True)] * 2
+    assert seen == [(True, True)] * 4
+    assert digests[0] == digests[1] != digests[2] == digests[3]
