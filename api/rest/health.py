@@ -56,13 +56,15 @@ async def get_health(context: Reading) -> Response:
     ]
     trouble = context.models.runner.trouble
     well = store.state == "ok" and not trouble
+    loop = dict(context.loop_metrics())
+    well &= bool(loop.get("running", 1))
     well &= all(projection.state == "following" for projection in projections)
     view = HealthView(
         status="ok" if well else "degraded",
         store=store,
         projections=projections,
         projections_trouble=trouble,
-        loop=dict(context.loop_metrics()),
+        loop=loop,
     )
     return json_response(view, 200 if store.state == "ok" else 503)
 

@@ -126,7 +126,8 @@ class SiteSimulation:
         self._advanced_to = now
         self._with_car: list[SimulatedEvse] = []
         self._woken_for: Instant = -1
-        state = state_of(zone_id, restore(system.log, zone_id, now))
+        upto, rows = restore(system.log, zone_id, now)
+        state = state_of(zone_id, rows, upto)
         fence = Fence("zone-epoch", zone_id, system.log.raise_epoch(zone_id))
         self.loop = ZoneLoop(system, state, plan, fence, policy)
         timeline.join(self)

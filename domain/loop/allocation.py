@@ -22,8 +22,6 @@ PROBE_SHARE = 0.10
 EXPECTED_REST_SHARE = 0.05
 # Beyond what was asked an EV may take what nobody else asks for, up to this.
 BEYOND_ASKED_WH = 100_000
-# After a refusal the station keeps what it has for this long.
-REFUSED_FOR = 5 * MINUTE
 
 PUNCTUAL, OVERDUE, OFFERED = 0, 1, 2
 
@@ -32,13 +30,15 @@ PUNCTUAL, OVERDUE, OFFERED = 0, 1, 2
 class Allocation:
     """A problem, and which EVSEs and instants its axes are.
 
-    ``fixed`` are EVSEs that do not answer or refuse: they count at what may be in force
-    and the PRE of the problem is what they leave.
+    ``slots`` live on; ``evs`` are the EVs the plan is for. ``fixed`` are EVSEs that do
+    not answer or refuse: they count at what may be in force and the PRE of the problem
+    is what they leave.
     """
 
     problem: Problem
     envelope_w: Ints
     slots: tuple[Slot, ...]
+    evs: tuple[Ev, ...]
     boundaries: Ints
     fixed: tuple[Slot, ...]
 
@@ -58,8 +58,21 @@ def boundaries_of(envelope: Envelope, now: Instant) -> Ints:
     start = now - now % SECOND
     end = start + HORIZON
     quarters = np.arange(start - start % QUARTER_HOUR + QUARTER_HOUR, end, QUARTER_HOUR)
-    changes = envelope.boundaries(start, end)
+    changes = envelope.boundaries(now, end)
+    # Whole seconds, and none in the plan's own: `upper_w` takes the least of a step.
+    changes = np.maximum(changes - changes % SECOND, start + SECOND)
     return np.unique(np.concatenate([[start], quarters, changes, [end]]))
+
+
+def upper_w(envelope: Envelope, starts: Ints, now: Instant) -> Ints:
+    """Return the PRE's upper power over each step [W].
+
+    The PRE may change within the first second of a step: the lesser value counts.
+    """
+    begins = np.maximum(starts, now)
+    return np.minimum(
+        envelope.upper_over(begins), envelope.upper_over(starts + SECOND - 1)
+    )
 
 
 def build(state: ZoneState, now: Instant) -> Allocation:
@@ -67,7 +80,7 @@ def build(state: ZoneState, now: Instant) -> Allocation:
     envelope = state.envelope
     edges = boundaries_of(envelope, now)
     starts, step_s = edges[:-1], np.diff(edges) / SECOND
-    envelope_w = envelope.upper_over(starts)
+    envelope_w = upper_w(envelope, starts, now)
     free, fixed, taken = _divided(state, starts, envelope_w, now)
     room = np.maximum(envelope_w - taken, 0)
     evs = [slot.ev for slot in free if slot.ev is not None]
@@ -100,7 +113,7 @@ def build(state: ZoneState, now: Instant) -> Allocation:
         row_key=np.array([place[slot.evse_id] for slot in free], np.int64),
         previous_power_w=_in_force(free, starts).astype(np.float64),
     )
-    return Allocation(problem, envelope_w, tuple(free), edges, tuple(fixed))
+    return Allocation(problem, envelope_w, tuple(free), tuple(evs), edges, tuple(fixed))
 
 
 def _divided(
@@ -129,10 +142,7 @@ def _counted(state: ZoneState, slots: list[Slot], starts: Ints, now: Instant) ->
 
 
 def _is_fixed(slot: Slot, now: Instant) -> bool:
-    delivery = slot.delivery
-    return delivery.is_unanswered or (
-        delivery.refused_at > 0 and now < delivery.refused_at + REFUSED_FOR
-    )
+    return slot.delivery.is_unanswered or slot.delivery.refuses(now)
 
 
 def _departure_at(ev: Ev, now: Instant) -> Instant:

@@ -18,6 +18,12 @@ from domain.model.values import SECOND, Instant
 # never restart, whatever part of the log a loop has read.
 _NUMBERS_FROM_S = 1_577_836_800
 
+# An answer is awaited this long, then twice as long, up to the longest; and a station
+# that refused is left alone for a while.
+ANSWER_WITHIN = 10 * SECOND
+ANSWER_WITHIN_MOST = 300 * SECOND
+REFUSED_FOR = 300 * SECOND
+
 
 def next_number(last: int, at: Instant) -> int:
     """Return the next number of an EVSE's ETPs or deliveries."""
@@ -33,6 +39,12 @@ class Sent:
     sent_at: Instant
     attempt: int
     timed_out: bool = False
+
+    @property
+    def due_at(self) -> Instant:
+        """When an answer is overdue."""
+        wait = ANSWER_WITHIN << min(self.attempt - 1, 10)
+        return self.sent_at + min(wait, ANSWER_WITHIN_MOST)
 
 
 @dataclass(slots=True)
@@ -89,6 +101,8 @@ class Delivery:
 
     def on_refused(self, number: int, at: Instant) -> None:
         """Take in that the station did not store the ETP: it is not in force."""
+        if all(s.number != number for s in self.sent):
+            return  # it was for an EV that has left, or is answered
         self.sent = [s for s in self.sent if s.number != number]
         self.refused_at = at
         if number == self.last_number:
@@ -108,7 +122,11 @@ class Delivery:
     @property
     def is_unanswered(self) -> bool:
         """Whether a station let the time for an answer pass."""
-        return any(s.timed_out for s in self.sent)
+        return any(s.timed_out or s.attempt > 1 for s in self.sent)
+
+    def refuses(self, now: Instant) -> bool:
+        """Whether the station refused a short while ago."""
+        return self.refused_at > 0 and now < self.refused_at + REFUSED_FOR
 
     def courses(self, now: Instant) -> list[Course]:
         """Return every ETP that may be in force."""
@@ -128,8 +146,10 @@ class Delivery:
                     counted[i] = max(counted[i], held_w)
         return counted
 
-    def next_wake(self, now: Instant, answer_within: Instant) -> Instant | None:
-        """Return when an unconfirmed ETP fades or an answer is overdue."""
+    def next_wake(self, now: Instant) -> Instant | None:
+        """Return when an ETP fades, an answer is overdue or a refusal is over."""
         due = [f.until for f in self.fading if f.until > now]
-        due += [s.sent_at + answer_within for s in self.sent if not s.timed_out]
+        due += [s.due_at for s in self.sent if not s.timed_out]
+        if self.refuses(now):
+            due.append(self.refused_at + REFUSED_FOR)
         return min(due, default=None)

@@ -94,7 +94,8 @@ def to_send(state: ZoneState, now: Instant, respects_pre: bool = True) -> list[E
         power_w = _sendable_w(slot, gate, room, now, state.reaction)
         if power_w is None:
             continue
-        room = room - np.maximum(power_w - gate.counted_w[slot.evse_id], 0)
+        held_w = held(power_w, gate.points, state.reaction)
+        room = room - np.maximum(held_w - gate.counted_w[slot.evse_id], 0)
         number = next_number(slot.delivery.last_number, now)
         profile = _profile(gate.points, power_w, now)
         sends.append(EtpSent(evse_id=slot.evse_id, number=number, profile=profile))
@@ -112,16 +113,48 @@ def _sendable_w(
     last = slot.delivery.last.over(gate.points)
     if slot.delivery.is_unanswered and (wanted > last).any():
         return None  # who does not answer is only ever told to take less
-    if (wanted - counted <= np.maximum(room, 0)).all():
+    if slot.delivery.refuses(now):
+        return None
+    most = fitting(counted + np.maximum(room, 0), gate.points, reaction)
+    if (wanted <= most).all():
         power_w = wanted
     else:
-        power_w = np.minimum(wanted, counted + np.maximum(room, 0))
+        power_w = np.minimum(wanted, most)
         power_w = np.where(power_w < np.minimum(slot.floor_w, wanted), 0, power_w)
         if 0 <= power_w[0] - last[0] < LEAST_INCREASE_W and (power_w >= last).all():
             return None
     if power_w[0] > last[0] and now < slot.delivery.last_sent_at + reaction:
         return None
     return power_w
+
+
+def held(power_w: Ints, points: Ints, reaction: Instant) -> Ints:
+    """Return what powers from each point on count at: falls count a reaction later."""
+    counted = power_w.copy()
+    for back in range(1, points.size):
+        late = points[1 : points.size - back + 1] + reaction > points[back:]
+        if not late.any():
+            break
+        earlier = power_w[: points.size - back]
+        np.maximum(counted[back:], earlier, out=counted[back:], where=late)
+    return counted
+
+
+def fitting(allowed_w: Ints, points: Ints, reaction: Instant) -> Ints:
+    """Return the most a profile may say at each point to count within the limits."""
+    most = allowed_w.copy()
+    for ahead in range(1, points.size):
+        late = points[1 : points.size - ahead + 1] + reaction > points[ahead:]
+        if not late.any():
+            break
+        later = allowed_w[ahead:]
+        np.minimum(
+            most[: points.size - ahead],
+            later,
+            out=most[: points.size - ahead],
+            where=late,
+        )
+    return most
 
 
 def _increase_w(slot: Slot, now: Instant) -> int:

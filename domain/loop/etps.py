@@ -2,17 +2,19 @@
 
 import numpy as np
 
-from domain.loop.allocation import Allocation
+from domain.loop.allocation import HORIZON, Allocation
 from domain.loop.course import Course, Ints, points_of
 from domain.loop.delivery import next_number
 from domain.loop.zone_state import Slot, ZoneState
 from domain.model.profile import Etp, PowerProfile, merged
-from domain.model.values import SECOND, Instant
+from domain.model.values import HOUR, SECOND, Instant
 
 # An ETP is issued again when it differs by more than this.
 MATERIAL_W = 250
 MATERIAL_SHARE = 0.02
 MATERIAL_WH = 100
+# An ETP ends with the horizon of its plan, and is issued again before that.
+ISSUED_AGAIN_AFTER = 20 * HOUR
 
 
 def profile_of(power_w: Ints, edges: Ints, reaction: Instant) -> PowerProfile:
@@ -31,6 +33,8 @@ def profile_of(power_w: Ints, edges: Ints, reaction: Instant) -> PowerProfile:
             _lower_from(changes, early_s, after_w)
         if after_w > changes[-1][1]:
             changes.append((at_s, after_w))
+    if changes[-1][1]:  # what nobody has planned nobody may draw
+        changes.append((int(edges[-1] - start) // SECOND, 0))
     return PowerProfile(start, merged(changes))
 
 
@@ -59,7 +63,14 @@ def changed_rows(
     difference_w = np.abs(power_w[:, 0] - old[:, 0])
     material = difference_w > np.maximum(MATERIAL_W, MATERIAL_SHARE * old[:, 0])
     material |= (power_w[:, 0] == 0) & (old[:, 0] > 0)
-    material |= np.abs((power_w - old) @ hours) > MATERIAL_WH
+    # Beyond the horizon of the old plan there is nothing to compare with.
+    issued = np.array(
+        [now if ev.etp is None else ev.etp.profile.start_at for ev in allocation.evs],
+        np.int64,
+    )
+    compared = edges[:-1] < issued[:, None] + HORIZON
+    material |= np.abs(np.where(compared, power_w - old, 0) @ hours) > MATERIAL_WH
+    material |= issued < now - ISSUED_AGAIN_AFTER
     room = allocation.problem.pre_upper_w - np.where(
         material[:, None], power_w, old
     ).sum(axis=0)

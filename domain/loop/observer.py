@@ -119,7 +119,8 @@ class Observer:
         if reading.power_w > value_w + METER_TOLERANCE_W:
             memory.above_at, memory.at_value = reading.at, 0
             return []
-        if not larger or reading.at <= delivery.acked_at:
+        far_below = reading.power_w < value_w - _step_w(value_w)  # a pause of its own
+        if not larger or far_below or reading.at <= delivery.acked_at:
             memory.at_value = 0
             return []
         if memory.above_at < max(_risen_at(f, value_w, reading.at) for f in larger):

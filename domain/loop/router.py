@@ -36,13 +36,14 @@ class Router:
         return self._zone_of.get(stream)
 
 
-def restore(log: Log, zone_id: str, now: Instant) -> list[Recorded]:
-    """Return the rows that a zone's state at ``now`` depends on, in order of position.
+def restore(log: Log, zone_id: str, now: Instant) -> tuple[int, list[Recorded]]:
+    """Return a position, and the rows up to it that a zone's state at ``now`` needs.
 
     They are the zone's own streams, its EVSEs', its open sessions', and the plans and
     deliveries of today and the two days before: no ETP reaches further than the horizon
-    of one day. So the time to start does not grow with the log.
+    of one day. Rows appended while this reads are left to whoever follows the log.
     """
+    upto = log.last_position()
     rows: list[Recorded] = []
     evse_ids: tuple[str, ...] = ()
     for row in log.read_stream(ids.zone_stream(zone_id)):
@@ -61,7 +62,8 @@ def restore(log: Log, zone_id: str, now: Instant) -> list[Recorded]:
         rows += log.read_stream(ids.plan_stream(zone_id, day))
         for station_id in stations:
             rows += log.read_stream(ids.delivery_stream(station_id, day))
-    return sorted(rows, key=lambda row: row.position)
+    rows = [row for row in rows if row.position <= upto]
+    return upto, sorted(rows, key=lambda row: row.position)
 
 
 def _session_rows(log: Log, session_id: str) -> list[Recorded]:
@@ -73,11 +75,12 @@ def _session_rows(log: Log, session_id: str) -> list[Recorded]:
     return rows
 
 
-def state_of(zone_id: str, rows: Iterable[Recorded]) -> ZoneState:
-    """Return the fold of a zone's rows."""
+def state_of(zone_id: str, rows: Iterable[Recorded], upto: int = 0) -> ZoneState:
+    """Return the fold of a zone's rows; ``upto`` is how far the log was read."""
     router = Router()
     state = ZoneState(zone_id)
     for row in rows:
         if router.zone_of(row) == zone_id:
             state.apply(row)
+    state.position = max(state.position, upto)
     return state

@@ -2,7 +2,8 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
@@ -100,16 +101,20 @@ class LoopRunner:
         self._readings.append((zone_id, at, readings))
 
     def _zone_ids(self) -> list[str]:
-        rows = self.system.log.read(after=0, limit=_PAGE, types=("zone.defined",))
-        return [r.event.zone_id for r in rows if isinstance(r.event, ZoneDefined)]
+        found: list[str] = []
+        after, types = 0, ("zone.defined",)
+        while rows := self.system.log.read(after=after, limit=_PAGE, types=types):
+            found += [r.event.zone_id for r in rows if isinstance(r.event, ZoneDefined)]
+            after = rows[-1].position
+        return found
 
     def _take_over(self, zone_id: str) -> None:
         log, now = self.system.log, self.system.clock.now()
         fence = Fence("zone-epoch", zone_id, log.raise_epoch(zone_id))
-        rows = restore(log, zone_id, now)
+        upto, rows = restore(log, zone_id, now)
         for row in rows:
             self._router.zone_of(row)
-        state = state_of(zone_id, rows)
+        state = state_of(zone_id, rows, upto)
         self.loops[zone_id] = ZoneLoop(
             self.system,
             state,
@@ -126,10 +131,14 @@ class LoopRunner:
                 self._take_all_readings()
                 self._run_timers(self.system, self.system.clock.now())
                 for zone_id in list(self.loops):
-                    self._drive(zone_id)
+                    if zone_id in self.loops:
+                        self._drive(zone_id)
                 self._wait()
         except DomainError as error:  # shown by health; the service's owner decides
             self.trouble = f"{type(error).__name__}: {error}"
+        finally:
+            if not self._stop.is_set() and not self.trouble:
+                self.trouble = "the loops ended on an error in the code; see the log"
 
     def _wait(self) -> None:
         now = self.system.clock.now()
@@ -153,18 +162,28 @@ class LoopRunner:
             self._take_over(zone_id)
         loop = self.loops.get(zone_id)
         if loop is not None and row.position > loop.state.position:
-            loop.observe(row)
+            with self._giving_up(zone_id):
+                loop.observe(row)
 
     def _take_all_readings(self) -> None:
         while self._readings:
             zone_id, at, readings = self._readings.popleft()
             if (loop := self.loops.get(zone_id)) is not None:
-                loop.take_readings(at, readings)
+                with self._giving_up(zone_id):
+                    loop.take_readings(at, readings)
                 self._catch_up()
+
+    @contextmanager
+    def _giving_up(self, zone_id: str) -> Iterator[None]:
+        """Give a zone up that another process has taken over."""
+        try:
+            yield
+        except Fenced:
+            self.loops.pop(zone_id, None)
 
     def _drive(self, zone_id: str) -> None:
         loop, clock = self.loops[zone_id], self.system.clock
-        try:
+        with self._giving_up(zone_id):
             planning = loop.start(clock.now())
             if planning is not None and (result := loop.solve(planning)) is not None:
                 self._catch_up()  # what came meanwhile may make the plan unsafe
@@ -174,5 +193,3 @@ class LoopRunner:
             for slot, sent in loop.deliver(clock.now()):
                 if self._send is not None:
                     self._send(slot, sent)
-        except Fenced:
-            del self.loops[zone_id]

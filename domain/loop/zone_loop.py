@@ -11,8 +11,15 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from time import perf_counter
 
-from domain.loop.allocation import Allocation, build, is_offered
+from domain.loop.allocation import (
+    OFFER_AFTER,
+    Allocation,
+    build,
+    is_offered,
+    upper_w,
+)
 from domain.loop.course import Course, points_of
+from domain.loop.delivery import ANSWER_WITHIN, REFUSED_FOR
 from domain.loop.dispatch import pending, to_send
 from domain.loop.etps import aggregated, new_etps
 from domain.loop.observer import Observer, Reading
@@ -29,9 +36,8 @@ from optimizer.result import PlannerError, Result
 
 Plan = Callable[[Problem], Result]
 
-ANSWER_WITHIN = 10 * SECOND
 DELIVERY_PACE = SECOND
-LEARNED_PERMILLE = 5
+LEARNED_PERMILLE = 1
 _PLANS_TIMED = 100_000
 
 # Events after which an ETP that waits may go out: at once, or within DELIVERY_PACE. (An
@@ -127,20 +133,18 @@ class ZoneLoop:
         self._deliver_at: Instant | None = 0
         self._next_tick: Instant = 0
         self._offered: dict[str, Instant] = {}
+        self._retried: dict[str, Instant] = {}
 
     def observe(self, row: Recorded) -> None:
         """Take in one row of the zone."""
         event = row.event
-        waiting = isinstance(event, p.EtpAccepted) and self._was_unanswered(event)
+        unanswered = self._was_unanswered(event)
         self.state.apply(row)
         self.metrics.events += 1
         urgent = isinstance(event, _URGENT) or (
             isinstance(event, p.PreReceived) and event.mandatory
         )
-        if urgent or (
-            isinstance(event, _RELEVANT)
-            and (waiting or not isinstance(event, p.EtpAccepted))
-        ):
+        if urgent or (isinstance(event, _RELEVANT) and not _is_old(event, unanswered)):
             self._trigger = self._trigger or row.type
             self._urgent = self._urgent or urgent
         if isinstance(event, p.PreReceived) and event.mandatory and self.planning:
@@ -152,8 +156,11 @@ class ZoneLoop:
             soonest = paced if self._deliver_at is None else self._deliver_at
             self._deliver_at = min(soonest, paced)
 
-    def _was_unanswered(self, event: p.EtpAccepted) -> bool:
-        return self.state.slots[event.evse_id].delivery.is_unanswered
+    def _was_unanswered(self, event: Event | None) -> bool:
+        if not isinstance(event, p.EtpAccepted | p.EtpTimedOut):
+            return False
+        slot = self.state.slots.get(event.evse_id)
+        return slot is not None and slot.delivery.is_unanswered
 
     def take_readings(self, at: Instant, readings: Sequence[Reading]) -> None:
         """Conclude facts from readings and record those that changed materially."""
@@ -176,18 +183,23 @@ class ZoneLoop:
         due: list[Instant] = []
         if self._trigger and self.planning is None:
             due.append(now if self._urgent else self._pace_at(now))
-        state = self.state
-        evs = [slot.ev for slot in state.counting() if slot.ev is not None]
-        if evs:
-            due.append(self._next_tick or now)
-            due += [
-                ev.suspended_at + 15 * 60 * SECOND
-                for ev in evs
-                if ev.suspended_at and not is_offered(ev, now)
-            ]
+        if self.planning is None:
+            due += self._ticks(now)
         if self._delivers and self._deliver_at is not None:
             due.append(self._deliver_at)
         return max(min(due), now) if due else None
+
+    def _ticks(self, now: Instant) -> list[Instant]:
+        """Return when time alone asks for a plan: `_tick` acts on them."""
+        due: list[Instant] = []
+        for slot in self.state.counting():
+            due.append(self._next_tick or now)
+            ev = slot.ev
+            if ev is not None and ev.suspended_at and not is_offered(ev, now):
+                due.append(ev.suspended_at + OFFER_AFTER)
+            if slot.delivery.refuses(now):
+                due.append(slot.delivery.refused_at + REFUSED_FOR)
+        return due
 
     def _pace_at(self, now: Instant) -> Instant:
         if self.state.last_plan_at > now:  # the clock was set back
@@ -213,7 +225,17 @@ class ZoneLoop:
         if not evs:
             self._next_tick = 0
             self._offered.clear()
+            self._retried.clear()
             return
+        for slot in self.state.counting():
+            refused_at = slot.delivery.refused_at
+            if (
+                refused_at
+                and not slot.delivery.refuses(now)
+                and self._retried.get(slot.evse_id) != refused_at
+            ):
+                self._retried[slot.evse_id] = refused_at
+                self._trigger = self._trigger or "refusal over"
         if now >= self._next_tick:
             self._trigger = self._trigger or "quarter hour"
             self._next_tick = now - now % QUARTER_HOUR + QUARTER_HOUR
@@ -226,7 +248,9 @@ class ZoneLoop:
 
     def _fall_back(self, now: Instant) -> None:
         """Record once that no PRE covers the present."""
-        if self.state.fallback_at or self.state.envelope.pre.covers(now):
+        pre = self.state.envelope.pre
+        ended = max((end for _, end, _, _ in pre.spans if end <= now), default=0)
+        if pre.covers(now) or self.state.fallback_at > ended:
             return
         event = p.PreFallbackBegan(zone_id=self.state.zone_id)
         self._append([Append(ids.pre_stream(self.state.zone_id), (event,), now)])
@@ -252,7 +276,7 @@ class ZoneLoop:
         planning = self.planning
         if planning is None:  # pre-empted meanwhile
             return
-        if reason := self._unsafe(planning, result):
+        if reason := self._unsafe(planning, result, now):
             self._supersede(reason, now)
             return
         power_w = result.power_w.astype("int64")
@@ -269,20 +293,24 @@ class ZoneLoop:
         self.metrics.plans += 1
         self.metrics.etps_changed += len(etps)
 
-    def _unsafe(self, planning: Planning, result: Result) -> str:
+    def _unsafe(self, planning: Planning, result: Result, now: Instant) -> str:
         """Return why a finished plan may not be applied; empty when it may."""
         allocation = planning.allocation
-        for slot in allocation.slots:
-            now_slot = self.state.slots[slot.evse_id]
-            if slot.ev is None or now_slot.ev is not slot.ev:
+        most_w = result.power_w.max(axis=1, initial=0.0)
+        for slot, ev, power_w in zip(
+            allocation.slots, allocation.evs, most_w, strict=True
+        ):
+            if slot.ev is not ev:
                 return f"{slot.evse_id} was vacated"
-            if now_slot.blocked:
+            if slot.blocked:
                 return f"{slot.evse_id} was blocked"
+            if self.policy.respects_pre and power_w > slot.max_w:
+                return f"the limit of {slot.evse_id} shrank"
         if not self.policy.respects_pre:
             return ""
         starts = allocation.boundaries[:-1]
         taken = allocation.envelope_w - allocation.problem.pre_upper_w
-        upper = self.state.envelope.upper_over(starts)
+        upper = upper_w(self.state.envelope, starts, now)
         if (result.aetp_w + taken > upper).any():
             return "the PRE or a limit shrank"
         return ""
@@ -360,7 +388,7 @@ class ZoneLoop:
         """Return when time alone lets an ETP go out or an answer become overdue."""
         due = [now + ANSWER_WITHIN] if sends else []
         for slot in self.state.counting():
-            at = slot.delivery.next_wake(now, ANSWER_WITHIN)
+            at = slot.delivery.next_wake(now)
             due += [] if at is None else [at]
         due += [
             at
@@ -374,7 +402,7 @@ class ZoneLoop:
         appends, again = [], []
         for slot in self.state.counting():
             for sent in slot.delivery.sent:
-                if sent.timed_out or now < sent.sent_at + ANSWER_WITHIN:
+                if sent.timed_out or now < sent.due_at:
                     continue
                 event = p.EtpTimedOut(evse_id=slot.evse_id, number=sent.number)
                 stream = ids.delivery_stream(slot.station_id, now)
@@ -397,6 +425,13 @@ class ZoneLoop:
         self.system.log.append(
             Batch(actor="loop", appends=tuple(appends), fence=self.fence)
         )
+
+
+def _is_old(event: Event | None, unanswered: bool) -> bool:
+    """Whether the event says of a station's silence what was known already."""
+    if isinstance(event, p.EtpAccepted):
+        return not unanswered
+    return isinstance(event, p.EtpTimedOut) and unanswered
 
 
 def _plan_changed(etp: Etp, now: Instant) -> s.TransferPlanChanged:

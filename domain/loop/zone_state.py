@@ -24,7 +24,7 @@ _PRE_KEPT = 64
 _LEARNING = 8
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Ev:
     """The EV at an EVSE, as far as the ledger tells."""
 
@@ -46,7 +46,7 @@ class Ev:
     metered_wh: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Slot:
     """One EVSE of the zone."""
 
@@ -234,7 +234,7 @@ def _ended(state: ZoneState, event: s.TransferEnded, row: Recorded) -> None:
     if not found[1].stated_by_user or not found[1].target_wh:
         return
     taken = min(1000 * event.energy_wh // found[1].target_wh, 1500)
-    state.learned_permille += (taken - state.learned_permille) // _LEARNING
+    state.learned_permille += round((taken - state.learned_permille) / _LEARNING)
 
 
 def _observed(state: ZoneState, event: s.TransferObserved, row: Recorded) -> None:
@@ -272,10 +272,30 @@ def _resumed(state: ZoneState, event: s.TransferResumed, row: Recorded) -> None:
 
 
 def _pre_received(state: ZoneState, event: p.PreReceived, row: Recorded) -> None:
-    # One that has ended still says that what it replaced does not come back.
-    state.received = [*state.received[-_PRE_KEPT:], (row.occurred_at, event)]
+    state.received = _kept([*state.received, (row.occurred_at, event)])
     state._envelope = None
     state.fallback_at = 0
+
+
+def _kept(
+    received: list[tuple[Instant, p.PreReceived]],
+) -> list[tuple[Instant, p.PreReceived]]:
+    """Return the PREs that may still hold: not replaced, or among the last replaced.
+
+    One that a later one replaces from its effect on can only come back when that later
+    one is revoked. (One that has ended still says that what it replaced is over.)
+    """
+    now = received[-1][0]
+    replaced: list[int] = []
+    soonest: Instant | None = None
+    for i in range(len(received) - 1, -1, -1):
+        at, event = received[i]
+        effect = max(event.envelope.start_at, at)
+        if soonest is not None and soonest <= max(effect, now):
+            replaced.append(i)
+        soonest = effect if soonest is None else min(soonest, effect)
+    dropped = set(replaced[_PRE_KEPT:])
+    return [r for i, r in enumerate(received) if i not in dropped]
 
 
 def _pre_revoked(state: ZoneState, event: p.PreRevoked, row: Recorded) -> None:
@@ -290,7 +310,8 @@ def _fallback(state: ZoneState, event: p.PreFallbackBegan, row: Recorded) -> Non
 def _plan_made(state: ZoneState, event: p.PlanMade, row: Recorded) -> None:
     state.last_plan_at = event.planned_at
     for etp in event.etps_changed:
-        slot = state.slots[etp.evse_id]
+        if (slot := state.slots.get(etp.evse_id)) is None:
+            continue
         slot.etp_number = etp.number
         if slot.ev is not None and slot.ev.session_id == etp.session_id:
             slot.ev.etp, slot.ev.etp_course = etp, Course(etp.profile)
@@ -302,29 +323,34 @@ def _superseded(state: ZoneState, event: p.PlanSuperseded, row: Recorded) -> Non
 
 
 def _sent(state: ZoneState, event: p.EtpSent, row: Recorded) -> None:
-    slot = state.slots[event.evse_id]
+    if (slot := state.slots.get(event.evse_id)) is None:
+        return
     slot.is_sent = None
     slot.delivery.on_sent(event.number, event.profile, row.occurred_at, event.attempt)
 
 
 def _accepted(state: ZoneState, event: p.EtpAccepted, row: Recorded) -> None:
-    slot = state.slots[event.evse_id]
+    if (slot := state.slots.get(event.evse_id)) is None:
+        return  # an answer for an EVSE the zone never had
     _carry_on(slot, row.occurred_at)
     slot.delivery.on_accepted(event.number, row.occurred_at, state.reaction)
 
 
 def _refused(state: ZoneState, event: p.EtpRefused, row: Recorded) -> None:
-    slot = state.slots[event.evse_id]
+    if (slot := state.slots.get(event.evse_id)) is None:
+        return
     slot.is_sent = None
     slot.delivery.on_refused(event.number, row.occurred_at)
 
 
 def _timed_out(state: ZoneState, event: p.EtpTimedOut, row: Recorded) -> None:
-    state.slots[event.evse_id].delivery.on_timed_out(event.number)
+    if (slot := state.slots.get(event.evse_id)) is not None:
+        slot.delivery.on_timed_out(event.number)
 
 
 def _confirmed(state: ZoneState, event: p.EtpConfirmed, row: Recorded) -> None:
-    state.slots[event.evse_id].delivery.on_confirmed(event.number)
+    if (slot := state.slots.get(event.evse_id)) is not None:
+        slot.delivery.on_confirmed(event.number)
 
 
 _RULES: dict[type[Event], Callable[[ZoneState, Any, Recorded], None]] = {

@@ -187,3 +187,16 @@ def test_a_refusal_in_the_loop_is_planned_around(refuses: bool) -> None:
         if not refuses:
             assert gate.room_w.min() >= 0
         assert np.all(gate.upper_w[:1] == 4_000)
+
+
+def test_a_station_that_refuses_is_not_asked_every_second() -> None:
+    state = zone_of(6_000, (4_000, 2_000))
+    delivery = state.slots[evse_id(0)].delivery
+    asked = 0
+    for second in range(60):
+        now = NOW + second * SECOND
+        asked += len(sent(state, now))
+        for waiting in list(delivery.sent):
+            delivery.on_refused(waiting.number, now)
+            state.slots[evse_id(0)].is_sent = None
+    assert asked <= 60 / 10

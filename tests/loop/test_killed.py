@@ -80,7 +80,7 @@ def test_ten_kills_lose_no_event_and_no_plan(tmp_path: Path) -> None:
         loaded_s += killed.loaded_s
         with open_log(tmp_path) as log:
             rows = all_rows(log)
-            restored = state_of(ZONE, restore(log, ZONE, rows[-1].recorded_at))
+            restored = state_of(ZONE, restore(log, ZONE, rows[-1].recorded_at)[1])
         assert [row.position for row in rows] == list(range(1, len(rows) + 1))
         last = max(first + count - 1 for first, count in killed.acknowledged)
         assert last <= len(rows)

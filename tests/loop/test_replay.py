@@ -147,7 +147,7 @@ def test_a_restart_at_any_instant_sees_what_the_loop_saw(
         nonlocal looked
         now: Instant = zone.clock.at
         zone.simulation.timeline.catch_up()
-        rows = restore(zone.system.log, ZONE, now)
+        _, rows = restore(zone.system.log, ZONE, now)
         again = state_of(ZONE, rows)
         live = zone.loop.state
         assert build(again, now).problem.digest() == build(live, now).problem.digest()
@@ -198,7 +198,7 @@ def test_a_merge_in_mid_charge_keeps_the_ev_its_plan_and_its_energy() -> None:
 
     def look() -> None:
         zone.simulation.timeline.catch_up()
-        restored = restore(zone.system.log, ZONE, zone.clock.at)
+        _, restored = restore(zone.system.log, ZONE, zone.clock.at)
         for state in (zone.loop.state, state_of(ZONE, restored)):
             slot = state.slots[evse_id(0)]
             assert slot.ev is not None
