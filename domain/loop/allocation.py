@@ -121,14 +121,16 @@ def _divided(
 ) -> tuple[list[Slot], list[Slot], Ints]:
     """Return the EVSEs to plan, the fixed ones, and what is taken before any plan [W].
 
-    Fixed EVSEs count at what may be in force. Where the PRE cannot hold that, they are
-    planned like the others: to tell them to take less is all that can be done.
+    Fixed EVSEs count at what may be in force. Where the PRE cannot hold that in the
+    next quarter hour, they are planned like the others: to tell them to take less is
+    all that can be done.
     """
     occupied = state.occupied()
     fixed = [slot for slot in occupied if _is_fixed(slot, now)]
     blocked = [slot for slot in state.counting() if slot.blocked]
     taken = _counted(state, [*fixed, *blocked], starts, now)
-    if fixed and (taken > envelope_w).any():
+    near = starts < now + QUARTER_HOUR
+    if fixed and (taken > envelope_w)[near].any():
         fixed, taken = [], _counted(state, blocked, starts, now)
     return [slot for slot in occupied if slot not in fixed], fixed, taken
 

@@ -5,7 +5,7 @@ import numpy as np
 from domain.loop.allocation import HORIZON, Allocation
 from domain.loop.course import Course, Ints, points_of
 from domain.loop.delivery import next_number
-from domain.loop.zone_state import Slot, ZoneState
+from domain.loop.zone_state import Ev, Slot, ZoneState
 from domain.model.profile import Etp, PowerProfile, merged
 from domain.model.values import HOUR, SECOND, Instant
 
@@ -49,8 +49,39 @@ def _lower_from(changes: list[tuple[int, int]], from_s: int, power_w: int) -> No
         changes.append((from_s, before_w))
 
 
+def fitted(allocation: Allocation, power_w: Ints, room_w: Ints) -> Ints:
+    """Return a plan made safe for what has happened since its problem.
+
+    EVs that left or are blocked get nothing, nobody more than the EVSE's limit, and
+    where a step has too little room those give first who are expected to take most.
+    """
+    problem = allocation.problem
+    limits = [
+        slot.max_w if _is_there(slot, ev) else 0
+        for slot, ev in zip(allocation.slots, allocation.evs, strict=True)
+    ]
+    floor_w = np.ceil(problem.power_floor_w).astype(np.int64)
+    power_w = np.minimum(power_w, np.array(limits, np.int64)[:, None])
+    power_w[power_w < floor_w[:, None]] = 0
+    givers = np.argsort(-problem.energy_expected_wh, kind="stable")
+    for t in np.flatnonzero(power_w.sum(axis=0) > room_w):
+        excess = int(power_w[:, t].sum() - room_w[t])
+        for row in givers:
+            if excess <= 0:
+                break
+            left = int(power_w[row, t]) - excess
+            left = left if left >= floor_w[row] else 0
+            excess -= int(power_w[row, t]) - left
+            power_w[row, t] = left
+    return power_w
+
+
+def _is_there(slot: Slot, ev: Ev) -> bool:
+    return slot.ev is ev and not slot.blocked
+
+
 def changed_rows(
-    state: ZoneState, allocation: Allocation, power_w: Ints, now: Instant
+    allocation: Allocation, power_w: Ints, room_w: Ints, now: Instant
 ) -> list[int]:
     """Return the rows whose ETP must be issued again.
 
@@ -71,12 +102,14 @@ def changed_rows(
     compared = edges[:-1] < issued[:, None] + HORIZON
     material |= np.abs(np.where(compared, power_w - old, 0) @ hours) > MATERIAL_WH
     material |= issued < now - ISSUED_AGAIN_AFTER
-    room = allocation.problem.pre_upper_w - np.where(
-        material[:, None], power_w, old
-    ).sum(axis=0)
+    pairs = zip(allocation.slots, allocation.evs, strict=True)
+    there = np.array([_is_there(slot, ev) for slot, ev in pairs], bool)
+    material &= there
+    room = room_w - np.where(material[:, None], power_w, old).sum(axis=0)
     while room.size and room.min() < 0:
         step = int(room.argmin())
-        excess = np.where(material, 0, old[:, step] - power_w[:, step])
+        may_give = there & ~material
+        excess = np.where(may_give, old[:, step] - power_w[:, step], 0)
         row = int(excess.argmax())
         if excess[row] <= 0:
             break
@@ -100,11 +133,15 @@ def old_power(slots: tuple[Slot, ...], edges: Ints) -> Ints:
 
 
 def new_etps(
-    state: ZoneState, allocation: Allocation, power_w: Ints, now: Instant
+    state: ZoneState,
+    allocation: Allocation,
+    power_w: Ints,
+    room_w: Ints,
+    now: Instant,
 ) -> list[Etp]:
     """Return the ETPs that a plan issues, zero ones for EVs on blocked EVSEs too."""
     etps = []
-    for row in changed_rows(state, allocation, power_w, now):
+    for row in changed_rows(allocation, power_w, room_w, now):
         slot = allocation.slots[row]
         profile = profile_of(power_w[row], allocation.boundaries, state.reaction)
         etps.append(_etp(slot, profile, now))

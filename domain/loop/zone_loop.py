@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from time import perf_counter
 
+import numpy as np
+
 from domain.loop.allocation import (
     OFFER_AFTER,
     Allocation,
@@ -18,10 +20,10 @@ from domain.loop.allocation import (
     is_offered,
     upper_w,
 )
-from domain.loop.course import Course, points_of
+from domain.loop.course import Course, Ints, points_of
 from domain.loop.delivery import ANSWER_WITHIN, REFUSED_FOR
 from domain.loop.dispatch import pending, to_send
-from domain.loop.etps import aggregated, new_etps
+from domain.loop.etps import aggregated, fitted, new_etps
 from domain.loop.observer import Observer, Reading
 from domain.loop.zone_state import Slot, ZoneState
 from domain.model import ids
@@ -132,6 +134,7 @@ class ZoneLoop:
         self._delivers = delivers
         self._deliver_at: Instant | None = 0
         self._next_tick: Instant = 0
+        self._superseded = False
         self._offered: dict[str, Instant] = {}
         self._retried: dict[str, Instant] = {}
 
@@ -147,7 +150,12 @@ class ZoneLoop:
         if urgent or (isinstance(event, _RELEVANT) and not _is_old(event, unanswered)):
             self._trigger = self._trigger or row.type
             self._urgent = self._urgent or urgent
-        if isinstance(event, p.PreReceived) and event.mandatory and self.planning:
+        if (
+            isinstance(event, p.PreReceived)
+            and event.mandatory
+            and self.planning
+            and not self._superseded
+        ):
             self._supersede("a mandatory PRE pre-empts", row.occurred_at)
         if isinstance(event, _FREEING):
             self._deliver_at = 0
@@ -276,11 +284,16 @@ class ZoneLoop:
         planning = self.planning
         if planning is None:  # pre-empted meanwhile
             return
-        if reason := self._unsafe(planning, result, now):
-            self._supersede(reason, now)
-            return
         power_w = result.power_w.astype("int64")
-        etps = new_etps(self.state, planning.allocation, power_w, now)
+        room_w = self._room_w(planning.allocation, now)
+        if reason := self._unsafe(planning, power_w, room_w):
+            if not self._superseded:
+                self._supersede(reason, now)
+                return
+            # A second one in a row would starve the events the first had seen.
+            power_w = fitted(planning.allocation, power_w, room_w)
+        self._superseded = False
+        etps = new_etps(self.state, planning.allocation, power_w, room_w, now)
         made = self._made(planning, result, etps, now)
         appends = [Append(ids.plan_stream(self.state.zone_id, now), (made,), now)]
         for etp in etps:
@@ -293,25 +306,29 @@ class ZoneLoop:
         self.metrics.plans += 1
         self.metrics.etps_changed += len(etps)
 
-    def _unsafe(self, planning: Planning, result: Result, now: Instant) -> str:
+    def _room_w(self, allocation: Allocation, now: Instant) -> Ints:
+        """Return what the PRE leaves the planned EVs over each step now (T,) [W]."""
+        if not self.policy.respects_pre:
+            return np.full(allocation.envelope_w.size, np.iinfo(np.int64).max // 2)
+        starts = allocation.boundaries[:-1]
+        taken = allocation.envelope_w - allocation.problem.pre_upper_w.astype(np.int64)
+        room_w: Ints = np.maximum(upper_w(self.state.envelope, starts, now) - taken, 0)
+        return room_w
+
+    def _unsafe(self, planning: Planning, power_w: Ints, room_w: Ints) -> str:
         """Return why a finished plan may not be applied; empty when it may."""
         allocation = planning.allocation
-        most_w = result.power_w.max(axis=1, initial=0.0)
-        for slot, ev, power_w in zip(
+        most_w = power_w.max(axis=1, initial=0)
+        for slot, ev, ev_most_w in zip(
             allocation.slots, allocation.evs, most_w, strict=True
         ):
             if slot.ev is not ev:
                 return f"{slot.evse_id} was vacated"
             if slot.blocked:
                 return f"{slot.evse_id} was blocked"
-            if self.policy.respects_pre and power_w > slot.max_w:
+            if self.policy.respects_pre and ev_most_w > slot.max_w:
                 return f"the limit of {slot.evse_id} shrank"
-        if not self.policy.respects_pre:
-            return ""
-        starts = allocation.boundaries[:-1]
-        taken = allocation.envelope_w - allocation.problem.pre_upper_w
-        upper = upper_w(self.state.envelope, starts, now)
-        if (result.aetp_w + taken > upper).any():
+        if (power_w.sum(axis=0) > room_w).any():
             return "the PRE or a limit shrank"
         return ""
 
@@ -319,6 +336,7 @@ class ZoneLoop:
         planning = self.planning
         assert planning is not None
         self.planning = None
+        self._superseded = True
         self._trigger, self._urgent = self._trigger or "superseded", True
         event = p.PlanSuperseded(
             zone_id=self.state.zone_id,

@@ -169,7 +169,6 @@ def test_an_event_each_second_starves_none(
         assert zone.loop.metrics.plans <= 300 / 10 + 16 + 2
 
 
-@pytest.mark.xfail(reason="each one supersedes the plan that would have served it")
 @pytest.mark.parametrize("what", ["departure", "mandatory PRE"])
 def test_departures_or_mandatory_pres_each_second_starve_none(what: str) -> None:
     """With a planning time of a second; the service plans in milliseconds."""
