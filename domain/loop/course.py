@@ -36,6 +36,14 @@ class Course:
         changes = self.profile.changes[max(first - 1, 0) : max(last, 1)]
         return max(power_w for _, power_w in changes)
 
+    def least(self, from_at: Instant, to_at: Instant) -> int:
+        """Return the least power over [from_at, to_at] [W]; 0 counts before it."""
+        if from_at < self._instants[0]:
+            return 0
+        first = bisect_right(self._instants, from_at)
+        last = bisect_right(self._instants, to_at)
+        return min(power_w for _, power_w in self.profile.changes[first - 1 : last])
+
     def held(self, points: Ints, reaction: Instant) -> Ints:
         """Return the largest power over the last ``reaction`` before each instant [W].
 

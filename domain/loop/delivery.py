@@ -59,6 +59,16 @@ class Fading:
     since: Instant
     until: Instant
 
+    def covers(self, earlier: "Fading", from_at: Instant) -> bool:
+        """Whether an earlier one adds nothing, from an instant on, to what this counts.
+
+        Stations that get many ETPs in a reaction time would leave as many fading.
+        """
+        most_w = earlier.course.largest(from_at, earlier.until)
+        return earlier.until <= self.until and most_w <= self.course.least(
+            from_at, earlier.until
+        )
+
 
 @dataclass(slots=True)
 class Delivery:
@@ -91,8 +101,13 @@ class Delivery:
         if accepted is None or number <= self.acked_number:
             return
         until = at + reaction
-        self.fading = [f for f in self.fading if f.until > at]
-        self.fading.append(Fading(self.acked, self.acked_at, until))
+        newest = Fading(self.acked, self.acked_at, until)
+        self.fading = [
+            f
+            for f in self.fading
+            if f.until > at and not newest.covers(f, at - reaction)
+        ]
+        self.fading.append(newest)
         self.fading += [
             Fading(s.course, s.sent_at, until) for s in self.sent if s.number < number
         ]
