@@ -3,6 +3,7 @@
 import logging
 import signal
 import socket
+import sys
 from typing import Annotated
 
 import typer
@@ -13,6 +14,7 @@ from api.commands.terminal import StoreUrl, note, say
 from api.compose import Service, open_service, store_folder
 from api.listening import loopback_socket
 from domain.errors import InvalidValue
+from domain.loop.runner import SWITCH_INTERVAL_S
 
 LOOPBACK = ("127.0.0.1", "localhost")
 PORT = 8137
@@ -41,6 +43,7 @@ def serve(
         )
     folder = store_folder(store, must_exist=not create)
     # uvicorn ends what it does, then raises the signal again: so the store is closed.
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with _listening(port) as listening, open_service(folder) as service:

@@ -11,6 +11,7 @@ import importlib
 import os
 import platform
 import random
+import sys
 import tempfile
 import threading
 import time
@@ -22,7 +23,7 @@ import numpy as np
 
 from benchmarks.speed.append import SeededIds, WallClock
 from domain.loop.observer import Reading
-from domain.loop.runner import LoopRunner
+from domain.loop.runner import SWITCH_INTERVAL_S, LoopRunner
 from domain.loop.zone_state import Slot
 from domain.model import ids
 from domain.model.plan_events import EtpAccepted, EtpSent, PlanMade
@@ -234,6 +235,7 @@ def main() -> None:
     parser.add_argument("--pause-s", type=float, default=0.6)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     module, _, name = given.store_factory.partition(":")
     factory = getattr(importlib.import_module(module), name)
     clock, new_ids = WallClock(), SeededIds(given.seed)
