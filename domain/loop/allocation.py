@@ -156,8 +156,9 @@ def _row(
 ) -> tuple[float, float, float, float, float, float]:
     """Return power_max, floor, target, max, expected energy and class of an EV."""
     floor_w, power_w = float(slot.floor_w), float(slot.max_w)
-    target = max(ev.target_wh - energy_wh, 0.0)
-    most_wh = ev.target_wh + BEYOND_ASKED_WH if ev.max_wh is None else ev.max_wh
+    target_wh = _target_wh(ev, energy_wh)
+    target = max(target_wh - energy_wh, 0.0)
+    most_wh = target_wh + BEYOND_ASKED_WH if ev.max_wh is None else ev.max_wh
     most = max(most_wh - energy_wh, target)
     if ev.suspended_at:
         offered = is_offered(ev, now)
@@ -167,11 +168,23 @@ def _row(
         power_w = min(power_w, max(floor_w, float(probed_w(ev.limit_w))))
     share = state.taken_per_stated_permille / 1000 if ev.stated_by_user else 1.0
     expected = max(
-        min(ev.target_wh * share, ev.target_wh) - energy_wh,
-        EXPECTED_REST_SHARE * ev.target_wh,
+        min(target_wh * share, target_wh) - energy_wh,
+        EXPECTED_REST_SHARE * target_wh,
     )
     overdue = OVERDUE if ev.departure_at <= now else PUNCTUAL
     return power_w, floor_w, target, most, expected, overdue
+
+
+def _target_wh(ev: Ev, energy_wh: float) -> int:
+    """Return the energy an EV is to get from its arrival on [Wh].
+
+    Who stated nothing and still charges beyond the zone's default wants more than half
+    of those the default was made of: it is doubled until it is more than was taken.
+    """
+    target_wh = ev.target_wh
+    while not ev.stated_by_user and 0 < target_wh <= energy_wh:
+        target_wh *= 2
+    return target_wh
 
 
 def _in_force(slots: list[Slot], starts: Ints) -> Ints:
