@@ -24,6 +24,7 @@ that the matrix is constant and the simplex goes on from its last basis: the dua
 where only the PRE changed, else the primal one.
 """
 
+from dataclasses import replace
 from time import perf_counter
 
 import highspy
@@ -32,7 +33,7 @@ from numpy.typing import NDArray
 
 from optimizer.kernels.rounding import NONE_WH, round_steps
 from optimizer.problem import Problem
-from optimizer.result import PlannerError, Result, Status
+from optimizer.result import PlannerError, Result
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -43,8 +44,6 @@ ORDER_WEIGHT = 20.0
 EARLY_WEIGHT = 0.01
 NEAR_WEIGHT = 0.004
 DEADLINE_WEIGHT = 0.15
-# A target missed by less than this is met [Wh].
-MET_WH = 1.0
 # Blocks of one step, and the steps of a block after them.
 SINGLE_STEPS = 8
 BLOCK_STEPS = 4
@@ -71,15 +70,10 @@ class Planner:
         """Return the plan of a problem, from the last one's basis."""
         begun = perf_counter()
         if problem.n_evse == 0:
-            empty = np.zeros((0, problem.n_step))
-            return Result(empty, Status.OPTIMAL, np.zeros(0))
+            return Result.of_power(problem, np.zeros((0, problem.n_step)))
         power = rounded(problem, self._linear_w(problem))
-        got = (power * problem.step_s).sum(axis=1) / 3600
-        unmet = np.maximum(problem.energy_target_wh - got, 0.0)
-        unmet[unmet < MET_WH] = 0.0
-        below = (power.sum(axis=0) < problem.pre_lower_w).any()
-        status = Status.BEST_EFFORT if below or unmet.any() else Status.OPTIMAL
-        return Result(power, status, unmet, perf_counter() - begun)
+        result = Result.of_power(problem, power)
+        return replace(result, timing={"total": perf_counter() - begun})
 
     def _linear_w(self, problem: Problem) -> Floats:
         """Return the power of the linear plan, (n, T) [W]."""

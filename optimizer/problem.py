@@ -1,49 +1,100 @@
 """The allocation problem of a charging site zone, as arrays.
 
-Axes are always (n_evse, n_step). Powers [W], energies [Wh], + is grid to EV.
+Axes are always (n_evse, n_step). Powers [W], energies [Wh], + is grid to EV. What the
+fields mean together, tier by tier, is in `docs/planner.md`.
 """
 
+import enum
 import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-_T = TypeVar("_T", np.float64, np.int64)
+from optimizer.checks import (
+    Floats,
+    Ints,
+    ProblemError,
+    fitted,
+    floats,
+    must,
+    repeated_part,
+    whole,
+)
+from optimizer.limits import (
+    EnergyWindow,
+    Group,
+    PhaseNetwork,
+    checked_windows,
+    fitted_phases,
+    laminar_groups,
+)
 
 
-class ProblemError(ValueError):
-    """The problem breaks a rule; the message names array, index and rule."""
+class Shortage(enum.StrEnum):
+    """What a shortage does within a priority class, at the greatest total energy."""
+
+    FINISH_MOST = "finish_most"
+    """Greatest sum of served shares: the smallest needs first."""
+    MAX_MIN = "max_min"
+    """The least served share as great as can be, then the next one, and so on."""
+
+
+_ZERO = np.zeros(1)
+_NONE = np.empty(0)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Problem:
     """What there is to allocate, to whom, and what must hold.
 
+    A given array is not copied where its shape and type fit; scalars and (n,) arrays
+    may become read-only views. ``stored`` fields are in the EV's battery, all powers at
+    the EVSE.
+
     Parameters
     ----------
-    step_s : (T,) or float
+    step_s : float or (T,)
         Length of each step [s], above 0.
-    power_max_w : (n,) or (n, T)
-        Most an EVSE's EV can take [W].
+    power_min_w, power_max_w : (n,) or (n, T)
+        What the EV can take [W]; the minimum is at most 0, and below it only for V2G.
     arrival_step, departure_step : (n,) int
-        The EV can take energy in steps arrival_step .. departure_step - 1.
-    energy_target_wh : (n,)
-        Energy asked for by departure, still to be transferred [Wh].
-    energy_max_wh : (n,)
-        Most energy that may be transferred [Wh], at least the target.
+        The EV is there in steps arrival_step .. departure_step - 1; else it takes 0.
+    energy_min_wh, energy_target_wh, energy_max_wh : (n,)
+        Energy still to get into the EV's battery by departure [Wh]: promised, asked for
+        and at most taken; min <= target <= max. Below 0 only for V2G.
+    stored_wh, capacity_wh : (n,), optional
+        Energy in the battery now and at most [Wh]. Given both, the battery stays
+        between 0 and its capacity after every step. NaN where not known.
+    charge_efficiency, discharge_efficiency : float or (n,)
+        In (0, 1].
+    priority : (n,) int, optional
+        Class, 0 first.
+    pre_lower_w, pre_upper_w : (T,)
+        The power range envelope [W].
+    groups : sequence of Group
+    phases : PhaseNetwork, optional
+    energy_windows : sequence of EnergyWindow
+    buy_per_kwh, sell_per_kwh : float or (T,)
+        Price of the zone's import and worth of its export, at most the price to buy;
+        that where not given.
+    carbon_per_kwh : float or (T,), optional
+        Price of the carbon in the grid's energy, added to both.
+    peak_per_kw, peak_so_far_w : float
+        Price of the greatest import, and what it already is [W].
+    wear_per_kwh : float
+        Price of energy discharged by EVs.
+    power_floor_w : float or (n,)
+        Power is 0 or at least this in size [W] (6 A of IEC 61851).
+    power_step_w : float or (n,)
+        Powers are multiples of this [W] (an EVSE's pilot steps); 0 where any will do.
+    previous_power_w : (n, T), optional
+        The plan in force [W]; among equal plans the nearest is taken.
+    shortage : Shortage
     energy_expected_wh : (n,), optional
         Energy the EV is expected to take [Wh]; orders service in a shortage, least
         first. The target where not given.
-    priority : (n,) int, optional
-        Class, 0 first: punctual 0, overdue 1, offered from unused PRE 2.
-    pre_lower_w, pre_upper_w : (T,)
-        The power range envelope [W]; hard.
-    power_floor_w : (n,) or float
-        Power is 0 or at least this [W] (6 A of IEC 61851).
     evse_max_w : (n,), optional
         The EVSE's own limit [W], whatever its EV was seen to take; for strategies that
         do not look at that. ``power_max_w`` where not given.
@@ -51,13 +102,12 @@ class Problem:
         Order of arrival, for strategies that serve by it.
     row_key : (n,) int, optional
         Identity of each row between calls, for warm starts; its index where not given.
-    previous_power_w : (n, T), optional
-        The plan in force [W]; among equal plans the nearest is taken.
 
     Raises
     ------
     ProblemError
-        for wrong shapes, numbers that are not finite, and limits that contradict.
+        for wrong shapes and types, NaN, infinities where none may be, and limits that
+        contradict. What cannot be met together is no error but a result.
     """
 
     step_s: Floats
@@ -68,50 +118,52 @@ class Problem:
     energy_max_wh: Floats
     pre_lower_w: Floats
     pre_upper_w: Floats
-    energy_expected_wh: Floats = field(default_factory=lambda: np.empty(0))
+    power_min_w: Floats = field(default_factory=lambda: _ZERO)
+    energy_min_wh: Floats = field(default_factory=lambda: _ZERO)
+    stored_wh: Floats | None = None
+    capacity_wh: Floats | None = None
+    charge_efficiency: Floats = field(default_factory=lambda: np.ones(1))
+    discharge_efficiency: Floats = field(default_factory=lambda: np.ones(1))
     priority: Ints = field(default_factory=lambda: np.empty(0, np.int64))
-    power_floor_w: Floats = field(default_factory=lambda: np.zeros(1))
-    evse_max_w: Floats = field(default_factory=lambda: np.empty(0))
+    groups: Sequence[Group] = ()
+    phases: PhaseNetwork | None = None
+    energy_windows: Sequence[EnergyWindow] = ()
+    buy_per_kwh: Floats = field(default_factory=lambda: _ZERO)
+    sell_per_kwh: Floats | None = None
+    peak_per_kw: float = 0.0
+    peak_so_far_w: float = 0.0
+    wear_per_kwh: float = 0.0
+    carbon_per_kwh: Floats | None = None
+    power_floor_w: Floats = field(default_factory=lambda: _ZERO)
+    power_step_w: Floats = field(default_factory=lambda: _ZERO)
+    previous_power_w: Floats | None = None
+    shortage: Shortage = Shortage.FINISH_MOST
+    energy_expected_wh: Floats = field(default_factory=lambda: _NONE)
+    evse_max_w: Floats = field(default_factory=lambda: _NONE)
     arrival_rank: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     row_key: Ints = field(default_factory=lambda: np.empty(0, np.int64))
-    previous_power_w: Floats | None = None
 
     def __post_init__(self) -> None:
-        upper = _floats("pre_upper_w", self.pre_upper_w)
-        target = _floats("energy_target_wh", self.energy_target_wh)
-        n, n_step = target.size, upper.size
-        put = object.__setattr__
-        power = _floats("power_max_w", self.power_max_w)
-        if power.ndim < 2:
-            power = _broadcast("power_max_w", power, (n,))[:, None]
-        expected = self.energy_expected_wh
-        put(self, "pre_upper_w", upper)
-        put(self, "energy_target_wh", target)
-        put(self, "power_max_w", _broadcast("power_max_w", power, (n, n_step)))
-        evse_max = self.evse_max_w
-        for name, value, size in (
-            ("step_s", self.step_s, n_step),
-            ("pre_lower_w", self.pre_lower_w, n_step),
-            ("energy_max_wh", self.energy_max_wh, n),
-            ("power_floor_w", self.power_floor_w, n),
-            ("energy_expected_wh", expected if np.size(expected) else target, n),
-            ("evse_max_w", evse_max if np.size(evse_max) else power.max(axis=1), n),
-        ):
-            put(self, name, _broadcast(name, value, (size,)))
-        for name, whole in (
-            ("priority", self.priority if np.size(self.priority) else 0),
-            ("row_key", self.row_key if np.size(self.row_key) else np.arange(n)),
-            ("arrival_rank", self.arrival_rank if np.size(self.arrival_rank) else 0),
-            ("arrival_step", self.arrival_step),
-            ("departure_step", self.departure_step),
-        ):
-            put(self, name, _fitted(name, np.asarray(whole, np.int64), (n,)))
-        if self.previous_power_w is not None:
-            previous = _broadcast(
-                "previous_power_w", self.previous_power_w, (n, n_step)
-            )
-            put(self, "previous_power_w", previous)
+        upper = floats("pre_upper_w", self.pre_upper_w)
+        target = floats("energy_target_wh", self.energy_target_wh)
+        for name, array in (("pre_upper_w", upper), ("energy_target_wh", target)):
+            if array.ndim != 1:
+                raise ProblemError(
+                    f"{name} has shape {array.shape}; it must have one axis"
+                )
+        if upper.size == 0:
+            raise ProblemError("pre_upper_w has no step; it must have at least one")
+        self._fit(target.size, upper.size, upper, target)
         self._check()
+        if self.groups:
+            self._put(
+                "groups", tuple(laminar_groups(self.groups, target.size, upper.size))
+            )
+        if self.phases is not None:
+            self._put("phases", fitted_phases(self.phases, target.size))
+        self._put(
+            "energy_windows", tuple(checked_windows(self.energy_windows, upper.size))
+        )
 
     @property
     def n_evse(self) -> int:
@@ -123,6 +175,35 @@ class Problem:
         """Number of steps."""
         return int(self.pre_upper_w.size)
 
+    @property
+    def has_v2g(self) -> bool:
+        """Whether any EV can discharge."""
+        power_min = self.power_min_w
+        return bool((repeated_part(power_min) < 0).any())
+
+    @property
+    def hours(self) -> Floats:
+        """Length of each step [h], (T,)."""
+        hours: Floats = self.step_s / 3600.0
+        return hours
+
+    @property
+    def price_per_kwh(self) -> Floats:
+        """Price of import with its carbon, (T,)."""
+        if self.carbon_per_kwh is None:
+            return self.buy_per_kwh
+        price: Floats = self.buy_per_kwh + self.carbon_per_kwh
+        return price
+
+    @property
+    def worth_per_kwh(self) -> Floats:
+        """Worth of export with its carbon, (T,)."""
+        if self.sell_per_kwh is None:
+            return self.price_per_kwh
+        carbon = 0.0 if self.carbon_per_kwh is None else self.carbon_per_kwh
+        worth: Floats = self.sell_per_kwh + carbon
+        return worth
+
     def available(self) -> NDArray[np.bool_]:
         """Return whether the EV is there, (n, T)."""
         steps = np.arange(self.n_step)
@@ -131,72 +212,164 @@ class Problem:
         )
 
     def digest(self) -> bytes:
-        """Return SHA-256 over all arrays, by which replay compares problems."""
+        """Return SHA-256 over all fields, by which replay compares problems."""
         sha = hashlib.sha256()
-        for part in fields(self):
-            value = getattr(self, part.name)
-            sha.update(part.name.encode())
-            if value is not None:
+        for name, value in _parts("", self):
+            sha.update(name.encode())
+            if isinstance(value, np.ndarray):
                 sha.update(repr(value.shape).encode())
                 sha.update(np.ascontiguousarray(value).tobytes())
+            else:
+                sha.update(repr(value).encode())
         return sha.digest()
 
+    def _put(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    def _fit(self, n: int, n_step: int, upper: Floats, target: Floats) -> None:
+        """Give every array its type and shape."""
+        self._put("pre_upper_w", upper)
+        self._put("energy_target_wh", target)
+        for name in ("power_min_w", "power_max_w"):
+            power = floats(name, getattr(self, name))
+            if power.ndim < 2:
+                power = fitted(name, power, (n,))[:, None]
+            self._put(name, fitted(name, power, (n, n_step)))
+        self._default("energy_expected_wh", self.energy_target_wh)
+        self._default("evse_max_w", self.power_max_w.max(axis=1, initial=0.0))
+        self._default("priority", 0)
+        self._default("arrival_rank", 0)
+        self._default("row_key", np.arange(n))
+        for name in _PER_STEP:
+            if getattr(self, name) is not None:
+                self._put(
+                    name, fitted(name, floats(name, getattr(self, name)), (n_step,))
+                )
+        for name in _PER_EVSE:
+            self._put(name, fitted(name, floats(name, getattr(self, name)), (n,)))
+        for name in _WHOLE:
+            self._put(name, fitted(name, whole(name, getattr(self, name)), (n,)))
+        for name in ("stored_wh", "capacity_wh"):
+            if getattr(self, name) is not None:
+                known = np.asarray(getattr(self, name), np.float64)
+                self._put(name, fitted(name, known, (n,)))
+        for name in ("peak_per_kw", "peak_so_far_w", "wear_per_kwh"):
+            self._put(name, float(floats(name, getattr(self, name))))
+        if self.previous_power_w is not None:
+            previous = floats("previous_power_w", self.previous_power_w)
+            self._put(
+                "previous_power_w", fitted("previous_power_w", previous, (n, n_step))
+            )
+        self._put("shortage", Shortage(self.shortage))
+
+    def _default(self, name: str, value: ArrayLike) -> None:
+        given = getattr(self, name)
+        if given is None or np.size(given) == 0:
+            self._put(name, value)
+
     def _check(self) -> None:
-        _rule("step_s", self.step_s, self.step_s > 0, "above 0")
-        _rule("power_max_w", self.power_max_w, self.power_max_w >= 0, "at least 0")
-        _rule(
-            "power_floor_w", self.power_floor_w, self.power_floor_w >= 0, "at least 0"
-        )
-        _rule(
-            "energy_target_wh",
-            self.energy_target_wh,
-            self.energy_target_wh >= 0,
+        v2g = repeated_part(self.power_min_w) < 0
+        bidirectional = v2g.any(axis=1) if v2g.any() else False
+        must("step_s", self.step_s, self.step_s > 0, "above 0")
+        must(
+            "power_max_w",
+            repeated_part(self.power_max_w),
+            repeated_part(self.power_max_w) >= 0,
             "at least 0",
         )
-        _rule(
-            "energy_max_wh",
-            self.energy_max_wh,
-            self.energy_max_wh >= self.energy_target_wh,
-            "at least energy_target_wh",
+        must(
+            "power_min_w",
+            repeated_part(self.power_min_w),
+            repeated_part(self.power_min_w) <= 0,
+            "at most 0",
         )
-        _rule(
+        for name in (
+            "power_floor_w",
+            "power_step_w",
+            "peak_per_kw",
+            "wear_per_kwh",
+            "priority",
+        ):
+            value = np.asarray(getattr(self, name))
+            must(name, value, value >= 0, "at least 0")
+        for name in ("charge_efficiency", "discharge_efficiency"):
+            value = getattr(self, name)
+            must(name, value, (value > 0) & (value <= 1), "above 0 and at most 1")
+        low, target, most = (
+            self.energy_min_wh,
+            self.energy_target_wh,
+            self.energy_max_wh,
+        )
+        for name, value in (
+            ("energy_min_wh", low),
+            ("energy_target_wh", target),
+            ("energy_max_wh", most),
+        ):
+            must(name, value, (value >= 0) | bidirectional, "at least 0 without V2G")
+        must("energy_target_wh", target, target >= low, "at least energy_min_wh")
+        must("energy_max_wh", most, most >= target, "at least energy_target_wh")
+        must(
             "pre_upper_w",
             self.pre_upper_w,
             self.pre_upper_w >= self.pre_lower_w,
             "at least pre_lower_w",
         )
-        _rule(
+        must(
             "departure_step",
             self.departure_step,
             self.departure_step >= self.arrival_step,
             "at least arrival_step",
         )
+        self._check_battery()
+        if self.sell_per_kwh is not None:
+            sell = self.sell_per_kwh
+            must("sell_per_kwh", sell, sell <= self.buy_per_kwh, "at most buy_per_kwh")
 
-
-def _floats(name: str, value: ArrayLike) -> Floats:
-    array = np.asarray(value, np.float64)
-    _rule(name, array, np.isfinite(array), "finite")
-    return array
-
-
-def _broadcast(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Floats:
-    return np.ascontiguousarray(_fitted(name, _floats(name, value), shape))
-
-
-def _fitted(name: str, array: NDArray[_T], shape: tuple[int, ...]) -> NDArray[_T]:
-    try:
-        return np.broadcast_to(array, shape)
-    except ValueError:
-        raise ProblemError(
-            f"{name} has shape {array.shape}; it must fit {shape}"
-        ) from None
-
-
-def _rule(
-    name: str, value: NDArray[np.generic], holds: NDArray[np.bool_], rule: str
-) -> None:
-    if not holds.all():
-        index = tuple(int(i) for i in np.argwhere(~np.atleast_1d(holds))[0])
-        raise ProblemError(
-            f"{name}{list(index)} is {np.atleast_1d(value)[index]}; it must be {rule}"
+    def _check_battery(self) -> None:
+        if (self.stored_wh is None) != (self.capacity_wh is None):
+            raise ProblemError(
+                "stored_wh and capacity_wh must be given both or neither"
+            )
+        if self.stored_wh is None or self.capacity_wh is None:
+            return
+        stored, capacity = self.stored_wh, self.capacity_wh
+        unknown = np.isnan(stored) | np.isnan(capacity)
+        must(
+            "capacity_wh",
+            capacity,
+            unknown | ((capacity >= 0) & np.isfinite(capacity)),
+            "at least 0 and finite",
         )
+        must(
+            "stored_wh",
+            stored,
+            unknown | ((stored >= 0) & (stored <= capacity)),
+            "between 0 and capacity_wh",
+        )
+
+
+_PER_STEP = ("step_s", "pre_lower_w", "buy_per_kwh", "sell_per_kwh", "carbon_per_kwh")
+_PER_EVSE = (
+    "energy_min_wh",
+    "energy_max_wh",
+    "power_floor_w",
+    "power_step_w",
+    "charge_efficiency",
+    "discharge_efficiency",
+    "energy_expected_wh",
+    "evse_max_w",
+)
+_WHOLE = ("priority", "row_key", "arrival_rank", "arrival_step", "departure_step")
+
+
+def _parts(prefix: str, value: object) -> Iterator[tuple[str, object]]:
+    """Yield every field of a dataclass and of those within it, by its path."""
+    for part in fields(value):  # type: ignore[arg-type]
+        name, inner = prefix + part.name, getattr(value, part.name)
+        if isinstance(inner, tuple):
+            for i, item in enumerate(inner):
+                yield from _parts(f"{name}[{i}].", item)
+        elif isinstance(inner, PhaseNetwork):
+            yield from _parts(f"{name}.", inner)
+        elif inner is not None:
+            yield name, inner

@@ -3,7 +3,7 @@
 import numpy as np
 
 from optimizer.problem import Problem
-from optimizer.result import Result, Status
+from optimizer.result import Result
 
 
 def plan(problem: Problem) -> Result:
@@ -29,4 +29,4 @@ def plan(problem: Problem) -> Result:
             asking.pop()
         for i in asking:
             power[i, t] = np.floor(min(share, problem.evse_max_w[i]))
-    return Result(power, Status.OPTIMAL, np.zeros(problem.n_evse))
+    return Result.of_power(problem, power)

@@ -3,10 +3,10 @@
 import numpy as np
 
 from optimizer.problem import Problem
-from optimizer.result import Result, Status
+from optimizer.result import Result
 
 
 def plan(problem: Problem) -> Result:
     """Return the plan that lets every EV take all its EVSE gives."""
     power = np.where(problem.available(), problem.evse_max_w[:, None], 0.0)
-    return Result(power, Status.OPTIMAL, np.zeros(problem.n_evse))
+    return Result.of_power(problem, power)

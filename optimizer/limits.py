@@ -1,0 +1,137 @@
+"""Limits below and beside the PRE: groups, phases, energy windows."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from optimizer.checks import Floats, Ints, ProblemError, fitted, floats, must, whole
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """A limit below the zone's: on the sum of the members' powers.
+
+    Parameters
+    ----------
+    members : (k,) int
+        Rows of the problem, each once.
+    upper_w, lower_w : (T,) or float
+        Bounds of the sum [W].
+
+    Any two groups of a problem are nested or have no member in common (laminar).
+    """
+
+    members: Ints
+    upper_w: Floats
+    lower_w: Floats = field(default_factory=lambda: np.full(1, -np.inf))
+
+
+@dataclass(frozen=True, eq=False)
+class PhaseNetwork:
+    """Limits on line currents, each the norm of a sum of phasors.
+
+    Line l carries ``|sum_i matrix[l, i] power_w[i] e^(j phase_rad[i]) / voltage_v[i]|``
+    and may carry ``limit_a[l]`` [A].
+
+    Parameters
+    ----------
+    matrix : (m, n)
+    phase_rad : (n,)
+        Angle of each EVSE's current [rad].
+    limit_a : (m,)
+        [A], at least 0.
+    voltage_v : (n,)
+        [V], above 0.
+    """
+
+    matrix: Floats
+    phase_rad: Floats
+    limit_a: Floats
+    voltage_v: Floats
+
+    def current_a(self, power_w: Floats) -> Floats:
+        """Return the line currents (m, T) [A] of powers (n, T) [W]."""
+        phasor = self.matrix * np.exp(1j * self.phase_rad) / self.voltage_v
+        magnitude: Floats = np.abs(phasor @ power_w)
+        return magnitude
+
+
+@dataclass(frozen=True)
+class EnergyWindow:
+    """Bounds on the zone's average power over the steps [start_step, stop_step) [W]."""
+
+    start_step: int
+    stop_step: int
+    lower_w: float = -np.inf
+    upper_w: float = np.inf
+
+
+def laminar_groups(groups: Sequence[Group], n: int, n_step: int) -> Iterator[Group]:
+    """Yield the groups with arrays of full shape; check that they are laminar."""
+    home: Ints = np.full(n, -1)  # the smallest group so far that holds the row
+    whole_groups: list[Group] = []
+    for g, group in enumerate(groups):
+        name = f"groups[{g}]"
+        members = whole(f"{name}.members", group.members).reshape(-1)
+        must(
+            f"{name}.members", members, (members >= 0) & (members < n), f"in 0..{n - 1}"
+        )
+        if np.unique(members).size != members.size:
+            raise ProblemError(
+                f"{name}.members names a row twice; each may be there once"
+            )
+        bounds = []
+        for bound in ("upper_w", "lower_w"):
+            value = np.asarray(getattr(group, bound), np.float64)
+            must(f"{name}.{bound}", value, ~np.isnan(value), "a number")
+            bounds.append(fitted(f"{name}.{bound}", value, (n_step,)))
+        upper, lower = bounds
+        must(f"{name}.upper_w", upper, upper >= lower, "at least lower_w")
+        whole_groups.append(Group(members, upper, lower))
+    sizes = [group.members.size for group in whole_groups]
+    for g in sorted(range(len(sizes)), key=lambda g: (-sizes[g], g)):
+        members = whole_groups[g].members
+        homes = np.unique(home[members])
+        if homes.size > 1:
+            raise ProblemError(
+                f"groups[{g}] shares some, but not all, of its members with another "
+                "group; groups must be nested or apart (laminar)"
+            )
+        home[members] = g
+    yield from whole_groups
+
+
+def fitted_phases(phases: PhaseNetwork, n: int) -> PhaseNetwork:
+    """Return the network with arrays of full shape."""
+    matrix = floats("phases.matrix", phases.matrix)
+    if matrix.ndim != 2 or matrix.shape[1] != n:
+        raise ProblemError(
+            f"phases.matrix has shape {matrix.shape}; it must fit (m, {n})"
+        )
+    rad = fitted("phases.phase_rad", floats("phases.phase_rad", phases.phase_rad), (n,))
+    limit = floats("phases.limit_a", phases.limit_a)
+    limit = fitted("phases.limit_a", limit, (matrix.shape[0],))
+    voltage = fitted(
+        "phases.voltage_v", floats("phases.voltage_v", phases.voltage_v), (n,)
+    )
+    must("phases.limit_a", limit, limit >= 0, "at least 0")
+    must("phases.voltage_v", voltage, voltage > 0, "above 0")
+    return PhaseNetwork(matrix, rad, limit, voltage)
+
+
+def checked_windows(
+    windows: Sequence[EnergyWindow], n_step: int
+) -> Iterator[EnergyWindow]:
+    """Yield the windows whose steps and bounds are in order."""
+    for w, window in enumerate(windows):
+        name, start, stop = f"energy_windows[{w}]", window.start_step, window.stop_step
+        if not 0 <= start < stop <= n_step:
+            raise ProblemError(
+                f"{name} is [{start}, {stop}); it must be steps in 0..{n_step}"
+            )
+        if not window.lower_w <= window.upper_w:  # also refuses NaN
+            raise ProblemError(
+                f"{name}.upper_w is {window.upper_w}; it must be at least lower_w"
+            )
+        yield window
