@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optimizer import Planner, PlannerError, Problem, Result, Status, lp, plan
+from optimizer import Planner, PlannerError, Problem, Result, Status, plan
 from optimizer.tiers import NOTHING_W, NOTHING_WH
 from tests.optimizer.problems import problem_of, problems
 
