@@ -1,0 +1,1 @@
+"""Sites with a published electrical network."""
