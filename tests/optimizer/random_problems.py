@@ -152,7 +152,8 @@ def _energies(
     low = np.floor(target * rng.choice([0.0, 0.0, 0.3, 1.0], n))
     most = target
     if least_w is not None:
-        asked = np.where((least_w < 0).reshape(n, -1).any(axis=1), rng.random(n), 1.0)
+        both_ways = (least_w < 0).any(axis=tuple(range(1, least_w.ndim)))
+        asked = np.where(both_ways, rng.random(n), 1.0)
         low = np.where(asked < 0.3, -np.floor(target / 2), low)
         target = np.where(asked < 0.15, -np.floor(target / 4), target)
         most = np.maximum(target, 0.0)
