@@ -75,7 +75,8 @@ class Highs:
 def solve_exact_floors(problem: Problem, deadline: float = inf) -> Solution:
     """Return the plan whose powers are 0 or at least the floor, in whole pilot steps.
 
-    Every tier by branch and bound. Prices are those without floors and steps: they still bound what a plan can reach.
+    Every tier by branch and bound. Prices are those without floors and steps: they
+    still bound what a plan can reach.
 
     Raises
     ------
@@ -104,9 +105,10 @@ def _idle(problem: Problem) -> Solution:
 def _best_so_far(model: Model, sequence: Sequence | None) -> Floats:
     """Return the better of what the tiers came to and what takes no solver."""
     plans = [greedy_w(model)]
-    x = None if sequence is None else sequence.best
-    if x is not None and not Directions(model).burning(x).any():
-        plans.append(model.power_w(x))
+    directions = Directions(model)
+    for x in () if sequence is None else sequence.candidates():
+        if not directions.burning(x).any():
+            plans.append(model.power_w(x))
     return min(plans, key=lambda power_w: _rounded_values(model.problem, power_w))
 
 

@@ -76,6 +76,12 @@ class Model:
         blocks = [np.arange(b.start, b.stop) for b in (e, u, v)]
         return np.concatenate(blocks)
 
+    def holds_idle(self) -> bool:
+        """Return whether every limit holds when nobody charges."""
+        lower, upper = self._gathered.row_bounds(self.limit_rows)
+        idle = (lower <= 0).all() and (upper >= 0).all()
+        return bool(idle and (self.most_kwh >= 0).all())
+
     def _cells(self) -> tuple[slice, slice]:
         p = self.problem
         there = p.available()
@@ -154,6 +160,7 @@ class Model:
             )
             weights += [span, span]
         self.excess_hours = np.concatenate(weights)
+        self.limit_rows = slice(self.pre_rows.start, g.n_row)
         return slice(first, g.n_col)
 
     def _elastic_rows(self, lower_w: Floats, upper_w: Floats, hours: Floats) -> slice:

@@ -67,6 +67,11 @@ class Gathered:
                 (rows, columns, np.broadcast_to(values, rows.shape).astype(np.float64))
             )
 
+    def row_bounds(self, block: slice) -> tuple[Floats, Floats]:
+        """Return the bounds of rows."""
+        lower, upper = _joined(self._row_bounds)
+        return lower[block], upper[block]
+
     def lp(self) -> highspy.HighsLp:
         """Return the programme as HiGHS takes it, with no objective."""
         none: list[tuple[Ints, Ints, Floats]] = [

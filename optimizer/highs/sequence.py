@@ -89,6 +89,11 @@ class Sequence:
             return True
         return False
 
+    def candidates(self) -> list[Floats]:
+        """Return the points to choose a plan from when time was over."""
+        found = [x for x in (self.best, self.programme.x) if x is not None]
+        return [x for x in found if self.cuts is None or self.cuts.holds(x)]
+
     def _keep(self, cost: Floats) -> None:
         if self.directions is None:
             self.programme.keep_face()
@@ -134,6 +139,8 @@ class Sequence:
 
     def _energy_tiers(self) -> None:
         model, problem = self.model, self.model.problem
+        if model.holds_idle():
+            self._close(np.arange(model.excess.start, model.excess.stop))
         self._tier("violation_wh", objectives.violation(model))
         classes = {
             int(c): (problem.priority == c).astype(np.float64)
