@@ -2,7 +2,7 @@
 
 import typer
 
-from api.commands import report, serve, simulate, stores
+from api.commands import bench, report, serve, simulate, stores
 from api.commands.events import events_app
 from api.commands.terminal import EXIT_CODES, answering
 
@@ -17,6 +17,7 @@ app = typer.Typer(
 for name, command in (
     ("simulate", simulate.simulate),
     ("serve", serve.serve),
+    ("bench", bench.bench),
     ("report", report.report),
     ("verify", stores.verify_store),
 ):

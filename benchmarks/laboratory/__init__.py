@@ -1,0 +1,1 @@
+"""The laboratory: allocation strategies compared in closed loop, offline and fast."""
