@@ -61,9 +61,11 @@ def check_values(
 ) -> None:
     """Compare tier by tier; the reference gives each tier a little room (1e-8)."""
     for name, value in values_of(problem, power_w).items():
-        later = 10.0 if name in (EARLY, MOVED) else 1.0
-        room = later * within * max(1.0, abs(least[name]))
-        assert value == pytest.approx(least[name], abs=room + 2e-3), name
+        # What a tier before them lost to the room moves these two much further.
+        last = name in (EARLY, MOVED)
+        room = within * max(1.0, abs(least[name]))
+        room = 10.0 * room + 0.1 if last else room + 2e-3
+        assert value == pytest.approx(least[name], abs=room), name
 
 
 @given(random_problems())
@@ -167,6 +169,19 @@ def test_service_prices_say_what_a_limit_would_serve() -> None:
     assert solution.service_price[0, 1] == pytest.approx([0.0, 0.9, 0.0])
     both = solution.service_price[1].sum(axis=0)
     assert both[:2] == pytest.approx([0.9, 0.9])
+
+
+def test_what_later_classes_were_promised_comes_before_what_the_first_asks() -> None:
+    problem = problem_of(
+        priority=np.array([0, 1]),
+        energy_min_wh=np.array([0.0, 1_000.0]),
+        departure_step=np.full(2, 1),
+        pre_upper_w=np.array([4_800.0, 0.0, 0.0]),
+    )
+    solution = Highs().solve(problem)
+    # The promise leaves 200 Wh, so more would serve the first class too.
+    assert solution.power_w[:, 0] == pytest.approx([800.0, 4_000.0])
+    assert solution.service_price[:, 0, 0] == pytest.approx([1.0, 1.0])
 
 
 def test_no_service_price_where_every_target_is_met() -> None:
