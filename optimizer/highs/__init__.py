@@ -17,7 +17,7 @@ from optimizer.highs.fallback import greedy_w
 from optimizer.highs.model import Model
 from optimizer.highs.prices import Prices, prices_of
 from optimizer.highs.programme import OutOfTime
-from optimizer.highs.sequence import Sequence
+from optimizer.highs.sequence import TierSequence
 from optimizer.problem import Problem
 from optimizer.solution import Solution
 from optimizer.tiers import measures_of, tier_values
@@ -54,15 +54,15 @@ class Highs:
         model = Model(problem)
         if model.n_cell == 0:
             return _idle(problem)
-        relaxed = Sequence(model, deadline)
-        integer: Sequence | None = None
+        relaxed = TierSequence(model, deadline)
+        integer: TierSequence | None = None
         try:
             x = relaxed.run()
             prices = prices_of(relaxed, x)
             self.gaps = relaxed.gaps
             directions = Directions(model, with_floors)
             if with_floors or directions.burning(x).any():
-                integer = Sequence(model, deadline, directions)
+                integer = TierSequence(model, deadline, directions)
                 x = integer.run(known_impossible=relaxed.gave_way)
         except OutOfTime:
             # A relaxed plan may burn energy or fall below floors.
@@ -102,7 +102,7 @@ def _idle(problem: Problem) -> Solution:
     return Solution.without_prices(problem, np.zeros(shape))
 
 
-def _best_so_far(model: Model, sequence: Sequence | None) -> Floats:
+def _best_so_far(model: Model, sequence: TierSequence | None) -> Floats:
     """Return the better of what the tiers came to and what takes no solver."""
     plans = [greedy_w(model)]
     directions = Directions(model)

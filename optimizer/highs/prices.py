@@ -7,7 +7,7 @@ import numpy as np
 from optimizer.checks import Floats
 from optimizer.highs import objectives
 from optimizer.highs.model import K, Model
-from optimizer.highs.sequence import Sequence
+from optimizer.highs.sequence import TierSequence
 from optimizer.tiers import NOTHING_WH
 
 
@@ -21,7 +21,7 @@ class Prices:
     stored_per_kwh: Floats | None
 
 
-def prices_of(sequence: Sequence, x: Floats) -> Prices:
+def prices_of(sequence: TierSequence, x: Floats) -> Prices:
     """Return the prices at the point that a sequence ended with.
 
     Where something gave way, closed faces have taken over part of the duals. So the
@@ -34,7 +34,7 @@ def prices_of(sequence: Sequence, x: Floats) -> Prices:
         worth = _limit_worth(model, sequence.money_dual)
         none = np.zeros((0, 1 + len(model.problem.groups), model.problem.n_step))
         return Prices(worth[0], worth[1:], none, _stored(model, sequence.money_dual))
-    again = Sequence(model, sequence.programme.deadline)
+    again = TierSequence(model, sequence.programme.deadline)
     service = _service(again, x)
     cost, dual = objectives.money(model), np.zeros(again.programme.n_row)
     if cost.any():
@@ -47,7 +47,7 @@ def prices_of(sequence: Sequence, x: Floats) -> Prices:
     return Prices(worth[0], worth[1:], service, _stored(model, dual))
 
 
-def _service(again: Sequence, x: Floats) -> Floats:
+def _service(again: TierSequence, x: Floats) -> Floats:
     model = again.model
     unmet = x[model.left_min] + x[model.left_beyond]
     classes = np.unique(model.problem.priority)

@@ -20,7 +20,7 @@ NOTHING = 1e-9
 ROOM = 1e-8
 
 
-class Sequence:
+class TierSequence:
     """One pass through the tiers; ``best`` is the last point that broke no rule.
 
     ``gaps`` has for each tier what the polygons of line currents cost at most;

@@ -7,7 +7,7 @@ from optimizer import Problem
 from optimizer.highs import Highs
 from optimizer.highs.directions import Directions
 from optimizer.highs.model import Model
-from optimizer.highs.sequence import Sequence
+from optimizer.highs.sequence import TierSequence
 from optimizer.reference import reference_values
 from tests.optimizer.problems import problem_of
 from tests.optimizer.test_highs import check_rules, check_values
@@ -42,7 +42,7 @@ def full_battery(**given: object) -> Problem:
 )
 def test_energy_is_never_burnt_by_both_directions_at_once(problem: Problem) -> None:
     model = Model(problem)
-    relaxed = Sequence(model, np.inf).run()
+    relaxed = TierSequence(model, np.inf).run()
     assert Directions(model).burning(relaxed).any()
     power_w = Highs().solve(problem).power_w
     check_rules(problem, power_w)
