@@ -1,0 +1,193 @@
+"""Charging under limits: from arrays to the cheapest flow, its prices, and back.
+
+`cheapest` raises columns by price, each as far as it goes. The loads that columns can
+have form a polymatroid, so that this greedy order is optimal: see docs/planner.md.
+`prices` labels every place of the tree with the dearest column that one more unit there
+could relieve, the dual of the same fact.
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from optimizer.kernels.bits import bit
+from optimizer.kernels.fill import fill
+from optimizer.kernels.flow import Flow, Ints, Words, clear
+from optimizer.kernels.serve import climb, serve, take_back
+
+Floats = NDArray[np.float64]
+# Whole units of a Wh.
+UNITS = 1_000_000.0
+# More than any amount that can be sent, and less than an int64 by far.
+PLENTY = 1 << 60
+
+
+@njit(cache=True, nogil=True)
+def set_caps(
+    flow: Flow, power_w: Floats, hours: Floats, arrival: Ints, departure: Ints
+) -> None:
+    """Set what each EV can send in each step: power_w (n, T) or (n, 1) [W]."""
+    constant = power_w.shape[1] == 1
+    for i in range(flow.cap.shape[0]):
+        for t in range(flow.cap.shape[1]):
+            flow.cap[i, t] = 0
+        for t in range(max(arrival[i], 0), min(departure[i], hours.size)):
+            watts = power_w[i, 0] if constant else power_w[i, t]
+            flow.cap[i, t] = np.int64(watts * hours[t] * UNITS + 1e-3)
+
+
+@njit(cache=True, nogil=True)
+def own_limits(flow: Flow, n_step: int, out: Ints) -> None:
+    """Set out (n,) to what each EV could take if it were alone, up to PLENTY."""
+    for i in range(flow.cap.shape[0]):
+        total = 0
+        for t in range(n_step):
+            total += flow.cap[i, t]
+        out[i] = total
+
+
+@njit(cache=True, nogil=True)
+def cheapest(flow: Flow, order: Ints, lower: Ints) -> int:
+    """Send the supplies at least price; return what cannot be sent.
+
+    ``order`` (K,) has the columns by price; each is first raised to ``lower`` (K,).
+    """
+    clear(flow)
+    _count_choices(flow, order)
+    for t in order:
+        if lower[t] > 0:
+            fill(flow, t, lower[t])
+    for t in order:
+        fill(flow, t, flow.room[0, t])
+    left = 0
+    for i in range(flow.supply.size):
+        left += flow.supply[i]
+    return left
+
+
+@njit(cache=True, nogil=True)
+def _count_choices(flow: Flow, order: Ints) -> None:
+    """Count for each EV the columns that will be filled, going by their room alone."""
+    total = 0
+    for i in range(flow.supply.size):
+        total += flow.supply[i]
+    flow.left[:] = 0
+    for t in order:
+        if total <= 0:
+            break
+        w, b, most = t >> 6, bit(t), 0
+        for i in range(flow.supply.size):
+            if flow.give[i, w] & b:
+                flow.left[i] += 1
+                most += flow.cap[i, t]
+        total -= min(most, flow.room[0, t])
+
+
+@njit(cache=True, nogil=True)
+def serve_in_order(
+    flow: Flow, evs: Ints, amounts: Ints, columns: Ints, served: Ints
+) -> None:
+    """Serve EVs one after the other, up to amounts[k]; set served[k]."""
+    for k in range(evs.size):
+        served[k] = serve(flow, evs[k], amounts[k], columns)
+
+
+@njit(cache=True, nogil=True)
+def dropped(flow: Flow, out: NDArray[np.bool_]) -> None:
+    """Set out (n,) to whether the EV was dropped: it is on the full side of a cut."""
+    out[:] = True
+    for k in range(flow.n_active[0]):
+        out[flow.active[k]] = False
+
+
+@njit(cache=True, nogil=True)
+def least_wanted_first(flow: Flow, n_step: int) -> Ints:
+    """Return the steps by how much more EVs could take than there is room."""
+    excess = np.empty(n_step)
+    for t in range(n_step):
+        excess[t] = -flow.room[0, t]
+    for i in range(flow.cap.shape[0]):
+        for t in range(n_step):
+            excess[t] += flow.cap[i, t]
+    return np.argsort(excess, kind="mergesort")
+
+
+@njit(cache=True, nogil=True)
+def prices(
+    flow: Flow, price: Floats, order: Ints, lower: Ints, least: float, out: Floats
+) -> None:
+    """Set out (g, K) to the potential of each place: price plus all limits' worth.
+
+    A column that cannot be lowered (its load is at ``lower``) relieves nothing.
+    """
+    n, n_node = flow.x.shape[0], flow.parent.size
+    flow.reached[:] = 0
+    flow.closed[:] = 0
+    flow.counts[0] += 1
+    number = flow.counts[0]
+    flow.n_active[0] = n
+    for i in range(n):
+        flow.active[i] = i
+    out[:] = -np.inf
+    load = loads(flow)
+    for k in range(order.size - 1, -1, -1):
+        s = order[k]
+        if load[s] > lower[s]:
+            _relieve(flow, number, s, price[s], out)
+    for t in range(order.size):
+        at_lower = lower[t] > 0 and load[t] <= lower[t]
+        out[0, t] = max(out[0, t], least if at_lower else price[t])
+        for v in range(1, n_node):
+            out[v, t] = max(out[v, t], out[flow.parent[v], t])
+
+
+@njit(cache=True, nogil=True)
+def _relieve(flow: Flow, number: int, s: int, price: float, out: Floats) -> None:
+    """Label every place not labelled yet from which column s can be lowered."""
+    w, b, end = s >> 6, bit(s), 0
+    for i in range(flow.x.shape[0]):
+        if flow.seen[i] != number and flow.take[i, w] & b:
+            flow.seen[i] = number
+            flow.queue[end] = i
+            end += 1
+    begin = 0
+    while begin < end:
+        flow.fresh[:] = 0
+        for k in range(begin, end):
+            i = flow.queue[k]
+            v = flow.leaf[i]
+            for word in range(flow.fresh.shape[1]):
+                flow.fresh[v, word] |= flow.give[i, word] & ~flow.reached[v, word]
+        climb(
+            flow.open, flow.closed, flow.parent, flow.reached, flow.fresh, flow.opener
+        )
+        for v in range(flow.parent.size):
+            _label(flow.fresh[v], price, out[v])
+        begin = end
+        end = take_back(flow, number, end)
+
+
+@njit(cache=True, nogil=True)
+def _label(columns: Words, price: float, out: Floats) -> None:
+    for t in range(out.size):
+        if columns[t >> 6] & bit(t):
+            out[t] = max(out[t], price)
+
+
+@njit(cache=True, nogil=True)
+def loads(flow: Flow) -> Ints:
+    """Return the load of each column, (K,)."""
+    load = np.zeros(flow.x.shape[1], np.int64)
+    for i in range(flow.x.shape[0]):
+        for t in range(flow.x.shape[1]):
+            load[t] += flow.x[i, t]
+    return load
+
+
+@njit(cache=True, nogil=True)
+def powers(flow: Flow, hours: Floats, power_w: Floats) -> None:
+    """Set power_w (n, T) [W] to what the flow sends."""
+    per_unit = 1.0 / (hours * UNITS)
+    for i in range(power_w.shape[0]):
+        for t in range(power_w.shape[1]):
+            power_w[i, t] = flow.x[i, t] * per_unit[t]
