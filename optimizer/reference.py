@@ -23,9 +23,12 @@ import pyomo.environ as pyo  # type: ignore[import-untyped]
 from optimizer.checks import Floats
 from optimizer.problem import Problem, Shortage
 from optimizer.reference_model import NOTHING, POLYGON_SIDES, How, Model
+from optimizer.result import PlannerError
 from optimizer.solution import Solution
 
 EXACT = How()
+# What a tier may lose to a later one [kWh, money, share, step · kWh].
+SLACKS = (1e-8, 1e-7, 1e-6)
 
 
 def reference(
@@ -79,10 +82,20 @@ class Solved:
 
 def solved(problem: Problem, how: How = EXACT) -> Solved:
     """Solve all tiers; as `reference`."""
-    tiers = _Tiers(Model(problem, how, exclusive=how.floors))
+    tiers = _solved_tiers(problem, how, exclusive=how.floors)
     if not how.floors and tiers.model.does_both():
-        tiers = _Tiers(Model(problem, how, exclusive=True))
+        tiers = _solved_tiers(problem, how, exclusive=True)
     return Solved(tiers.solution(), tiers.values, tiers.zone_price)
+
+
+def _solved_tiers(problem: Problem, how: How, exclusive: bool) -> "_Tiers":
+    """Solve with more slack between tiers where less leaves HiGHS no plan."""
+    for slack in SLACKS[exclusive:-1]:
+        try:
+            return _Tiers(Model(problem, how, exclusive, slack))
+        except PlannerError:
+            continue
+    return _Tiers(Model(problem, how, exclusive, SLACKS[-1]))
 
 
 class _Tiers:

@@ -19,10 +19,6 @@ from optimizer.checks import Floats
 from optimizer.problem import Problem
 from optimizer.result import PlannerError
 
-# What a tier may lose to a later one [kWh, money, share, step · kWh]; with binaries
-# HiGHS is less exact.
-TIER_SLACK = 1e-8
-MIXED_SLACK = 1e-6
 # Less than this is no power [kW] and no unmet energy [kWh].
 NOTHING = 1e-7
 POLYGON_SIDES = 96
@@ -44,8 +40,10 @@ class How:
 class Model:
     """Variables and hard rules."""
 
-    def __init__(self, problem: Problem, how: How, exclusive: bool) -> None:
-        self.problem, self.how = problem, how
+    def __init__(
+        self, problem: Problem, how: How, exclusive: bool, slack: float
+    ) -> None:
+        self.problem, self.how, self.slack = problem, how, slack
         self.mixed = exclusive and (problem.has_v2g or how.floors)
         self.whole: list[Any] = []  # binaries and integers
         self.hours = problem.hours
@@ -243,8 +241,7 @@ class Model:
 
     def bind(self, goal: Any, value: float) -> None:
         """Let no later tier worsen this one."""
-        slack = MIXED_SLACK if self.mixed else TIER_SLACK
-        self.m.bounds.add(goal <= value + slack * max(1.0, abs(value)))
+        self.m.bounds.add(goal <= value + self.slack * max(1.0, abs(value)))
 
     def power(self) -> tuple[Floats, Floats]:
         """Return charge and discharge of the last solution (n, T) [kW]."""
