@@ -104,9 +104,9 @@ class Programme:
         self.deadline = deadline
         self.x: Floats | None = None
         self.objective = 0.0
-        self.interior = False
         self.col_dual = self.row_dual = np.empty(0)
         self._scale = 1.0
+        self._has_integers = False
         self.lower, self.upper = np.array(lp.col_lower_), np.array(lp.col_upper_)
         self.row_lower, self.row_upper = (
             np.array(lp.row_lower_),
@@ -251,6 +251,7 @@ class Programme:
 
     def integrality(self, columns: Ints, kind: highspy.HighsVarType) -> None:
         """Make columns integer, semi-continuous and the like."""
+        self._has_integers |= columns.size > 0
         self._checked(
             self.highs.changeColsIntegrality(
                 columns.size,
@@ -264,22 +265,22 @@ class Programme:
         self._checked(self.highs.clearSolver())
 
     def _run(self, may_be_impossible: bool) -> highspy.HighsModelStatus:
-        """Run until HiGHS is sure: warm, cold, by the other method, without presolve.
+        """Run until HiGHS is sure: warm, cold, by interior points, without presolve.
 
-        Interior points pay only from a cold start; a basis is always the better start.
+        With costs scaled and these tolerances the simplex was ahead of interior points
+        wherever both were measured, to 5,000 EVs, and 1,000 with V2G.
         """
         ends = {_Status.kOptimal}
         if may_be_impossible:
             ends |= {_Status.kInfeasible, _Status.kUnboundedOrInfeasible}
-        first = "ipm" if self.interior and not self.highs.getBasis().valid else "choose"
-        other = "simplex" if first == "ipm" else "ipm"
         for solver, presolve in (
-            (first, "choose"),
-            ("choose", "choose"),
-            (other, "choose"),
+            ("simplex", "choose"),
+            ("simplex", "choose"),
+            ("ipm", "choose"),
             ("simplex", "off"),
         ):
-            self._option("solver", solver)
+            # Asked for one method by name, HiGHS may leave integers out.
+            self._option("solver", "choose" if self._has_integers else solver)
             self._option("presolve", presolve)
             status = self._run_once()
             if status in ends:

@@ -41,9 +41,7 @@ class TierSequence:
         self._wanted = self.programme.upper.copy()
         if self.cuts is not None:
             self.cuts.begin(self.programme)
-        if directions is None:
-            self.programme.interior = _prefers_interior(model)
-        else:
+        if directions is not None:
             directions.begin(self.programme)
 
     def run(self, known_impossible: bool = False) -> Floats:
@@ -298,13 +296,3 @@ def sum_of(classes: dict[int, Floats]) -> Floats:
     """Return the EVs of all classes."""
     total: Floats = np.sum(list(classes.values()), axis=0, dtype=np.float64)
     return total
-
-
-def _prefers_interior(model: Model) -> bool:
-    """Return whether interior points are the faster first solve.
-
-    Measured for problems of 96 steps: the simplex is ahead to about a thousand EVs
-    under one limit, and to about fifty with groups or V2G.
-    """
-    coupled = bool(model.problem.groups) or model.discharge.stop > model.charge.stop
-    return bool(model.n_cell > (8_000 if coupled else 80_000))

@@ -12,7 +12,8 @@ from optimizer.highs import Highs
 from optimizer.tiers import measures_of, money
 
 FORMS = forms()
-PLAIN = [name for name in FORMS if name not in ("sequence of tiers", "V2G, IPM")]
+V2G = [name for name in FORMS if name.startswith("V2G")]
+PLAIN = [name for name in FORMS if name not in ("sequence of tiers", *V2G)]
 # Interior points end near the optimum; all others at a vertex.
 NEAR, EXACT = 1e-6, 1e-9
 
@@ -49,9 +50,10 @@ def test_the_sequence_of_tiers_reaches_what_the_solver_does() -> None:
     assert objective == pytest.approx(least_money(problem), rel=EXACT)
 
 
-def test_v2g_by_interior_points_reaches_the_least_money() -> None:
+@pytest.mark.parametrize("name", V2G)
+def test_v2g_forms_reach_the_least_money(name: str) -> None:
     problem = instance(8, n_step=24, seed=3, v2g=True)
-    objective, _ = measured(FORMS["V2G, IPM"], problem)
+    objective, _ = measured(FORMS[name], problem)
     assert objective == pytest.approx(least_money(problem), rel=NEAR)
 
 
