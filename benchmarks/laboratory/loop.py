@@ -15,6 +15,7 @@ from benchmarks.laboratory.fleet import Fleet
 from benchmarks.laboratory.kernels.drive import MEASURES, drive
 from benchmarks.laboratory.setting import Setting
 from benchmarks.laboratory.site import LabSite
+from benchmarks.simulator import car as cars
 from benchmarks.strategies.columns import lines_of
 from benchmarks.strategies.protocol import Strategy
 from optimizer import Problem, Result
@@ -152,7 +153,8 @@ def _drive(
             fleet.car_max_w,
             fleet.evse_max_w,
             setting.floor_w,
-            setting.taper,
+            cars.TAPER_FROM if setting.taper else 1.0,
+            cars.TAPER_TO,
             setting.observes,
             re,
             im,

@@ -78,7 +78,7 @@ COLUMNS = (
 
 
 def _violations(drawn: int, planned: int) -> str:
-    return str(drawn) if drawn == planned else f"{drawn} ({planned} planned)"
+    return str(drawn) if drawn == planned else f"{drawn} ({planned})"
 
 
 def write_page(path: Path, study: Study, runs: Sequence[Run], origin: Origin) -> None:
@@ -100,7 +100,7 @@ def page(study: Study, runs: Sequence[Run], origin: Origin) -> str:
         "stroke-width: 1.6; }\n"
         for i, c in enumerate(_COLOURS)
     )
-    style += "svg .whisker { stroke: var(--soft); }"
+    style += "svg .whisker { stroke: var(--soft); } .figures td { padding-left: 8px; }"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="generator" content="voltledger">'
@@ -198,7 +198,8 @@ def _pictures(study: Study, runs: Sequence[Run]) -> list[str]:
         ("Unfairness", "", "unfairness"),
     ):
         body.append(f"<h2>{head}</h2>")
-        body.append(plots.bars(head, unit, runs, names, figure(name)))
+        digits = 1 if unit else 2
+        body.append(plots.bars(head, unit, digits, runs, names, figure(name)))
     for capacity in study.capacities_kw:
         some = [run for run in runs if run.capacity_kw == capacity]
         body.append(f"<h2>Served shares at {capacity:g} kW, best first</h2>")

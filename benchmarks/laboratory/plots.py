@@ -29,11 +29,15 @@ def strategies_legend(strategies: Sequence[str]) -> str:
 def bars(
     what: str,
     unit: str,
+    digits: int,
     runs: Sequence[Run],
     strategies: Sequence[str],
     value_of: Callable[[Run], float],
 ) -> str:
-    """Return a bar for each strategy, in a group for each capacity, from 0 up."""
+    """Return a bar for each strategy, in a group for each capacity, from 0 up.
+
+    Values are written with so many ``digits`` after the point.
+    """
     capacities = sorted({run.capacity_kw for run in runs})
     values = {(r.capacity_kw, r.strategy): value_of(r) for r in runs}
     top = _round_up(max(values.values(), default=1.0))
@@ -57,7 +61,7 @@ def bars(
             )
             if pitch > 26:
                 x = begin + (i + 0.43) * pitch
-                parts.append(text(x, low - high - 3, f"{value:.3g}", "middle"))
+                parts.append(text(x, low - high - 3, f"{value:.{digits}f}", "middle"))
     return svg(WIDE, height, what, parts)
 
 

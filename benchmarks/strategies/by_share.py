@@ -3,7 +3,7 @@
 import numpy as np
 
 from benchmarks.strategies.columns import COLUMNS, Columns
-from benchmarks.strategies.kernels.by_share import serve_in_turns, share_by_level
+from benchmarks.strategies.kernels.heuristics import serve_in_turns, share_by_level
 from optimizer import Problem
 from optimizer.checks import Floats
 

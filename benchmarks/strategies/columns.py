@@ -12,6 +12,10 @@ from optimizer.checks import Floats
 COLUMNS = 12
 
 
+# Kernels are compiled once for each layout of their arrays, so there is only one.
+plain = np.ascontiguousarray
+
+
 @dataclass(frozen=True, eq=False)
 class Columns:
     """The first k columns: who can take what, and the limits.
@@ -39,7 +43,7 @@ class Columns:
     def of(cls, problem: Problem, columns: int) -> "Columns":
         """Return the first columns of a problem."""
         k = min(columns, problem.n_step)
-        hours = np.ascontiguousarray(problem.hours)
+        hours = plain(problem.hours)
         edges = np.concatenate([[0.0], np.cumsum(hours)])
         steps = np.arange(k)
         there = (steps >= problem.arrival_step[:, None]) & (
@@ -50,8 +54,8 @@ class Columns:
             hours=hours[:k],
             begin_h=edges[:k],
             departure_h=edges[np.minimum(problem.departure_step, problem.n_step)],
-            can_w=np.where(there, problem.power_max_w[:, :k], 0.0),
-            evse_can_w=np.where(there, problem.evse_max_w[:, None], 0.0),
+            can_w=plain(np.where(there, problem.power_max_w[:, :k], 0.0)),
+            evse_can_w=plain(np.where(there, problem.evse_max_w[:, None], 0.0)),
             floor_w=np.array(problem.power_floor_w),
             target_wh=problem.energy_target_wh / problem.charge_efficiency,
             most_wh=problem.energy_max_wh / problem.charge_efficiency,
@@ -65,7 +69,7 @@ class Columns:
 
 def _upper(problem: Problem, k: int) -> Floats:
     rows = [problem.pre_upper_w[:k], *(group.upper_w[:k] for group in problem.groups)]
-    upper: Floats = np.ascontiguousarray(np.array(rows))
+    upper: Floats = plain(np.array(rows))
     return upper
 
 
@@ -84,7 +88,7 @@ def lines_of(phases: PhaseNetwork | None, n: int) -> tuple[Floats, Floats, Float
         return none, none, np.zeros(0)
     a_per_w = phases.matrix / phases.voltage_v
     return (
-        np.ascontiguousarray(a_per_w * np.cos(phases.phase_rad)),
-        np.ascontiguousarray(a_per_w * np.sin(phases.phase_rad)),
+        plain(a_per_w * np.cos(phases.phase_rad)),
+        plain(a_per_w * np.sin(phases.phase_rad)),
         np.array(phases.limit_a, np.float64),
     )

@@ -8,8 +8,8 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
-from benchmarks.strategies.columns import COLUMNS, Columns
-from benchmarks.strategies.kernels.in_order import serve_in_order
+from benchmarks.strategies.columns import COLUMNS, Columns, plain
+from benchmarks.strategies.kernels.heuristics import serve_in_order
 from optimizer import Problem
 from optimizer.checks import Floats
 
@@ -39,7 +39,8 @@ class InOrder(ABC):
             self.key(problem, c)[by_arrival], self.by_laxity, c.begin_h, c.hours,
             c.departure_h[by_arrival], c.can_w[by_arrival], c.floor_w[by_arrival],
             c.target_wh[by_arrival], c.most_wh[by_arrival], c.upper_w,
-            c.member[:, by_arrival], c.re[:, by_arrival], c.im[:, by_arrival],
+            plain(c.member[:, by_arrival]), plain(c.re[:, by_arrival]),
+            plain(c.im[:, by_arrival]),
             c.limit_a, first,
         )  # fmt: skip
         power[by_arrival, : first.shape[1]] = first

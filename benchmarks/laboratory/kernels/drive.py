@@ -2,15 +2,13 @@
 
 A car draws the least of what is allowed, what it takes at its energy and what it still
 needs; nothing when less than the floor is allowed. With taper, its power falls linearly
-from its largest at 90 % of its need to 15 % of that at the end (`simulator.car`), and a
-step is cut into parts of a minute or less. Powers of a step are its means.
+over the last part of its need (`simulator.car`), and a step is cut into parts of a
+minute or less. Powers of a step are its means.
 """
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-
-from benchmarks.simulator.car import TAPER_FROM, TAPER_TO
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -39,7 +37,8 @@ def drive(
     car_max_w: Floats,
     evse_max_w: Floats,
     floor_w: float,
-    taper: bool,
+    taper_from: float,
+    taper_to: float,
     observes: bool,
     re: Floats,
     im: Floats,
@@ -65,8 +64,11 @@ def drive(
         What each car takes in all [Wh], its and its EVSE's limit [W].
     floor_w : float
         Below it a car draws nothing [W].
-    taper, observes : bool
-        Whether cars taper; whether to stop when a car shows something new.
+    taper_from, taper_to : float
+        From this share of its need on a car's power falls to that share of its largest
+        at the end; from 1 on for cars that do not taper.
+    observes : bool
+        Whether to stop when a car shows something new.
     re, im : ndarray of float64, shape (m, k)
         Phasor that a watt of each row adds to each line [A/W].
     limit_a : ndarray of float64, shape (m,)
@@ -80,7 +82,7 @@ def drive(
     measured : ndarray of float64, shape (MEASURES, n_step)
         Overwritten in the steps applied.
     """
-    parts = max(int(np.ceil(step_h / _PART_H - 1e-9)), 1) if taper else 1
+    parts = max(int(np.ceil(step_h / _PART_H - 1e-9)), 1) if taper_from < 1.0 else 1
     drawn = np.zeros(rows.size)
     allowed = np.zeros(rows.size)
     for used in range(n_use):
@@ -97,7 +99,13 @@ def drive(
             for _ in range(parts):
                 part_h = step_h / parts
                 last_w = _draws_w(
-                    given, energy_wh[i], need_wh[i], car_max_w[i], floor_w, taper
+                    given,
+                    energy_wh[i],
+                    need_wh[i],
+                    car_max_w[i],
+                    floor_w,
+                    taper_from,
+                    taper_to,
                 )
                 part_wh = min(last_w * part_h, need_wh[i] - energy_wh[i])
                 energy_wh[i] += part_wh
@@ -106,7 +114,13 @@ def drive(
             drawn[k] = (energy_wh[i] - before) / step_h
             if observes:
                 end_w = _draws_w(
-                    given, energy_wh[i], need_wh[i], car_max_w[i], floor_w, taper
+                    given,
+                    energy_wh[i],
+                    need_wh[i],
+                    car_max_w[i],
+                    floor_w,
+                    taper_from,
+                    taper_to,
                 )
                 news |= _observe(
                     i, step + 1, given, end_w, floor_w, seen_w, stopped_step
@@ -128,15 +142,16 @@ def _draws_w(
     need_wh: float,
     car_max_w: float,
     floor_w: float,
-    taper: bool,
+    taper_from: float,
+    taper_to: float,
 ) -> float:
     """Return what a car draws now [W]."""
     if energy_wh >= need_wh or allowed_w < floor_w or allowed_w <= 0.0:
         return 0.0
     most = car_max_w
     share = energy_wh / need_wh
-    if taper and share > TAPER_FROM:
-        most *= 1.0 - (share - TAPER_FROM) / (1.0 - TAPER_FROM) * (1.0 - TAPER_TO)
+    if share > taper_from:
+        most *= 1.0 - (share - taper_from) / (1.0 - taper_from) * (1.0 - taper_to)
     return min(allowed_w, most)
 
 
@@ -167,9 +182,8 @@ def _observe(
     if allowed_w < max(floor_w, NOTHING_W):
         return False
     if drawn_w < NOTHING_W:
-        was_drawing = stopped_step[i] < 0
         stopped_step[i] = now
-        return bool(was_drawing)
+        return True
     if stopped_step[i] >= 0:
         stopped_step[i] = -1
         seen_w[i] = np.inf
