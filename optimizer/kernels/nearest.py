@@ -117,13 +117,14 @@ def nearest(
     Parameters
     ----------
     x : ndarray of int64, shape (n, T)
-        A plan within ``cap`` and ``upper`` [µWh]. Overwritten: the nearest one.
+        A plan within ``cap`` [µWh]. Overwritten: the nearest one.
     cap : ndarray of int64, shape (n, T)
         Most that each EV can take [µWh]. Not modified.
     previous : ndarray of int64, shape (n, T)
         The plan in force, at least 0; it may break any limit [µWh]. Not modified.
     upper : ndarray of int64, shape (g, T)
-        Limits of the nodes [µWh]; row 0 is not read. Not modified.
+        Limits of the nodes [µWh]; row 0 is not read. Where x breaks one, its load is
+        the limit: it is broken no further. Not modified.
     network : Network
         From `network_of` for the same T, leaves and parents. Overwritten.
     most_paths : int, optional
@@ -304,22 +305,29 @@ def _settle(x: Ints, upper: Ints, net: Network) -> None:
 
 @njit(cache=True, nogil=True)
 def _load_tree(x: Ints, upper: Ints, net: Network) -> None:
+    """Set loads, and rooms: a limit that the plan broke is its load before."""
     row, node, parent, flow, tree = net.row, net.node, net.parent, net.flow, net.tree
+    kept, is_kept = net.kept, net.is_kept
     flow[:] = 0
     tree[:] = 0
     for s in range(row.size):
         i, v = row[s], node[s >> 6]
-        if i != NOBODY:
+        if i == NOBODY:
+            continue
+        for t in range(x.shape[1]):
+            flow[0, v, t] += x[i, t]
+        if is_kept[i]:
             for t in range(x.shape[1]):
-                flow[0, v, t] += x[i, t]
+                flow[1, v, t] += kept[i, t] - x[i, t]
     for v in range(parent.size - 1, 0, -1):
         for t in range(x.shape[1]):
-            load = flow[0, v, t]
+            load, taken = flow[0, v, t], flow[1, v, t]
             flow[0, parent[v], t] += load
-            flow[1, v, t] = upper[v, t] - load
+            flow[1, parent[v], t] += taken
+            flow[1, v, t] = max(upper[v, t] - load, taken)
             if load > 0:
                 tree[0, v, t >> 6] |= bit(t)
-            if upper[v, t] > load:
+            if flow[1, v, t] > 0:
                 tree[1, v, t >> 6] |= bit(t)
 
 

@@ -1,6 +1,6 @@
 """The nearest plan: equal to an LP, and lawful where that is too slow."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import highspy
 import numpy as np
@@ -194,6 +194,17 @@ def test_the_plan_in_force_is_found_again_where_it_is_possible() -> None:
     x, moved = swapped.solved()
     assert moved == (0, True)
     assert (x == swapped.previous).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases())
+def test_a_limit_that_the_plan_breaks_is_broken_no_further(case: Case) -> None:
+    load = case.load(case.x)
+    kept = replace(case, upper=np.maximum(case.upper // 2, load))
+    x, moved = replace(case, upper=case.upper // 2).solved()
+    assert_lawful(kept, x, moved)
+    assert moved == kept.solved()[1]
+    assert moved.is_proven
 
 
 def test_a_chain_in_which_each_ev_must_move_is_followed_to_its_end() -> None:
