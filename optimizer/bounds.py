@@ -1,11 +1,13 @@
 """Least values that any plan could reach: dual bounds, for `optimizer.certificate`.
 
-Every plan whose violation is at most V costs, at any prices, at least
+Every plan that leaves no limit further than the plan at hand costs, at any prices, at
+least
 
     sum over EVs of the least cost of each on its own, energy at its node's price
     + least cost of the zone that sells it at the zone's price, within PRE and windows
-    - sum of (group price * group bound) - V * (greatest price of a limit)
+    - sum of group price * group bound
 
+where a limit that the plan at hand violates is as wide as the plan needs it.
 An EV's node is its smallest group; the node's price is the zone's plus those of the
 groups around. Shared by money (an EV takes at least what the plan gives it, up to its
 target) and service (energy left out costs 1). `docs/planner.md` derives it.
@@ -15,93 +17,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optimizer.checks import Floats, Ints
-from optimizer.kernels.certify import battery_costs, charging_plan, charging_service
+from optimizer.checks import Floats
+from optimizer.kernels.certify import charging_service
+from optimizer.kernels.certify_batteries import battery_costs
 from optimizer.problem import Problem
+from optimizer.site import Plan, Site, battery_bounds_wh
 
 # A power this near to a bound is at it [W].
 AT_BOUND_W = 1e-2
-# So much energy left out counts as none [Wh].
-NO_ENERGY_WH = 1e-3
 # Part of the peak's price that may be missing in the prices of its steps.
 PEAK_MISSING = 1e-6
-
-
-@dataclass(frozen=True, eq=False)
-class Site:
-    """A problem as the kernels want it.
-
-    ``most_w`` and ``least_w`` are (n, T), or (n, 1) where the same at all steps;
-    ``node`` (n,) is the smallest group of each EV plus 1, 0 for the zone;
-    ``parent`` (1 + g,) that of each node; ``inner_first`` lists groups by size.
-    """
-
-    problem: Problem
-    hours: Floats
-    start: Ints
-    stop: Ints
-    least_w: Floats
-    most_w: Floats
-    most_wh: Floats
-    node: Ints
-    parent: Ints
-    inner_first: tuple[int, ...]
-
-    @classmethod
-    def of(cls, problem: Problem) -> "Site":
-        """Return the site of a problem."""
-        start = np.clip(problem.arrival_step, 0, problem.n_step)
-        most_wh = problem.energy_max_wh
-        if problem.stored_wh is not None and problem.capacity_wh is not None:
-            most_wh = np.fmin(most_wh, problem.capacity_wh - problem.stored_wh)
-        node: Ints = np.zeros(problem.n_evse, np.int64)
-        parent: Ints = np.zeros(1 + len(problem.groups), np.int64)
-        sizes = [group.members.size for group in problem.groups]
-        outer_first = sorted(range(len(sizes)), key=lambda g: (-sizes[g], g))
-        for g in outer_first:
-            members = problem.groups[g].members
-            if members.size:
-                parent[1 + g] = node[members[0]]
-                node[members] = 1 + g
-        return cls(
-            problem=problem,
-            hours=problem.hours,
-            start=start,
-            stop=np.clip(problem.departure_step, start, problem.n_step),
-            least_w=_narrow(problem.power_min_w),
-            most_w=_narrow(problem.power_max_w),
-            most_wh=most_wh,
-            node=node,
-            parent=parent,
-            inner_first=tuple(1 + g for g in reversed(outer_first)),
-        )
-
-    def summed(self, own_w: Floats) -> Floats:
-        """Return the power of each node (1 + g, T) from that of its own EVs."""
-        for node in self.inner_first:
-            own_w[self.parent[node]] += own_w[node]
-        return own_w
-
-    def node_prices(self, zone: Floats, groups: Floats) -> Floats:
-        """Return the price of energy at each node (1 + g, T)."""
-        prices: Floats = np.vstack([zone[None], groups])
-        for node in reversed(self.inner_first):
-            prices[node] += prices[self.parent[node]]
-        return prices
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """What a plan amounts to: energies (n,), power of each node (1 + g, T).
-
-    ``wrong_w`` (n,): power outside bounds and presence, summed over steps.
-    ``cost``: bound of what the EVs pay, where it was found on the way.
-    """
-
-    energy_wh: Floats
-    node_w: Floats
-    wrong_w: Floats
-    cost: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,42 +35,6 @@ class Zone:
 
     least: float
     is_known: bool
-
-
-def charging(site: Site, power_w: Floats, price_per_kwh: Floats) -> Plan:
-    """Measure a plan without discharge at the prices of the nodes (1 + g, T)."""
-    problem, n = site.problem, site.problem.n_evse
-    energy, wrong = np.empty(n), np.empty(n)
-    node_w = np.zeros(price_per_kwh.shape)
-    cost = charging_plan(
-        power_w,
-        site.most_w,
-        site.start,
-        site.stop,
-        site.hours,
-        problem.charge_efficiency,
-        problem.energy_target_wh,
-        site.most_wh,
-        site.node,
-        price_per_kwh / 1000.0,
-        np.argsort(price_per_kwh, axis=1, kind="stable"),
-        energy,
-        node_w,
-        wrong,
-    )
-    return Plan(energy, site.summed(node_w), wrong, cost)
-
-
-def battery_bounds_wh(problem: Problem) -> tuple[Floats, Floats]:
-    """Return the bounds of the energy gained by the end of any step, (n,) each."""
-    if problem.stored_wh is None or problem.capacity_wh is None:
-        return np.full(problem.n_evse, -np.inf), np.full(problem.n_evse, np.inf)
-    room = problem.capacity_wh - problem.stored_wh
-    known = np.isfinite(room)
-    return (
-        np.where(known, -problem.stored_wh, -np.inf),
-        np.where(known, room, np.inf),
-    )
 
 
 def with_batteries(
@@ -180,7 +69,6 @@ def service_bound(
     plan: Plan,
     wanted_wh: Floats,
     prices: Floats,
-    violation_wh: float,
 ) -> float:
     """Return the least energy that could be left out of what is wanted, (n,) [Wh].
 
@@ -189,11 +77,10 @@ def service_bound(
     problem = site.problem
     free = np.zeros(problem.n_step)
     groups = meant_prices(problem, prices[1:])
-    steepest = float(np.abs(groups).max(initial=0.0))
     zone_w, grid = plan.node_w[0], (free, free)
-    zone = zone_side(site, zone_w, prices[0], free, grid, 0.0, steepest, violation_wh)
+    zone = zone_side(site, zone_w, prices[0], free, grid, 0.0)
     nodes = site.node_prices(prices[0], groups)
-    if problem.has_v2g:
+    if site.has_v2g:
         evs = with_batteries(site, wanted_wh, 1.0, nodes, 0.0)
     else:
         evs = charging_service(
@@ -210,7 +97,7 @@ def service_bound(
             np.argsort(nodes, axis=1, kind="stable"),
             plan.energy_wh,
         )
-    shared = zone.least - group_worth(site, groups)
+    shared = zone.least - group_worth(site, plan, groups)
     return max(evs + shared * 1000.0, 0.0)
 
 
@@ -220,7 +107,6 @@ def money_bound(
     zone_price: Floats,
     pre_price: Floats,
     group_price: Floats,
-    violation_wh: float,
 ) -> float | None:
     """Return the least that plans cost which give each EV as much, up to its target.
 
@@ -230,26 +116,17 @@ def money_bound(
     """
     problem = site.problem
     buy = problem.price_per_kwh
-    grid = (problem.worth_per_kwh if problem.has_v2g else buy, buy)
-    steepest = float(np.abs(group_price).max(initial=0.0))
-    zone = zone_side(
-        site,
-        plan.node_w[0],
-        zone_price,
-        pre_price,
-        grid,
-        problem.peak_per_kw,
-        steepest,
-        violation_wh,
-    )
+    grid = (problem.worth_per_kwh if site.has_v2g else buy, buy)
+    zone_w, peak = plan.node_w[0], problem.peak_per_kw
+    zone = zone_side(site, zone_w, zone_price, pre_price, grid, peak)
     if not zone.is_known:
         return None
     evs = plan.cost
-    if problem.has_v2g:
+    if site.has_v2g:
         due = np.minimum(plan.energy_wh, problem.energy_target_wh)
         nodes = site.node_prices(zone_price, group_price) / 1000.0
         evs = with_batteries(site, due, np.inf, nodes, problem.wear_per_kwh / 1000.0)
-    shared = zone.least - group_worth(site, group_price)
+    shared = zone.least - group_worth(site, plan, group_price)
     return evs + shared
 
 
@@ -269,7 +146,7 @@ def zone_price(
     """
     problem = site.problem
     buy, worth = problem.price_per_kwh, problem.worth_per_kwh
-    if not problem.has_v2g:
+    if not site.has_v2g:
         price: Floats = buy + pre_price
         return price
     price = np.where(zone_w < 0, worth, buy) + pre_price
@@ -304,56 +181,28 @@ def zone_side(
     pre_price: Floats,
     grid: tuple[Floats, Floats],
     peak_per_kw: float,
-    steepest: float,
-    violation_wh: float,
 ) -> Zone:
     """Return the least cost of a zone that buys energy and sells it to its EVs.
 
     ``grid`` is what export earns and import costs. What the zone's price has beyond it
     and the PRE's goes to energy windows that bind, outer ones first, then to the peak;
-    what is left is the PRE's too. Power outside the PRE costs the greatest price of a
-    limit, at least ``steepest``: the part of all violations that is the PRE's.
+    what is left is the PRE's too.
     """
     low, high = np.minimum(*grid), grid[1]
     slope_low = np.where(zone_w > AT_BOUND_W, high, low)
     slope_high = np.where(zone_w < -AT_BOUND_W, low, high)
     rest = price - pre_price
     left = np.maximum(rest - slope_high, 0.0) - np.maximum(slope_low - rest, 0.0)
-    windows, window_worth, greatest = _window_prices(site, zone_w, left)
+    windows, window_worth = _window_prices(site, zone_w, left)
     peak, base, known = _peak_prices(site, zone_w, left - windows, peak_per_kw)
     price = price - windows - peak
-    outside = _pre_side(site, price, (low, high), max(steepest, greatest), violation_wh)
-    return Zone(outside - window_worth + base, known)
-
-
-def _pre_side(
-    site: Site,
-    price: Floats,
-    grid: tuple[Floats, Floats],
-    steepest: float,
-    violation_wh: float,
-) -> float:
-    """Return the zone's least cost over powers, those outside the PRE at a price too.
-
-    That price is the same for all violations: at least ``steepest``, and enough for
-    the cost to have a least value at all. Where violations are few it may be higher,
-    so that nobody leaves the PRE. The cost is convex and bends at the PRE and at 0.
-    """
-    low, high = grid
-    lower, upper = site.problem.pre_lower_w, site.problem.pre_upper_w
-    ends = np.minimum(_cost(lower, price, low, high), _cost(upper, price, low, high))
-    distance = np.maximum(np.maximum(lower, -upper), 0.0)
-    enough = np.maximum(price - high, low - price)
-    inside = np.maximum(
-        price - np.where(upper < 0, low, high), np.where(lower > 0, high, low) - price
-    )
-    least = -np.inf
-    for prices in (enough, inside):
-        outside = max(steepest, float(prices.max()))
-        bent = np.minimum(ends, distance * outside)
-        cost = float(site.hours @ bent) - outside * violation_wh
-        least = max(least, cost / 1000.0)
-    return least
+    lower = np.minimum(site.problem.pre_lower_w, zone_w)
+    upper = np.maximum(site.problem.pre_upper_w, zone_w)
+    # The cost is convex and bends at 0 only.
+    ends = [_cost(y, price, low, high) for y in (lower, upper)]
+    ends.append(_cost(np.clip(0.0, lower, upper), price, low, high))
+    least = float(site.hours @ np.minimum.reduce(ends)) / 1000.0
+    return Zone(least - window_worth + base, known)
 
 
 def meant_prices(problem: Problem, prices: Floats) -> Floats:
@@ -365,12 +214,14 @@ def meant_prices(problem: Problem, prices: Floats) -> Floats:
     return meant
 
 
-def group_worth(site: Site, prices: Floats) -> float:
+def group_worth(site: Site, plan: Plan, prices: Floats) -> float:
     """Return sum of price * bound over groups and steps [price * kWh]."""
     total = 0.0
-    for group, price in zip(site.problem.groups, prices, strict=True):
-        bound = np.where(price > 0, group.upper_w, group.lower_w)
-        total += float(site.hours @ (price * np.where(price == 0, 0.0, bound))) / 1000.0
+    for g, group in enumerate(site.problem.groups):
+        upper = np.maximum(group.upper_w, plan.node_w[1 + g])
+        lower = np.minimum(group.lower_w, plan.node_w[1 + g])
+        bound = np.where(prices[g] > 0, upper, np.where(prices[g] < 0, lower, 0.0))
+        total += float(site.hours @ (prices[g] * bound)) / 1000.0
     return total
 
 
@@ -380,11 +231,9 @@ def _cost(power_w: Floats, price: Floats, worth: Floats, buy: Floats) -> Floats:
     return cost
 
 
-def _window_prices(
-    site: Site, zone_w: Floats, left: Floats
-) -> tuple[Floats, float, float]:
-    """Return prices of windows by step, their worth, the greatest of them."""
-    prices, total, steepest = np.zeros(zone_w.size), 0.0, 0.0
+def _window_prices(site: Site, zone_w: Floats, left: Floats) -> tuple[Floats, float]:
+    """Return the prices of windows by step, and what their bounds are worth."""
+    prices, total = np.zeros(zone_w.size), 0.0
     windows = sorted(
         site.problem.energy_windows, key=lambda w: w.start_step - w.stop_step
     )
@@ -399,14 +248,13 @@ def _window_prices(
         alone = within[steps] == within[steps].min()  # of other windows
         price, bound = 0.0, 0.0
         if mean >= window.upper_w - AT_BOUND_W:
-            price, bound = max(float(rest[alone].min()), 0.0), window.upper_w
+            price, bound = max(float(rest[alone].min()), 0.0), max(mean, window.upper_w)
         elif mean <= window.lower_w + AT_BOUND_W:
-            price, bound = min(float(rest[alone].max()), 0.0), window.lower_w
+            price, bound = min(float(rest[alone].max()), 0.0), min(mean, window.lower_w)
         within[steps] -= 1
         prices[steps] += price
         total += price * bound * length / 1000.0
-        steepest = max(steepest, abs(price))
-    return prices, total, steepest
+    return prices, total
 
 
 def _peak_prices(
@@ -430,9 +278,3 @@ def _peak_prices(
         room -= share * total
     known = peak_w <= so_far_w + AT_BOUND_W or room <= PEAK_MISSING * peak_per_kw
     return prices, room * so_far_w / 1000.0, known
-
-
-def _narrow(power_w: Floats) -> Floats:
-    """Return (n, 1) where steps repeat it, else (n, T); contiguous."""
-    same = power_w.ndim == 2 and power_w.shape[1] > 0 and power_w.strides[1] == 0
-    return np.ascontiguousarray(power_w[:, :1] if same else power_w, np.float64)

@@ -11,33 +11,31 @@ energy and violations where they are 0, and violations of a PRE's lower bound wi
 groups, windows and V2G. The others are left out of `Certificate.bounds`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
-from optimizer.bounds import (
-    NO_ENERGY_WH,
-    Plan,
-    Site,
-    battery_bounds_wh,
-    charging,
-    meant_prices,
-    money_bound,
-    service_bound,
-    zone_price,
-)
+from optimizer.bounds import meant_prices, money_bound, service_bound, zone_price
 from optimizer.checks import Floats
 from optimizer.kernels.certify import off_steps_w
-from optimizer.problem import Problem, Shortage
+from optimizer.problem import Problem
+from optimizer.recount import (
+    NO_ENERGY_WH,
+    NO_POWER_W,
+    group_violation_w,
+    money_of,
+    pre_violation_w,
+    values_of,
+    violation_wh_of,
+)
 from optimizer.result import Certificate, Result
+from optimizer.site import Plan, Site, battery_bounds_wh, charging
 
 # What a plan may leave its rules by: rounding of powers, of a sum of many, of a norm.
 POWER_TOLERANCE_W = 1e-3
 ENERGY_TOLERANCE_WH = 1e-2
 LINE_TOLERANCE_A = 1e-6
-# Violations and unmet energies below these are none.
-NO_POWER_W = 1e-3
 # Reported values of tiers agree when they differ by less, relative to 1 or the value.
 VALUE_TOLERANCE = 1e-6
 # A line current of a smaller part of its limit does not bind; a polygon of 24 sides
@@ -87,7 +85,7 @@ def certify(
     if not np.isfinite(plan.energy_wh.sum() + plan.wrong_w.sum() + plan.node_w.sum()):
         return replace(certificate, power_w=np.inf, accepted=False)
     line_a = _line_currents_a(problem, power_w)
-    violation_wh = _violation_wh(problem, plan)
+    violation_wh = violation_wh_of(problem, plan)
     bounds = {}
     if violation_wh == 0.0 or not _binds(problem, line_a):
         bounds = dict(_violation_bound(site, power_w, plan, violation_wh))
@@ -97,9 +95,9 @@ def certify(
     if zone is not None and not _binds(problem, line_a):
         if zone_price_per_kwh is None:  # then windows and peak are within the PRE's
             pre = np.zeros(problem.n_step)
-        least = money_bound(site, plan, zone, pre, groups, violation_wh)
+        least = money_bound(site, plan, zone, pre, groups)
         if least is not None:
-            bounds["money"] = _money(problem, power_w, plan.node_w[0]), least
+            bounds["money"] = money_of(site, power_w, plan.node_w[0]), least
     return replace(certificate, bounds=bounds)
 
 
@@ -129,10 +127,10 @@ def check(problem: Problem, result: Result) -> Certificate:
         certificate,
         aetp_w=_worst(result.aetp_w - plan.node_w[0]),
         energy_wh=max(certificate.energy_wh, _unmet_difference(problem, plan, result)),
-        pre_w=_worst(result.pre_violation_w - _pre_violation_w(problem, plan)),
-        group_w=_worst(result.group_violation_w - _group_violation_w(problem, plan)),
+        pre_w=_worst(result.pre_violation_w - pre_violation_w(problem, plan)),
+        group_w=_worst(result.group_violation_w - group_violation_w(problem, plan)),
     )
-    agrees = _values_agree(problem, plan, result)
+    agrees = _values_agree(site, plan, result)
     return replace(certificate, accepted=agrees and _within(certificate))
 
 
@@ -151,7 +149,7 @@ def _measured(
     """Return what a plan amounts to, and the price of energy in the zone."""
     problem = site.problem
     power_w = np.ascontiguousarray(power_w, np.float64)
-    if not problem.has_v2g:
+    if not site.has_v2g:
         price = problem.price_per_kwh + pre if zone is None else zone
         return charging(site, power_w, site.node_prices(price, groups)), price
     there = problem.available()
@@ -179,11 +177,11 @@ def _gains_wh(problem: Problem, power_w: Floats) -> Floats:
 def _residuals(site: Site, power_w: Floats, plan: Plan) -> Certificate:
     """Return how far the plan leaves the hard rules."""
     problem = site.problem
-    lowest, highest = battery_bounds_wh(problem)
     battery_wh = 0.0
     if problem.stored_wh is not None:
+        lowest, highest = battery_bounds_wh(problem)
         gains = plan.energy_wh[:, None]
-        if problem.has_v2g:
+        if site.has_v2g:
             gains = _gains_wh(problem, power_w)
         battery_wh = max(
             float((gains - highest[:, None]).max(initial=0.0)),
@@ -237,37 +235,6 @@ def _binds(problem: Problem, line_a: Floats) -> bool:
     return bool((line_a >= problem.phases.limit_a[:, None] * LINE_FREE).any())
 
 
-def _outside_w(power_w: Floats, lower_w: Floats, upper_w: Floats) -> Floats:
-    above, below = power_w - upper_w, lower_w - power_w
-    outside: Floats = np.where(above > NO_POWER_W, above, 0.0)
-    outside[below > NO_POWER_W] -= below[below > NO_POWER_W]
-    return outside
-
-
-def _pre_violation_w(problem: Problem, plan: Plan) -> Floats:
-    return _outside_w(plan.node_w[0], problem.pre_lower_w, problem.pre_upper_w)
-
-
-def _group_violation_w(problem: Problem, plan: Plan) -> Floats:
-    violation = np.zeros((len(problem.groups), problem.n_step))
-    for g, group in enumerate(problem.groups):
-        violation[g] = _outside_w(plan.node_w[1 + g], group.lower_w, group.upper_w)
-    return violation
-
-
-def _violation_wh(problem: Problem, plan: Plan) -> float:
-    hours = problem.hours
-    total = float(np.abs(_pre_violation_w(problem, plan)) @ hours)
-    total += float((np.abs(_group_violation_w(problem, plan)) @ hours).sum())
-    for window in problem.energy_windows:
-        steps = slice(window.start_step, window.stop_step)
-        length = float(hours[steps].sum())
-        mean = np.array([plan.node_w[0][steps] @ hours[steps] / length])
-        bounds = np.array([window.lower_w]), np.array([window.upper_w])
-        total += abs(float(_outside_w(mean, *bounds)[0])) * length
-    return total
-
-
 def _violation_bound(
     site: Site, power_w: Floats, plan: Plan, violation_wh: float
 ) -> Iterator[tuple[str, tuple[float, float]]]:
@@ -277,6 +244,9 @@ def _violation_bound(
     Else: the steps that lack power, and those where EVs took energy that are full for
     it, cannot get more than what their EVs can take in them altogether.
     """
+    if violation_wh == 0.0:
+        yield "violation_wh", (0.0, 0.0)
+        return
     problem, hours = site.problem, site.hours
     lower, upper = problem.pre_lower_w, problem.pre_upper_w
     others = [(g.lower_w, g.upper_w) for g in problem.groups]
@@ -285,13 +255,11 @@ def _violation_bound(
     ]
     rests = all((low <= 0).all() and (up >= 0).all() for low, up in others)
     least = float(np.maximum(-upper, 0.0) @ hours)
-    if not problem.has_v2g and (lower > 0).any() and violation_wh > least:
+    if not site.has_v2g and (lower > 0).any() and violation_wh > least:
         least += _lacking_wh(site, power_w, plan)
-    exact = not problem.has_v2g and not others
-    if violation_wh == 0.0:
-        yield "violation_wh", (0.0, 0.0)
-    elif exact or (rests and (lower <= 0).all() and (upper >= 0).all()):
-        yield "violation_wh", (violation_wh, 0.0 if problem.has_v2g else least)
+    exact = not site.has_v2g and not others
+    if exact or (rests and (lower <= 0).all() and (upper >= 0).all()):
+        yield "violation_wh", (violation_wh, 0.0 if site.has_v2g else least)
 
 
 def _lacking_wh(site: Site, power_w: Floats, plan: Plan) -> float:
@@ -323,8 +291,10 @@ def _service_bounds(
     """Yield the bounds of promised and asked-for energy, classes taken together."""
     problem = site.problem
     low, target = problem.energy_min_wh, problem.energy_target_wh
-    classes = np.unique(problem.priority)
-    trades = problem.has_v2g or np.unique(problem.charge_efficiency).size > 1
+    last = problem.priority.max(initial=0)
+    classes = np.unique(problem.priority) if last else problem.priority[:1]
+    efficiency = problem.charge_efficiency
+    trades = site.has_v2g or bool((efficiency != efficiency[:1]).any())
     one_tier = classes.size <= 1 and not (low > 0).any()
     has_bound = not _binds(problem, line_a) and (one_tier or not trades)
     # Which part of a price is a violated window's is not told.
@@ -332,7 +302,7 @@ def _service_bounds(
     none = np.zeros((1 + len(problem.groups), problem.n_step))
 
     def bound(wanted_wh: Floats, row: Floats) -> float:
-        return service_bound(site, power_w, plan, wanted_wh, row, violation_wh)
+        return service_bound(site, power_w, plan, wanted_wh, row)
 
     for name, wanted, later in (
         ("unmet_min_wh", low, np.full_like(low, -np.inf)),
@@ -360,18 +330,6 @@ def _row(prices: Floats | None, k: int, n_class: int) -> Floats | None:
     return prices[k - first] if k >= first else None
 
 
-def _money(problem: Problem, power_w: Floats, zone_w: Floats) -> float:
-    """Return what a plan costs."""
-    kwh = zone_w * problem.hours / 1000.0
-    bill = float(problem.price_per_kwh @ np.where(kwh > 0, kwh, 0.0))
-    if problem.has_v2g:
-        bill += float(problem.worth_per_kwh @ np.where(kwh < 0, kwh, 0.0))
-        discharged = np.where(power_w < 0, -power_w, 0.0) @ problem.hours
-        bill += problem.wear_per_kwh * float(discharged.sum()) / 1000.0
-    peak_kw = max(float(zone_w.max()), problem.peak_so_far_w) / 1000.0
-    return bill + problem.peak_per_kw * peak_kw
-
-
 def _unmet_difference(problem: Problem, plan: Plan, result: Result) -> float:
     """Return the greatest difference of reported and found unmet energies [Wh]."""
     return max(
@@ -383,52 +341,14 @@ def _unmet_difference(problem: Problem, plan: Plan, result: Result) -> float:
     )
 
 
-def _values_agree(problem: Problem, plan: Plan, result: Result) -> bool:
+def _values_agree(site: Site, plan: Plan, result: Result) -> bool:
     """Whether the reported values of tiers are those of the plan."""
-    found = _values(problem, plan, result.power_w)
+    found = values_of(site, plan, result.power_w)
     return all(
         abs(reported - found.get(name, np.nan))
         <= VALUE_TOLERANCE * max(1.0, abs(reported))
         for name, reported in result.objective.items()
     )
-
-
-def _values(problem: Problem, plan: Plan, power_w: Floats) -> dict[str, float]:
-    """Return the value of each tier."""
-    low, target, energy = (
-        problem.energy_min_wh,
-        problem.energy_target_wh,
-        plan.energy_wh,
-    )
-    unmet_min, unmet = (_left(asked - energy) for asked in (low, target))
-    beyond = np.clip(unmet - unmet_min, 0.0, target - low)
-    mean_or_worst: Callable[[Floats], np.floating] = (
-        np.sum if problem.shortage is Shortage.FINISH_MOST else np.max
-    )
-    values = {"violation_wh": _violation_wh(problem, plan)}
-    for c in np.unique(problem.priority):
-        own = problem.priority == c
-        values[f"unmet_min_wh/{c}"] = float(unmet_min[own].sum())
-        values[f"unmet_target_wh/{c}"] = float(unmet[own].sum())
-        for name, left, part in (
-            ("short_min", unmet_min, np.abs(low)),
-            ("short_target", beyond, target - low),
-        ):
-            shares = left[own] / np.maximum(part[own], 1.0)
-            values[f"{name}/{c}"] = float(mean_or_worst(shares))
-    zone_wh = plan.node_w[0] * problem.hours
-    values["money"] = _money(problem, power_w, plan.node_w[0])
-    values["early"] = float(np.arange(problem.n_step) @ zone_wh)
-    values["moved_wh"] = 0.0
-    if problem.previous_power_w is not None:
-        moved = np.abs(power_w - problem.previous_power_w)
-        values["moved_wh"] = float((moved @ problem.hours).sum())
-    return values
-
-
-def _left(energy_wh: Floats) -> Floats:
-    left: Floats = np.where(energy_wh > NO_ENERGY_WH, energy_wh, 0.0)
-    return left
 
 
 def _worst(difference: Floats) -> float:
