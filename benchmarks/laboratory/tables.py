@@ -6,20 +6,21 @@ version and commit, so that tables of several studies can be put together.
 
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import msgspec
-import numpy as np
-import pyarrow as pa  # type: ignore[import-untyped]
-import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from benchmarks.laboratory.figures import SERVED_SHARE, served_shares
 from benchmarks.laboratory.study import Run, Study
 from domain.model.values import SECOND, iso_of
 
 RUNS_FILE, DRIVERS_FILE = "runs.parquet", "drivers.parquet"
+Row = dict[str, Any]
+"""A row of a table, by column."""
+
 _LIBRARIES = ("numpy", "numba", "highspy", "pyarrow")
 
 
@@ -54,63 +55,65 @@ def write_tables(
     folder: Path, study: Study, runs: Sequence[Run], origin: Origin
 ) -> None:
     """Write both tables into a folder."""
+    # Here, for no other command of the program needs it and it takes a while.
+    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
     metadata = {"origin": msgspec.json.encode(origin).decode()}
-    for name, table in (
-        (RUNS_FILE, runs_table(runs, origin)),
-        (DRIVERS_FILE, drivers_table(study, runs)),
+    for name, rows in (
+        (RUNS_FILE, run_rows(runs, origin)),
+        (DRIVERS_FILE, driver_rows(study, runs)),
     ):
-        pq.write_table(table.replace_schema_metadata(metadata), folder / name)
+        table = pa.Table.from_pylist(rows).replace_schema_metadata(metadata)
+        pq.write_table(table, folder / name)
 
 
-def runs_table(runs: Sequence[Run], origin: Origin) -> pa.Table:
+def run_rows(runs: Sequence[Run], origin: Origin) -> list[Row]:
     """Return a row for each run that has figures."""
     given = {
         name: getattr(origin, name)
         for name in ("sessions", "days", "seed", "version", "commit", "python", "cpu")
     }
-    rows = [
+    return [
         msgspec.structs.asdict(run.figures) | msgspec.structs.asdict(run.times) | given
         for run in runs
         if run.figures is not None
     ]
-    return pa.Table.from_pylist(rows)
 
 
-def drivers_table(study: Study, runs: Sequence[Run]) -> pa.Table:
+def driver_rows(study: Study, runs: Sequence[Run]) -> list[Row]:
     """Return a row for each driver in each run that has figures."""
-    tables = [
-        _drivers_of(study, run, span)
+    return [
+        row
         for run in runs
         if run.figures is not None
         for span in range(len(study.fleets))
+        for row in _drivers_of(study, run, span)
     ]
-    return pa.concat_tables(tables) if tables else pa.table({})
 
 
-def _drivers_of(study: Study, run: Run, span: int) -> pa.Table:
+def _drivers_of(study: Study, run: Run, span: int) -> Iterator[Row]:
     fleet, energy_wh = study.fleets[span], run.energy_wh[span]
     step = study.setting.step_s * SECOND
     share = served_shares(energy_wh, fleet.due_wh)
-    columns = {
-        "strategy": [run.strategy] * fleet.size,
-        "capacity_kw": np.full(fleet.size, run.capacity_kw),
-        "session_id": list(fleet.session_ids),
-        "station_id": list(fleet.station_ids),
-        "arrival_at": [
-            iso_of(fleet.start_at + int(s) * step) for s in fleet.arrival_step
-        ],
-        "departure_at": [
-            iso_of(fleet.start_at + int(s) * step) for s in fleet.departure_step
-        ],
-        "stated": fleet.stated,
-        "told_wh": fleet.told_wh,
-        "need_wh": fleet.need_wh,
-        "due_wh": fleet.due_wh,
-        "energy_wh": energy_wh,
-        "served_share": share,
-        "served": share >= SERVED_SHARE,
-    }
-    return pa.table(columns)
+    for i in range(fleet.size):
+        yield {
+            "strategy": run.strategy,
+            "capacity_kw": run.capacity_kw,
+            "session_id": fleet.session_ids[i],
+            "station_id": fleet.station_ids[i],
+            "arrival_at": iso_of(fleet.start_at + int(fleet.arrival_step[i]) * step),
+            "departure_at": iso_of(
+                fleet.start_at + int(fleet.departure_step[i]) * step
+            ),
+            "stated": bool(fleet.stated[i]),
+            "told_wh": float(fleet.told_wh[i]),
+            "need_wh": float(fleet.need_wh[i]),
+            "due_wh": float(fleet.due_wh[i]),
+            "energy_wh": float(energy_wh[i]),
+            "served_share": float(share[i]),
+            "served": bool(share[i] >= SERVED_SHARE),
+        }
 
 
 def _version(distribution: str) -> str:

@@ -152,6 +152,17 @@ def test_figures_are_of_what_happened() -> None:
     assert figures.unfairness == pytest.approx(1 - (4 / 3) ** 2 / (3 * (1 + 1 / 9)))
 
 
+def test_violations_are_counted_apart_by_what_was_drawn_and_what_was_planned() -> None:
+    cars = plain_fleet([(0, 12, 1_000), (0, 12, 1_000)])
+    found = run(make_strategy("uncontrolled"), cars, site_for(cars, 10))
+    figures = figures_of("x", [found])
+    # 12 kW of 10 are drawn for two steps, and were allotted until the next plan.
+    assert figures.pre_violation_steps == 2
+    assert figures.plan_pre_violation_steps == 12
+    assert figures.worst_pre_excess_kw == pytest.approx(2)
+    assert figures.plan_beyond_evse_steps == 0
+
+
 def test_unfairness_is_0_for_equal_shares_and_grows_to_1_less_1_of_n() -> None:
     assert unfairness(np.full(5, 0.3)) == pytest.approx(0)
     assert unfairness(np.array([0, 0, 0, 1.0])) == pytest.approx(0.75)
