@@ -15,6 +15,8 @@ from optimizer.checks import Floats, Ints
 from optimizer.kernels import charge
 from optimizer.kernels.charge import PLENTY, UNITS
 from optimizer.kernels.flow import Flow, Words, clear, empty_flow
+from optimizer.kernels.nearest import nearest, network_of
+from optimizer.kernels.nearest_search import Network
 from optimizer.problem import Problem, Shortage
 from optimizer.solution import Solution
 from optimizer.tiers import gaps_wh
@@ -40,8 +42,9 @@ class Charging:
     """Keeps its arrays between calls."""
 
     def __init__(self) -> None:
-        """Begin with no arrays."""
         self._flow: Flow | None = None
+        self._network: Network | None = None
+        self._leaf = np.empty(0, np.int64)
 
     def solve(self, problem: Problem, deadline: float = np.inf) -> Solution:
         """Return the plan; it always ends in time.
@@ -57,7 +60,34 @@ class Charging:
             return Solution.without_prices(problem, np.zeros((0, problem.n_step)))
         run = _Run(problem, self._sized(problem))
         service = run.serve_all()
-        return run.solution(service)
+        solution = run.solution(service)
+        if problem.previous_power_w is not None:
+            self._go_near(run, solution.power_w)
+        return solution
+
+    def _go_near(self, run: "_Run", power_w: Floats) -> None:
+        """Move a plan (n, T) [W] as near to the one in force as its sums allow."""
+        flow, problem, n_step = run.flow, run.problem, run.problem.n_step
+        network = self._network
+        if network is None or not (
+            network.kept.shape == power_w.shape
+            and np.array_equal(network.parent, flow.parent)
+            and np.array_equal(self._leaf, flow.leaf)
+        ):
+            self._leaf = flow.leaf.copy()
+            self._network = network = network_of(n_step, self._leaf, flow.parent.copy())
+        assert problem.previous_power_w is not None
+        previous = np.rint(problem.previous_power_w * (run.hours * UNITS))
+        columns = slice(0, n_step)
+        x = np.ascontiguousarray(flow.x[:, columns])
+        nearest(
+            x,
+            np.ascontiguousarray(flow.cap[:, columns]),
+            previous.astype(np.int64),
+            np.ascontiguousarray(run.room[:, columns]),
+            network,
+        )
+        charge.powers(x, run.hours, power_w)
 
     def _sized(self, problem: Problem) -> Flow:
         n, g = problem.n_evse, 1 + len(problem.groups)
@@ -104,10 +134,14 @@ class _Run:
 
     def serve_all(self) -> NDArray[np.float64]:
         """Settle every EV's energy and send it; return the service prices."""
-        needs = self.needs
+        needs, problem = self.needs, self.problem
         energy = needs.promised + needs.asked
-        if self._send(energy):
-            return np.zeros((0, self.flow.parent.size, self.problem.n_step))
+        served = self._send(energy)
+        if problem.groups and self._lower_missing() > 0:
+            # Leaving a group's limit may then be worth as much as filling the PRE.
+            raise NoKernel("a PRE's lower bound that groups may keep from being met")
+        if served:
+            return np.zeros((0, self.flow.parent.size, problem.n_step))
         relieved = self._lower_missing()
         energy, service = self._share_shortage()
         if not self._send(energy) or self._lower_missing() > relieved:
@@ -171,7 +205,7 @@ class _Run:
         """Return what was sent, with the prices of the limits."""
         problem, flow, n_step = self.problem, self.flow, self.problem.n_step
         power = np.empty((problem.n_evse, n_step))
-        charge.powers(flow, self.hours, power)
+        charge.powers(flow.x, self.hours, power)
         potential = np.empty((flow.parent.size, self.n_column))
         charge.prices(
             flow, self.price, self.order, self.lower, self.price.min(), potential

@@ -53,7 +53,6 @@ def cheapest(flow: Flow, order: Ints, lower: Ints) -> int:
     ``order`` (K,) has the columns by price; each is first raised to ``lower`` (K,).
     """
     clear(flow)
-    _count_choices(flow, order)
     for t in order:
         if lower[t] > 0:
             fill(flow, t, lower[t])
@@ -63,24 +62,6 @@ def cheapest(flow: Flow, order: Ints, lower: Ints) -> int:
     for i in range(flow.supply.size):
         left += flow.supply[i]
     return left
-
-
-@njit(cache=True, nogil=True)
-def _count_choices(flow: Flow, order: Ints) -> None:
-    """Count for each EV the columns that will be filled, going by their room alone."""
-    total = 0
-    for i in range(flow.supply.size):
-        total += flow.supply[i]
-    flow.left[:] = 0
-    for t in order:
-        if total <= 0:
-            break
-        w, b, most = t >> 6, bit(t), 0
-        for i in range(flow.supply.size):
-            if flow.give[i, w] & b:
-                flow.left[i] += 1
-                most += flow.cap[i, t]
-        total -= min(most, flow.room[0, t])
 
 
 @njit(cache=True, nogil=True)
@@ -185,9 +166,9 @@ def loads(flow: Flow) -> Ints:
 
 
 @njit(cache=True, nogil=True)
-def powers(flow: Flow, hours: Floats, power_w: Floats) -> None:
-    """Set power_w (n, T) [W] to what the flow sends."""
+def powers(x: Ints, hours: Floats, power_w: Floats) -> None:
+    """Set power_w (n, T) [W] to energies x (n, K) [units]."""
     per_unit = 1.0 / (hours * UNITS)
     for i in range(power_w.shape[0]):
         for t in range(power_w.shape[1]):
-            power_w[i, t] = flow.x[i, t] * per_unit[t]
+            power_w[i, t] = x[i, t] * per_unit[t]

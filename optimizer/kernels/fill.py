@@ -1,7 +1,7 @@
 """Raising the load of one column as far as it goes, without lowering any other.
 
 A column first takes what EVs with supply can send there directly; where that is more
-than there is room for, those go first who have fewest columns to spare. The rest comes
+than there is room for, those go first who need most of their columns. The rest comes
 by exchange: EV i moves energy from another column here, which another EV refills, and
 so on until an EV with supply is found. Such paths are found all at once: a search from
 the column back gives every place its level, then supply is sent level by level until no
@@ -95,13 +95,13 @@ def _least_choice_first(
     key: Ints,
     n_found: int,
 ) -> None:
-    """Sort the queue by how many columns each EV has to spare (counting sort)."""
+    """Sort the queue by the share of its columns that an EV needs (counting sort)."""
     n_key = bucket.size - 1
     bucket[:] = 0
     for k in range(n_found):
         i = queue[k]
-        spare = left[i] - supply[i] // largest[i]
-        key[i] = min(max(spare, 0), n_key - 1)
+        needed = (supply[i] * (n_key - 1)) // (largest[i] * (max(left[i], 0) + 1))
+        key[i] = n_key - 1 - min(needed, n_key - 1)
         bucket[key[i] + 1] += 1
     for k in range(n_key):
         bucket[k + 1] += bucket[k]
