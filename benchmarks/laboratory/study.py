@@ -32,8 +32,10 @@ from benchmarks.strategies.registry import known_strategies, make_strategy
 from domain.errors import InvalidValue
 from optimizer.checks import Floats
 
-# Sessions of the run that compiles what a strategy needs, before the clock starts.
-_WARM_UP_SESSIONS = 4
+# Before the clock starts, so many sessions run at the capacity and at a part of it, so
+# that what a strategy needs is compiled: also what it needs in a shortage only.
+_WARM_UP_SESSIONS = 20
+_SHORTAGE_SHARE = 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +130,8 @@ def run_job(job: Job) -> Run:
     """Run a job; a strategy that fails is a run that says so."""
     try:
         begun = perf_counter()
-        _outcomes(_warm_up(job))
+        for share in (1.0, _SHORTAGE_SHARE):
+            _outcomes(_warm_up(job, share))
         ready = perf_counter()
         outcomes = _outcomes(job)
         done = perf_counter()
@@ -174,10 +177,11 @@ def _outcomes(job: Job) -> list[Outcome]:
     return outcomes
 
 
-def _warm_up(job: Job) -> Job:
-    """Return the same job with few cars."""
+def _warm_up(job: Job, share: float) -> Job:
+    """Return the same job with few cars and a share of the capacity."""
     fleet = job.study.fleets[0].head(_WARM_UP_SESSIONS)
-    return replace(job, study=replace(job.study, fleets=(fleet,)))
+    study = replace(job.study, fleets=(fleet,))
+    return replace(job, study=study, capacity_kw=share * job.capacity_kw)
 
 
 def _here(jobs: Sequence[Job], processes: int) -> Iterator[tuple[int, Run]]:

@@ -58,6 +58,13 @@ def test_people_get_a_table_without_a_figure_cut(tmp_path: Path) -> None:
     assert "ms mean / p99 / max" in result.stdout
 
 
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    result = bench(tmp_path / "out", strategies="uncontrolled")
+    assert result.exit_code == 2
+    assert "out: cannot be a folder" in result.stderr
+
+
 def test_days_apart_and_other_steps_are_understood(tmp_path: Path) -> None:
     given = {"days": "2019-05-06,2019-05-08", "step-min": 15, "replan-steps": 2}
     result = bench(tmp_path, **given, json=True)
