@@ -1,8 +1,8 @@
 """V2G with losses: every tier by a structured interior point method.
 
 EV i charges ``c`` and discharges ``d`` [kWh at the EVSE] in each of its steps and has
-``s`` in its battery after it; ``u`` of its promised and ``v`` of its asked-for energy is
-left out, ``b`` is taken beyond it::
+``s`` in its battery after it; ``u`` of its promised and ``v`` of its asked-for energy
+is left out, ``b`` is taken beyond it::
 
     s[t] = s[t-1] + eta c[t] - d[t] / eta',   0 <= s <= capacity
     s[last] + u + v - b = s[start] + target
@@ -11,15 +11,16 @@ left out, ``b`` is taken beyond it::
 A row's segments are its power within its limits (the zone's split at 0 where buying and
 selling differ) and, at a price, beyond them: with those and u, v nothing is impossible,
 so that there always is a point inside. Newton's method on the optimality conditions
-(`kernels.v2g_newton`) eliminates each EV by scalar recursions (`kernels.v2g_blocks`) and
-leaves T x T systems along the tree of groups (`kernels.v2g_tree`).
+(`kernels.v2g_newton`) eliminates each EV by scalar recursions (`kernels.v2g_blocks`)
+and leaves T x T systems along the tree of groups (`kernels.v2g_tree`).
 
 **Tiers.** First money is minimised, all that is left out at high prices. Where nothing
 is left out, that is the optimum: every earlier tier is 0 and no plan that leaves
-nothing out is cheaper. Else the tiers are solved in their order. An interior point is strictly complementary: it
-tells which variables are at a bound in *every* optimum. Those have their distance to
-that bound priced at `KEEP` from then on, more than later tiers can offer. At last the
-money is minimised with what is left out given: its multipliers are the prices.
+nothing out is cheaper. Else the tiers are solved in their order. An interior point is
+strictly complementary: it tells which variables are at a bound in *every* optimum.
+Those have their distance to that bound priced at `KEEP` from then on, more than later
+tiers can offer. At last the money is minimised with what is left out given: its
+multipliers are the prices.
 
 **One direction.** A plan has one power for a step: c - d. Where both are used, netting
 loses less energy and suits as long as it fits the battery. Where it does not, which
@@ -42,7 +43,7 @@ from optimizer.problem import Problem, Shortage
 from optimizer.solution import Solution
 from optimizer.tiers import NOTHING_WH, gaps_wh, measures_of, tier_values
 from optimizer.v2g_form import Form, form_of
-from optimizer.v2g_optimum import Late, NotReached, Optimum, at_once, optimum
+from optimizer.v2g_optimum import Late, NotReached, at_once, optimum
 
 # What leaving an optimal face costs, where a tier's greatest cost is 1.
 KEEP = 30.0
@@ -180,7 +181,6 @@ class _Tiers:
 
     def __init__(self, form: Form, deadline: float) -> None:
         self.form, self.deadline = form, deadline
-        self.gave_way = False
         self.service = np.zeros((0, *form.chains.base.shape))
         none = np.zeros(form.chains.upper.size, np.bool_)
         self._low, self._high = none, none.copy()
@@ -234,7 +234,6 @@ class _Tiers:
     def _shortage(self, nothing: float) -> None:
         """Solve the tiers before money, then money; set service and prices."""
         form = self.form
-        self.gave_way = True
         for name, cost in (*_left_out(form), *_policies(form)):
             value = float(cost @ self.best.values)
             if value > (nothing if cost.max() <= 1.0 else nothing * cost.max()):
@@ -243,25 +242,24 @@ class _Tiers:
                     and form.problem.shortage is Shortage.MAX_MIN
                 ):
                     raise NeedsHighs("MAX_MIN")
-                self._settle(cost / cost.max())
+                self._settle(cost / np.median(cost[cost > 0.0]))
             else:
                 self._low = self._low | (cost > 0.0)
         cost = form.money()
         if cost.any():
             self._settle(cost)
         given = form.given(self.best.values)
-        self.form = given.costing(form.money() + form.leaving_out())
-        self.best = self.priced = optimum(self.form, self.deadline)
-        none = np.zeros(cost.size, np.bool_)
-        self._low, self._high = none, none.copy()
+        given = given.costing(form.money() + form.leaving_out())
+        self.priced = optimum(given, self.deadline)
         self.service = self._services(form)
 
     def _settle(self, cost: Floats) -> None:
         """Minimise on the optimal face of the tiers so far; go to that of this one."""
         upper = np.where(self._high, self.form.chains.upper, 0.0)
-        kept = KEEP * (self._low.astype(np.float64) - self._high)
+        keep = KEEP * max(1.0, float(np.abs(cost).max()))
+        kept = keep * (self._low.astype(np.float64) - self._high)
         self.best = optimum(
-            self.form.costing(cost + kept), self.deadline, KEEP * float(upper.sum())
+            self.form.costing(cost + kept), self.deadline, keep * float(upper.sum())
         )
         self._low, self._high = (
             self._low | self.best.at_low,
@@ -275,20 +273,23 @@ class _Tiers:
         parts = form.parts(cost)
         when = form.step / form.problem.n_step
         parts.charge[:], parts.discharge[:] = when, -when
-        self._low, self._high = self.best.at_low, self.best.at_high
+        self._low, self._high = (
+            self._low | self.best.at_low,
+            self._high | self.best.at_high,
+        )
         self._settle(cost)
 
     def _is_tied(self) -> bool:
         """Return whether the money leaves the zone's plan open."""
         form, chains = self.form, self.form.chains
         is_open = (chains.free > 0.0) & ~self.best.at_low & ~self.best.at_high
-        parts = form.parts(is_open)
+        parts = form.parts(is_open.astype(np.float64))
         return zone_is_tied(
             chains,
-            parts.charge | parts.discharge,
-            np.ascontiguousarray(parts.stored),
-            parts.left.any(axis=1),
-            parts.rows[0].any(axis=1),
+            (parts.charge + parts.discharge) > 0.0,
+            parts.stored > 0.0,
+            np.asarray(parts.left.sum(axis=1) > 0.0),
+            np.asarray(parts.rows[0].sum(axis=1) > 0.0),
         )
 
     def _services(self, form: Form) -> Floats:
@@ -322,7 +323,7 @@ def _left_out(form: Form) -> Iterator[tuple[str, Floats]]:
 
 
 def _policies(form: Form) -> Iterator[tuple[str, Floats]]:
-    """Yield what the policy's tiers cost per unit of energy left out, as FINISH_MOST."""
+    """Yield what FINISH_MOST costs per unit of energy left out."""
     priority = form.problem.priority
     for part, gap in enumerate(gaps_wh(form.problem)):
         per_kwh = 1.0 / np.maximum(gap, 1.0)

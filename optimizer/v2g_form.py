@@ -154,8 +154,9 @@ def form_of(problem: Problem) -> Form:
     charge, discharge = charge / kwh, discharge / kwh
     parent, home = _tree(p)
     base, segments = _segments(p, parent.size, kwh)
-    bounds = _Energies.of(p, np.bincount(ev, discharge, n), kwh)
-    stores = bounds.known & (np.bincount(ev, discharge, n) > 0.0)
+    gives = np.bincount(ev, discharge, n).astype(np.float64)
+    bounds = _Energies.of(p, gives, kwh)
+    stores = bounds.known & (gives > 0.0)
     capacity = np.where(stores, bounds.capacity, 0.0)[ev]
     started = np.where(stores, bounds.stored, 0.0)
     upper = np.concatenate([charge, discharge, capacity, bounds.left.ravel(), segments])

@@ -27,7 +27,7 @@ Bools = NDArray[np.bool_]
 
 # A link of the chain weaker than this carries nothing that a float could add.
 CUT = 1e-40
-# Keeps a row without variables from dividing by 0.
+# Curvature of its own that every row gets: `v2g_newton`.
 TINY = 1e-9
 
 
@@ -61,9 +61,9 @@ class Chains(NamedTuple):
 
 
 class Point(NamedTuple):
-    """Variables, room to their upper bounds, the multipliers of both, those of the rows.
+    """Variables, room to their upper bounds, multipliers of both and of the rows.
 
-    ``x``, ``room``, ``low``, ``high`` by variable, all above 0 (1 where not free); ``mu``
+    ``x``, ``room``, ``low``, ``high`` by variable, above 0 (1 where not free); ``mu``
     (N,), ``nu`` (n,) of the EVs' rows, ``lam`` (R, T) of the coupling ones.
     """
 
@@ -136,7 +136,7 @@ def reduced_costs(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def lacks(c: Chains, p: Point, s: Step, power: Floats, begin: int, end: int) -> float:
-    """Put the residuals of EVs' rows, add their power to its row's; return the worst."""
+    """Put the residuals of EVs' rows and add their power; return the worst."""
     n_cell = c.first[-1]
     worst = 0.0
     for i in range(begin, end):

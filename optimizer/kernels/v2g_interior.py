@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,10 +18,15 @@ from optimizer.kernels.v2g_newton import (
     row_step_pass,
     step_pass,
 )
-from optimizer.kernels.v2g_tree import factor_tree, solve_tree
+from optimizer.kernels.v2g_tree import (
+    factor_dense,
+    factor_tree,
+    solve_dense,
+    solve_tree,
+)
 from optimizer.kernels.v2g_vertex import restore, snap
 
-MOST_STEPS = 100
+MOST_STEPS = 200
 # What stands for no upper bound.
 BOUNDLESS = 1e200
 # Relative complementarity and residual at which it is done.
@@ -37,11 +42,13 @@ MANY_CELLS = 10_000
 RESTORED = 3
 # Share of the way to the nearest bound that is gone.
 INSIDE = 0.999
+# Coupling rows of several groups that are taken together.
+FEW_ROWS = 500
 _workers = ThreadPoolExecutor(RANGES - 1, "v2g")
 
 
 class Reached(NamedTuple):
-    """Where the method stopped: steps taken, gap and residual, whether they are small."""
+    """Where the method stopped: steps, gap and residual, whether they are small."""
 
     steps: int
     gap: float
@@ -115,7 +122,9 @@ class _Work:
         cuts = np.searchsorted(c.first, np.arange(1, parts) * n_cell / parts)
         self.bounds = [0, *(int(cut) for cut in cuts), n]
         self.answer = np.empty((parts, n_row, n_step, n_step))
-        self.factor = np.empty((n_row, n_step, n_step))
+        self.dense = n_row > 1 and n_row * n_step <= FEW_ROWS
+        self.whole = np.empty((n_row * n_step,) * 2 if self.dense else (0, 0))
+        self.factor = np.zeros((n_row, n_step, n_step))
         self.power, self.net = np.empty((2, parts, n_row, n_step))
         self.own, self.lack, self.rho = np.empty((3, n_row, n_step))
         self.dlam, self.dprice = np.zeros((2, n_row, n_step))
@@ -138,11 +147,14 @@ class _Work:
         residual = row_factor_pass(c, p, s, self.order, by, power, self.own, self.lack)
         for part in self.answer[1:]:
             self.answer[0] += part
-        factor_tree(self.order, c.parent, self.own, self.answer[0], self.factor)
+        if self.dense:
+            factor_dense(c.parent, self.own, self.answer[0], self.whole)
+        else:
+            factor_tree(self.order, c.parent, self.own, self.answer[0], self.factor)
         return max(residual, *residuals)
 
     def direct(self, aim: float) -> Floats:
-        """Put the step to ``aim``, the predictor where it is below 0; return its sums."""
+        """Put the step to ``aim``, the predictor where it is below 0; return sums."""
         c, p, s = self.c, self.p, self.s
         if aim >= 0.0:
             self.net[...] = 0.0
@@ -150,16 +162,21 @@ class _Work:
             gradients(s, 3 * (int(c.first[-1]) + c.want.size), c.upper.size, aim)
         row_rhs(c, s, self.lack, self.rho)
         net = self.net.sum(axis=0)
-        solve_tree(
-            self.order, c.parent, self.own, self.answer[0], self.factor,
-            self.rho, net, self.dlam, self.dprice,
-        )  # fmt: skip
+        if self.dense:
+            solve_dense(
+                self.order, c.parent, self.whole, self.rho, net, self.dlam, self.dprice
+            )
+        else:
+            solve_tree(
+                self.order, c.parent, self.own, self.answer[0], self.factor,
+                self.rho, net, self.dlam, self.dprice,
+            )  # fmt: skip
         self.sums[...] = 0.0
         self._each(
             lambda r, a, b: step_pass(c, p, s, a, b, aim, self.dprice, self.sums[r])
         )
         row_step_pass(c, p, s, aim, self.dlam, self.sums[0])
-        sums = self.sums.sum(axis=0)
+        sums: Floats = self.sums.sum(axis=0)
         sums[4:] = self.sums[:, 4:].max(axis=0)
         return sums
 
@@ -186,9 +203,9 @@ def interior(
     says so. ``offset`` is a constant part of the cost.
     """
     work = _Work(c, p)
-    pairs = 2 * max(np.count_nonzero(c.free), 1)
+    pairs = 2 * max(int(np.count_nonzero(c.free)), 1)
     scale = 1.0 + np.abs(c.base).max(initial=0.0) + np.abs(c.want).max(initial=0.0)
-    for steps in range(MOST_STEPS):
+    for steps in range(MOST_STEPS):  # noqa: B007
         residual = work.factor_all()
         sums = work.direct(-1.0)
         gap = float(sums[0]) / (1.0 + abs(value_of(c, p) + offset))
@@ -218,5 +235,5 @@ def vertex_of(c: Chains, p: Point, weight: float) -> float:
     work = _Work(c, p)
     snap(c, p, work.s, weight)
     for _ in range(RESTORED):
-        residual = restore(c, p, work.s, work.order)
+        residual = restore(c, p, work.s, work.order, work.dense)
     return float(residual)

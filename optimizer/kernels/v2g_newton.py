@@ -1,6 +1,6 @@
 """One step of Mehrotra's predictor and corrector, in passes over a range of EVs.
 
-``0 <= x <= upper`` with multipliers ``low`` and ``high``; a step to the aim ``a`` solves
+``0 <= x <= upper`` with multipliers ``low``, ``high``; a step to the aim ``a`` solves
 ``x low = a``, ``room high = a`` and the rows to first order (second order: less the
 products of the predictor's steps)::
 
@@ -31,6 +31,9 @@ from optimizer.kernels.v2g_blocks import (
 # Segments of a row's power: up and down within its limits, up and down beyond them.
 SIGNS = np.array([-1.0, 1.0, -1.0, 1.0])
 BLOCK = 16
+# Curvature of their own that all rows and variables get. It keeps what only rounding
+# decides, such as a row whose variables are all at bounds, from being decided by it; at
+# the optimum it vanishes with the step.
 TINY_CURVE = 1e-9
 RHO = 1e-9
 _SUMS_MAY_BE_REORDERED = {"reassoc", "nnan", "nsz", "contract"}
@@ -207,7 +210,7 @@ def row_factor_pass(
 
     ``power`` (R, T) gets subtrees added; ``own`` and ``lack`` are overwritten.
     """
-    n_row, n_step = c.base.shape
+    n_step = c.base.shape[1]
     at = 3 * (c.first[-1] + c.want.size)
     move(c, p, s, at, c.upper.size, by[0], by[1])
     worst = 0.0

@@ -21,7 +21,9 @@ def _root(parent: Ints, node: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def zone_is_tied(c: Chains, cells: Bools, stored: Bools, ends: Bools, rows: Bools) -> bool:
+def zone_is_tied(
+    c: Chains, cells: Bools, stored: Bools, ends: Bools, rows: Bools
+) -> bool:
     """Return whether two outlets are tied.
 
     Parameters

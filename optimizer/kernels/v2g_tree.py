@@ -8,7 +8,9 @@ all below it to the price from above is again of that form::
     (D + B) lam = rho + net - B price_above
     B_above = D (D + B)^-1 B = (V^-T U)^T (V^-T U),  B = U^T U,  V^T V = I + U D^-1 U^T
 
-so a row costs O(T³) and rows are never taken together. The last form subtracts nothing.
+so a row costs O(T³) and rows are never taken together. The last form subtracts nothing;
+still, deep trees whose limits all bind lose digits on the way, so that few rows are
+taken together instead (`factor_dense`).
 """
 
 import numpy as np
@@ -21,8 +23,12 @@ ROUNDING = 1e-15
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def cholesky(a: Floats) -> None:
-    """Factor the upper triangle in place into U^T U; what is dependent gets no row."""
+def cholesky(a: Floats, least_pivot: float) -> None:
+    """Factor the upper triangle in place into U^T U.
+
+    Pivots are known to be at least ``least_pivot``; where that is 0, what is dependent
+    but for rounding gets no row.
+    """
     size = a.shape[0]
     least = np.empty(size)
     for k in range(size):
@@ -30,8 +36,10 @@ def cholesky(a: Floats) -> None:
     for k in range(size):
         row = a[k]
         if not row[k] > least[k]:
-            row[k:] = 0.0
-            continue
+            if least_pivot == 0.0:
+                row[k:] = 0.0
+                continue
+            row[k] = max(row[k], least_pivot)
         scale = 1.0 / np.sqrt(row[k])
         for j in range(k, size):
             row[j] *= scale
@@ -71,7 +79,7 @@ def _in_series(below: Floats, own: Floats, above: Floats) -> None:
     """Add B in series with its row's own curvature to ``above``, upper triangles."""
     size = own.size
     root = below.copy()
-    cholesky(root)
+    cholesky(root, 0.0)
     inner = np.zeros((size, size))
     for i in range(size):
         for j in range(i, size):
@@ -80,7 +88,7 @@ def _in_series(below: Floats, own: Floats, above: Floats) -> None:
                 total += root[i, k] * root[j, k] / own[k]
             inner[i, j] = total
         inner[i, i] += 1.0
-    cholesky(inner)
+    cholesky(inner, 1.0)
     for i in range(size):
         root[i, :i] = 0.0
     for k in range(size):
@@ -90,11 +98,11 @@ def _in_series(below: Floats, own: Floats, above: Floats) -> None:
             weight = inner[k, i]
             if weight != 0.0:
                 other = root[i]
-                for j in range(k, size):
+                for j in range(size):
                     other[j] -= weight * row[j]
     for k in range(size):
         row = root[k]
-        for i in range(k, size):
+        for i in range(size):
             if row[i] != 0.0:
                 target = above[i]
                 for j in range(i, size):
@@ -112,7 +120,7 @@ def factor_tree(
             for j in range(i, size):
                 factor[r, i, j] = answer[r, i, j]
             factor[r, i, i] += own[r, i]
-        cholesky(factor[r])
+        cholesky(factor[r], 0.0)
         if parent[r] >= 0:
             _in_series(answer[r], own[r], answer[parent[r]])
 
@@ -167,3 +175,48 @@ def solve_tree(
             solve(factor[r], product)
             dlam[r] -= product
             dprice[r] = dlam[r] + dprice[parent[r]]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def factor_dense(parent: Ints, own: Floats, answer: Floats, factor: Floats) -> None:
+    """Factor all rows at once into ``factor`` (R T, R T)."""
+    n_row, size = own.shape
+    factor[...] = 0.0
+    for home in range(n_row):
+        r = home
+        while r >= 0:
+            q = r
+            while q >= 0:
+                low, high = min(r, q) * size, max(r, q) * size
+                for i in range(size):
+                    for j in range(size):
+                        value = answer[home, min(i, j), max(i, j)]
+                        if low < high or j >= i:
+                            factor[low + i, high + j] += value
+                q = parent[q]
+            r = parent[r]
+        for t in range(size):
+            factor[home * size + t, home * size + t] += own[home, t]
+    cholesky(factor, 0.0)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def solve_dense(
+    order: Ints,
+    parent: Ints,
+    factor: Floats,
+    rho: Floats,
+    net: Floats,
+    dlam: Floats,
+    dprice: Floats,
+) -> None:
+    """Do what `solve_tree` does."""
+    for r in order:
+        dlam[r] = rho[r] + net[r]
+        if parent[r] >= 0:
+            net[parent[r]] += net[r]
+    solve(factor, dlam.reshape(dlam.size))
+    for r in order[::-1]:
+        dprice[r] = dlam[r]
+        if parent[r] >= 0:
+            dprice[r] += dprice[parent[r]]

@@ -20,7 +20,12 @@ from optimizer.kernels.v2g_blocks import (
     lacks,
 )
 from optimizer.kernels.v2g_newton import SIGNS, TINY_CURVE
-from optimizer.kernels.v2g_tree import factor_tree, solve_tree
+from optimizer.kernels.v2g_tree import (
+    factor_dense,
+    factor_tree,
+    solve_dense,
+    solve_tree,
+)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -45,8 +50,11 @@ def snap(c: Chains, p: Point, s: Step, weight: float) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def restore(c: Chains, p: Point, s: Step, order: Ints) -> float:
-    """Make the rows hold; return the greatest residual before that."""
+def restore(c: Chains, p: Point, s: Step, order: Ints, dense: bool) -> float:
+    """Make the rows hold; return the greatest residual before that.
+
+    ``dense`` says to take coupling rows together.
+    """
     n_row, n_step = c.base.shape
     n = c.want.size
     at = 3 * (c.first[-1] + n)
@@ -68,8 +76,13 @@ def restore(c: Chains, p: Point, s: Step, order: Ints) -> float:
                 lack[r, t] -= c.free[j + k] * SIGNS[k] * p.x[j + k]
                 own[r, t] += s.theta[j + k]
             worst = max(worst, abs(lack[r, t]))
-    factor_tree(order, c.parent, own, answer, factor)
-    solve_tree(order, c.parent, own, answer, factor, lack, net, dlam, dprice)
+    if dense:
+        whole = np.zeros((own.size, own.size))
+        factor_dense(c.parent, own, answer, whole)
+        solve_dense(order, c.parent, whole, lack, net, dlam, dprice)
+    else:
+        factor_tree(order, c.parent, own, answer, factor)
+        solve_tree(order, c.parent, own, answer, factor, lack, net, dlam, dprice)
     chain_step(c, s, dprice, 0, n)
     for r in range(n_row):
         for t in range(n_step):
