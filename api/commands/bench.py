@@ -53,7 +53,9 @@ DeparturesTold = Annotated[
 EnergyTold = Annotated[
     str | None, typer.Option(help="taken or asked; else the setting's.")
 ]
-StepMin = Annotated[float, typer.Option(help="Length of a step [min].")]
+StepMin = Annotated[
+    float | None, typer.Option(help="Length of a step [min]; else the setting's.")
+]
 ReplanSteps = Annotated[
     int | None, typer.Option(help="A plan after so many steps; else the setting's.")
 ]
@@ -84,7 +86,7 @@ def bench(
     setting: SettingName = "standard",
     departures: DeparturesTold = None,
     energy: EnergyTold = None,
-    step_min: StepMin = 5,
+    step_min: StepMin = None,
     replan_steps: ReplanSteps = None,
     minimum_share: MinimumShare = 0.0,
     prices: Prices = None,

@@ -37,7 +37,7 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
     setting: str = "standard"
     departures: str | None = None
     energy: str | None = None
-    step_min: float = 5
+    step_min: float | None = None
     replan_steps: int | None = None
     minimum_share: float = 0.0
     prices: Path | None = None
@@ -146,18 +146,21 @@ def _setting(options: BenchOptions) -> Setting:
         raise InvalidValue(
             f"--setting {options.setting!r} is not one of {', '.join(SETTINGS)}"
         )
-    step_s = options.step_min * 60
+    step_s = known.step_s if options.step_min is None else options.step_min * 60
     if not (math.isfinite(step_s) and step_s == int(step_s)):
         raise InvalidValue(f"--step-min {options.step_min:g} is not whole seconds")
-    every_s = known.replan_steps * known.step_s
+
+    def steps_of(steps: int) -> int:
+        """Return as many new steps as last as long."""
+        return max(steps * known.step_s // max(int(step_s), 1), 1)
+
     replan = options.replan_steps
     return msgspec.structs.replace(
         known,
         step_s=int(step_s),
-        horizon_steps=max(86_400 // max(int(step_s), 1), 1),
-        replan_steps=max(every_s // max(int(step_s), 1), 1)
-        if replan is None
-        else replan,
+        horizon_steps=steps_of(known.horizon_steps),
+        coarse_steps=steps_of(known.coarse_steps),
+        replan_steps=steps_of(known.replan_steps) if replan is None else replan,
         departures=_one_of("--departures", options.departures, known.departures),
         energy=_one_of("--energy", options.energy, known.energy),
         minimum_share=options.minimum_share,

@@ -4,11 +4,11 @@ In the standard setting it knows all. When it observes (the realistic one), it k
 what drivers stated and what meters show, as the service's loop does
 (`domain.loop.allocation`, whose figures these are):
 
-* a car seen to take less than it might is offered 250 W or 10 % more than that;
+* a car seen to take less than it might is offered a little more than that;
 * one that draws nothing is done, and is offered its floor again every 15 minutes;
 * one past its stated departure comes in a later class and is planned for an hour more;
 * a driver who stated nothing and whose car takes more than the default gets twice that;
-* of a stated energy the share is expected that finished cars took of theirs;
+* of what is left of a stated energy, the share that finished cars took is expected;
 * beyond what was asked a car may take what nobody else asks for.
 """
 
@@ -20,17 +20,15 @@ from numpy.typing import NDArray
 from benchmarks.laboratory.fleet import Fleet
 from benchmarks.laboratory.setting import Energy, Setting
 from benchmarks.laboratory.site import LabSite
+from domain.loop import allocation as loop
+from domain.model.values import SECOND
 from optimizer import PhaseNetwork, Problem
 from optimizer.checks import Floats, Ints
 
 Bools = NDArray[np.bool_]
 
-PROBE_W, PROBE_SHARE = 250.0, 0.10
-OFFER_AFTER_S = 900
-ROLLING_DEPARTURE_S = 3600
-EXPECTED_REST_SHARE = 0.05
-BEYOND_ASKED_WH = 100_000.0
-PUNCTUAL, OVERDUE, OFFERED = 0, 1, 2
+OFFER_AFTER_S = loop.OFFER_AFTER // SECOND
+ROLLING_DEPARTURE_S = loop.ROLLING_DEPARTURE // SECOND
 # Energy below this is none [Wh].
 NOTHING_WH = 1e-3
 
@@ -85,26 +83,29 @@ class Beliefs:
         overdue = departure <= 0
         rolling = max(ROLLING_DEPARTURE_S // setting.step_s, 1)
         departure = np.where(overdue, rolling, departure)
-        n_step = int(min(departure.max(), setting.horizon_steps))
+        edges = setting.edges(int(min(departure.max(), setting.horizon_steps)))
+        n_column = edges.size - 1
         power_max = np.minimum(fleet.evse_max_w[rows], self._may_take_w(rows))
         power_max = np.where(offered, np.minimum(setting.floor_w, power_max), power_max)
         promised = setting.minimum_share * fleet.told_wh[rows] - self.energy_wh[rows]
         return Problem(
-            step_s=np.array(float(setting.step_s)),
+            step_s=np.diff(edges) * float(setting.step_s),
             power_max_w=power_max,
             power_floor_w=np.array(setting.floor_w),
             arrival_step=np.zeros(rows.size, np.int64),
-            departure_step=np.minimum(departure, n_step),
+            departure_step=np.searchsorted(edges, np.minimum(departure, edges[-1])),
             energy_min_wh=np.clip(promised, 0.0, target),
             energy_target_wh=target,
             energy_max_wh=most,
             energy_expected_wh=expected,
-            priority=np.where(offered, OFFERED, np.where(overdue, OVERDUE, PUNCTUAL)),
+            priority=np.where(
+                offered, loop.OFFERED, np.where(overdue, loop.OVERDUE, loop.PUNCTUAL)
+            ),
             pre_lower_w=np.zeros(1),
-            pre_upper_w=np.full(n_step, self.site.capacity_w),
+            pre_upper_w=np.full(n_column, self.site.capacity_w),
             phases=self.phases(rows),
-            buy_per_kwh=self._prices(step, n_step),
-            previous_power_w=self._in_force(rows, step, n_step),
+            buy_per_kwh=self._prices(step, edges),
+            previous_power_w=self._in_force(rows, step, edges),
             evse_max_w=fleet.evse_max_w[rows],
             arrival_rank=np.arange(rows.size),  # sessions are in order of arrival
             row_key=self.evse[rows],
@@ -124,7 +125,7 @@ class Beliefs:
         )
 
     def remember(self, rows: Ints, step: int, plan_w: Floats) -> None:
-        """Keep the plan in force."""
+        """Keep the plan in force, of single steps."""
         self.last_rows, self.last_step, self.last_plan_w = rows, step, plan_w
 
     def _is_offered(self, rows: Ints, step: int) -> Bools:
@@ -136,7 +137,7 @@ class Beliefs:
         if not self.setting.observes:
             return self.fleet.car_max_w[rows]
         seen = self.seen_w[rows]
-        probed = seen + np.maximum(PROBE_W, PROBE_SHARE * seen)
+        probed = seen + np.maximum(loop.PROBE_W, loop.PROBE_SHARE * seen)
         return np.maximum(self.setting.floor_w, probed)
 
     def _energies(self, rows: Ints, offered: Bools) -> tuple[Floats, Floats, Floats]:
@@ -150,9 +151,9 @@ class Beliefs:
         while (short := doubled & (whole <= got)).any():
             whole[short] *= 2.0
         target = np.where(offered, 0.0, np.maximum(whole - got, 0.0))
-        most = np.maximum(whole + BEYOND_ASKED_WH - got, target)
+        most = np.maximum(whole + loop.BEYOND_ASKED_WH - got, target)
         share = np.where(self.fleet.stated[rows], self._taken_share(), 1.0)
-        expected = np.maximum(whole * share - got, EXPECTED_REST_SHARE * whole)
+        expected = np.maximum(share * target, loop.EXPECTED_REST_SHARE * whole)
         return target, most, np.where(offered, 0.0, expected)
 
     def _taken_share(self) -> float:
@@ -163,15 +164,18 @@ class Beliefs:
             return 1.0
         return min(float(self.energy_wh[done].sum()) / asked_wh, 1.0)
 
-    def _prices(self, step: int, n_step: int) -> Floats:
-        prices = self.price_per_kwh[step : step + n_step]
-        missing = n_step - prices.size
-        return np.pad(prices, (0, missing), mode="edge") if missing else prices
+    def _prices(self, step: int, edges: Ints) -> Floats:
+        """Return the mean price of each column."""
+        at = np.minimum(np.arange(step, step + edges[-1]), self.price_per_kwh.size - 1)
+        total = np.add.reduceat(self.price_per_kwh[at], edges[:-1])
+        mean: Floats = total / np.diff(edges)
+        return mean
 
-    def _in_force(self, rows: Ints, step: int, n_step: int) -> Floats:
-        """Return the last plan's part from a step on, 0 for new EVs, (k, n_step)."""
-        previous = np.zeros((rows.size, n_step))
-        known = self.last_plan_w[:, step - self.last_step :][:, :n_step]
+    def _in_force(self, rows: Ints, step: int, edges: Ints) -> Floats:
+        """Return the last plan at the columns' begins, 0 for new EVs, (k, T)."""
+        previous = np.zeros((rows.size, edges.size - 1))
+        at = edges[:-1] + step - self.last_step
+        known = self.last_plan_w[:, at[at < self.last_plan_w.shape[1]]]
         _, here, there = np.intersect1d(
             rows, self.last_rows, assume_unique=True, return_indices=True
         )

@@ -83,6 +83,9 @@ def run_loop(
         planned = _planned(strategy, problem)
         plan_s.append(perf_counter() - begun)
         power_w = checked_power_w(strategy, planned, problem)
+        if setting.coarse_steps > 1:
+            steps = np.round(problem.step_s / setting.step_s).astype(np.int64)
+            power_w = np.repeat(power_w, steps, axis=1)
         beliefs.remember(rows, step, power_w)
         use = min(next_event - step, setting.replan_steps, power_w.shape[1])
         step += _drive(beliefs, rows, power_w, step, use, measured)

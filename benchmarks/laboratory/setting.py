@@ -4,9 +4,11 @@ import enum
 import math
 
 import msgspec
+import numpy as np
 
 from benchmarks.simulator import car as cars
 from domain.errors import InvalidValue
+from optimizer.checks import Ints
 
 
 class Departures(enum.StrEnum):
@@ -36,6 +38,9 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
         A plan is made at every arrival and departure, and after so many steps.
     horizon_steps
         A plan looks so far ahead, or to the last departure where that is sooner.
+    coarse_steps
+        The columns of a plan are single steps as far as they are used
+        (``replan_steps``), and after that so many steps together.
     departures, energy
         What strategies are told. With ``asked``, what an EV may get does not end at
         what its driver asked for.
@@ -56,6 +61,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     step_s: int = 300
     replan_steps: int = 12
     horizon_steps: int = 288
+    coarse_steps: int = 1
     departures: Departures = Departures.TRUE
     energy: Energy = Energy.TAKEN
     floor_w: float = 0.0
@@ -76,12 +82,22 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
             )
         if self.horizon_steps < 1:
             raise InvalidValue(f"a horizon of {self.horizon_steps} steps has none")
+        if self.coarse_steps < 1:
+            raise InvalidValue(f"columns of {self.coarse_steps} steps have none")
         if not 0 <= self.minimum_share <= 1:  # also refuses NaN
             raise InvalidValue(
                 f"a minimum share of {self.minimum_share:g} is not within 0..1"
             )
         if not (math.isfinite(self.floor_w) and self.floor_w >= 0):
             raise InvalidValue(f"a floor of {self.floor_w:g} W is not 0 or more")
+
+    def edges(self, n_step: int) -> Ints:
+        """Return the steps at which columns begin, and at last the end, (T + 1,)."""
+        if self.coarse_steps == 1:
+            return np.arange(n_step + 1)
+        single = np.arange(min(self.replan_steps, n_step))
+        coarse = np.arange(self.replan_steps, n_step, self.coarse_steps)
+        return np.concatenate([single, coarse, [n_step]])
 
     @property
     def step_h(self) -> float:
@@ -94,7 +110,10 @@ STANDARD = Setting(name="standard")
 
 REALISTIC = Setting(
     name="realistic",
-    replan_steps=3,
+    step_s=60,
+    replan_steps=15,
+    horizon_steps=1440,
+    coarse_steps=15,
     departures=Departures.ESTIMATED,
     energy=Energy.ASKED,
     floor_w=6 * 208.0,

@@ -4,6 +4,7 @@ Each job is one strategy at one capacity. Jobs share nothing, so one process, se
 or a Ray cluster give the same figures; only the times differ.
 """
 
+import logging
 import os
 import pickle
 import sys
@@ -213,13 +214,14 @@ def _on_ray(jobs: Sequence[Job], processes: int) -> Iterator[tuple[int, Run]]:
         ) from None
     began = not ray.is_initialized()
     if began and "RAY_ADDRESS" in os.environ:
-        ray.init(log_to_driver=False)
+        ray.init(log_to_driver=False, logging_level=logging.ERROR)
     elif began:
         path = os.pathsep.join(part for part in sys.path if part)
         ray.init(
             num_cpus=processes,
             include_dashboard=False,
             log_to_driver=False,
+            logging_level=logging.ERROR,
             runtime_env={"env_vars": {"PYTHONPATH": path}},
         )
     try:

@@ -56,7 +56,7 @@ def test_the_standard_setting_tells_what_was_taken_and_when_it_really_ended() ->
 def test_the_realistic_setting_tells_wish_and_estimate() -> None:
     cars = fleet_from([record(60, 300)], REALISTIC)
     assert (cars.told_wh[0], cars.due_wh[0]) == (9_000, 5_000)
-    assert (cars.told_departure_step[0], cars.departure_step[0]) == (48, 60)
+    assert (cars.told_departure_step[0], cars.departure_step[0]) == (240, 300)
     less = fleet_from([record(60, 300, requested_wh=3_000)], REALISTIC)
     assert less.due_wh[0] == 3_000
 
@@ -105,6 +105,7 @@ def test_there_are_fewer_cars_at_the_weekend() -> None:
         {"step_s": 7},
         {"replan_steps": 0},
         {"horizon_steps": 0},
+        {"coarse_steps": 0},
         {"minimum_share": float("nan")},
         {"minimum_share": 1.5},
         {"floor_w": -1.0},

@@ -42,12 +42,12 @@ def test_it_equals_a_programme_with_a_variable_for_every_step(
 
 
 def test_it_equals_that_with_lines_but_for_the_polygons_corners() -> None:
-    cars = fleet(per_day=7, seed=4)
+    cars = fleet(per_day=6, seed=4)
     site = site_for(cars, 5.0, "caltech")
     by_steps_wh, found_wh = _by_steps(cars, site), best(cars, site).energy_wh.sum()
-    # A polygon of 60 sides around a circle reaches 0.14 % beyond it.
+    # A polygon of 36 sides around a circle reaches 0.39 % beyond it.
     assert found_wh <= by_steps_wh * (1 + 1e-9)
-    assert found_wh >= by_steps_wh * (1 - 0.0014 - NEARLY)
+    assert found_wh >= by_steps_wh * (1 - 0.0039 - NEARLY)
     assert found_wh < best(cars, site_for(cars, 5.0)).energy_wh.sum() * 0.99
 
 
@@ -70,7 +70,7 @@ def _by_steps(cars: Fleet, site: LabSite) -> float:
     for there in of_step.values():
         highs.addConstr(sum(there.values()) <= site.capacity_w)
         for line in range(limit_a.size):
-            for angle in np.arange(60) * np.pi / 30:
+            for angle in np.arange(36) * np.pi / 18:
                 along = np.cos(angle) * re[line, at] + np.sin(angle) * im[line, at]
                 used = {i: a for i, a in enumerate(along) if abs(a) > 1e-12}
                 if any(i in there for i in used):
@@ -80,7 +80,7 @@ def _by_steps(cars: Fleet, site: LabSite) -> float:
     return float(highs.getObjectiveValue()) / 12
 
 
-@pytest.mark.parametrize("capacity_kw", [4.0, 9.0, 16.0])
+@pytest.mark.parametrize("capacity_kw", [4.0, 12.0])
 def test_no_strategy_that_keeps_the_limits_is_better(capacity_kw: float) -> None:
     cars = fleet(per_day=25, seed=2, days=2)
     site = site_for(cars, capacity_kw, "caltech")
