@@ -73,7 +73,8 @@ def share_curves(
     parts = _levels(100.0, "%", low)
     for percent in (0, 25, 50, 75, 100):
         x = _LEFT + percent / 100 * (WIDE - _LEFT - _RIGHT)
-        parts.append(text(x, low + 18, f"{percent} % of the drivers", "middle"))
+        said = f"{percent} %" + (" of the drivers" if percent == 50 else "")
+        parts.append(text(x, low + 18, said, "middle"))
     for run in runs:
         ordered = np.sort(shares(run))[::-1]
         at = (np.arange(ordered.size) + 0.5) / ordered.size
