@@ -7,6 +7,7 @@ settled the steps are filled by price, then by time.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -178,28 +179,45 @@ class _Run:
             (self.needs.asked, target_gap),
         ):
             for k, number in enumerate(classes):
-                for members in self._blocks(problem.priority == number):
+                blocks = self._blocks(problem.priority == number)
+                service[k] = 0.0
+                for (better, members), (worse, _) in pairwise(
+                    [*blocks, (0.0, np.empty(0, np.int64))]
+                ):
                     energy[members] += self._serve(
                         members, amounts[members], gap_wh[members], columns
                     )
-                service[k] = _cut(flow, n_step)
+                    service[k] += (better - worse) * self._cut()
         return energy, service
 
-    def _blocks(self, chosen: NDArray[np.bool_]) -> list[Ints]:
-        """Return the rows of a class, those with better efficiency before others."""
+    def _cut(self) -> Floats:
+        """Return 1 where a limit is full and more of it would serve more, (g, T)."""
+        flow, n_step = self.flow, self.problem.n_step
+        inside = _as_columns(flow.closed, n_step)
+        carries = self.room[:, :n_step] > flow.room[:, :n_step]
+        out = inside.astype(np.float64)
+        for v in range(1, flow.parent.size):
+            above = inside[flow.parent[v]]
+            inside[v] |= above & carries[v]
+            out[v] = inside[v] & ~above
+        return out
+
+    def _blocks(self, chosen: NDArray[np.bool_]) -> list[tuple[float, Ints]]:
+        """Return efficiency and rows of a class, those with a better one first."""
         rows = np.flatnonzero(chosen)
         efficiency = self.problem.charge_efficiency[rows]
-        return [rows[efficiency == e] for e in np.unique(efficiency)[::-1]]
+        return [(e, rows[efficiency == e]) for e in np.unique(efficiency)[::-1]]
 
     def _serve(self, rows: Ints, amounts: Ints, gap_wh: Floats, columns: Ints) -> Ints:
+        evenly = np.zeros(rows.size, np.int64)
         if self.problem.shortage is Shortage.MAX_MIN:
-            return _serve_evenly(self.flow, rows, amounts, gap_wh, columns)
+            evenly = _serve_evenly(self.flow, rows, amounts, gap_wh, columns)
+        # After even shares this places their rounding, and finds what is full.
         order = np.argsort(gap_wh, kind="stable")
-        served = np.zeros(rows.size, np.int64)
-        charge.serve_in_order(self.flow, rows[order], amounts[order], columns, served)
-        out = np.empty_like(served)
-        out[order] = served
-        return out
+        rest, served = (amounts - evenly)[order], np.zeros(rows.size, np.int64)
+        charge.serve_in_order(self.flow, rows[order], rest, columns, served)
+        evenly[order] += served
+        return evenly
 
     def solution(self, service: Floats) -> Solution:
         """Return what was sent, with the prices of the limits."""
@@ -207,9 +225,9 @@ class _Run:
         power = np.empty((problem.n_evse, n_step))
         charge.powers(flow.x, self.hours, power)
         potential = np.empty((flow.parent.size, self.n_column))
-        charge.prices(
-            flow, self.price, self.order, self.lower, self.price.min(), potential
-        )
+        energy = self.needs.promised + self.needs.asked
+        wants_more = flow.x[:, :n_step].sum(axis=1) < energy - ROUNDING
+        charge.prices(flow, self.price, self.order, self.lower, wants_more, potential)
         pre_price = potential[0, :n_step] - self.price[:n_step]
         worth = potential[1:] - potential[flow.parent[1:]]
         rows = np.concatenate([[0], self.node_of_group]).astype(np.int64)
@@ -281,14 +299,6 @@ def _rooms(problem: Problem, hours: Floats, node_of_group: Ints, n_column: int) 
 
 def _room(upper_w: Floats, hours: Floats) -> Ints:
     return np.clip(np.floor(upper_w * hours * UNITS + 1e-3), 0, PLENTY).astype(np.int64)
-
-
-def _cut(flow: Flow, n_step: int) -> Floats:
-    """Return 1 where a limit is full and one more unit would serve somebody, (g, T)."""
-    closed = _as_columns(flow.closed, n_step)
-    above = np.zeros_like(closed)
-    above[1:] = closed[flow.parent[1:]]
-    return (closed & ~above).astype(np.float64)
 
 
 def _as_columns(words: Words, n_step: int) -> NDArray[np.bool_]:

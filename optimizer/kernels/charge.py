@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from optimizer.kernels.bits import bit
 from optimizer.kernels.fill import fill
-from optimizer.kernels.flow import Flow, Ints, Words, clear
+from optimizer.kernels.flow import NOBODY, Flow, Ints, Words, clear
 from optimizer.kernels.serve import climb, serve, take_back
 
 Floats = NDArray[np.float64]
@@ -95,11 +95,17 @@ def least_wanted_first(flow: Flow, n_step: int) -> Ints:
 
 @njit(cache=True, nogil=True)
 def prices(
-    flow: Flow, price: Floats, order: Ints, lower: Ints, least: float, out: Floats
+    flow: Flow,
+    price: Floats,
+    order: Ints,
+    lower: Ints,
+    wants_more: NDArray[np.bool_],
+    out: Floats,
 ) -> None:
     """Set out (g, K) to the potential of each place: price plus all limits' worth.
 
-    A column that cannot be lowered (its load is at ``lower``) relieves nothing.
+    A column that cannot be lowered (its load is at ``lower``) relieves nothing. EVs that
+    would take more (n,) pay nothing for it: where energy is paid for, they count.
     """
     n, n_node = flow.x.shape[0], flow.parent.size
     flow.reached[:] = 0
@@ -110,11 +116,14 @@ def prices(
     for i in range(n):
         flow.active[i] = i
     out[:] = -np.inf
-    load = loads(flow)
+    load, least, above_0 = loads(flow), price.min(), True
     for k in range(order.size - 1, -1, -1):
         s = order[k]
+        if above_0 and price[s] < 0.0:
+            above_0 = False
+            _relieve(flow, number, NOBODY, wants_more, 0.0, out)
         if load[s] > lower[s]:
-            _relieve(flow, number, s, price[s], out)
+            _relieve(flow, number, s, wants_more, price[s], out)
     for t in range(order.size):
         at_lower = lower[t] > 0 and load[t] <= lower[t]
         out[0, t] = max(out[0, t], least if at_lower else price[t])
@@ -123,11 +132,22 @@ def prices(
 
 
 @njit(cache=True, nogil=True)
-def _relieve(flow: Flow, number: int, s: int, price: float, out: Floats) -> None:
-    """Label every place not labelled yet from which column s can be lowered."""
-    w, b, end = s >> 6, bit(s), 0
+def _relieve(
+    flow: Flow,
+    number: int,
+    s: int,
+    wants_more: NDArray[np.bool_],
+    price: float,
+    out: Floats,
+) -> None:
+    """Label every place not labelled yet from which column s can be lowered.
+
+    Where s is NOBODY: from which EVs that want more can be served.
+    """
+    w, b, end = max(s, 0) >> 6, bit(max(s, 0)), 0
     for i in range(flow.x.shape[0]):
-        if flow.seen[i] != number and flow.take[i, w] & b:
+        leads = wants_more[i] if s == NOBODY else bool(flow.take[i, w] & b)
+        if leads and flow.seen[i] != number:
             flow.seen[i] = number
             flow.queue[end] = i
             end += 1
