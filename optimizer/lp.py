@@ -43,12 +43,16 @@ BEYOND_WEIGHT = np.array([2.0, 2.0, 1.0])
 ORDER_WEIGHT = 20.0
 EARLY_WEIGHT = 0.01
 NEAR_WEIGHT = 0.004
-DEADLINE_WEIGHT = 0.15
 # Blocks of one step, and the steps of a block after them.
 SINGLE_STEPS = 8
 BLOCK_STEPS = 4
 ORDER_CLASS_WH = 500.0
 ORDER_HALVED_WH = 10_000.0
+# In the order of service an EV expected to take 1 kWh more comes this much later [h].
+ORDER_H_PER_WH = 0.24 / 1_000
+# Drivers leave late: nobody is expected to leave sooner than this [h].
+LEAST_STAY_H = 3.0
+_OFFERED = CLASS_WEIGHT.size - 1
 _BLOCKS_MULTIPLE = 8
 _LEAST_SLOTS = 8
 _DUAL, _PRIMAL = 1, 4
@@ -190,18 +194,23 @@ def rounded(problem: Problem, linear_w: Floats) -> Floats:
 
 
 def service_order(problem: Problem) -> Ints:
-    """Return the EVs in their order of service.
+    """Return the EVs in their order of service, those offered again last.
 
-    By class; within it by rank of expected energy, least first, with a little of the
-    rank of departure: who stays can be served when the shortage is over.
+    By laxity, the hours an EV could wait and still take what it is expected to take,
+    plus hours for that energy: who stays can be served when the shortage is over, who
+    needs the whole stay cannot, and many small needs go before one large. An overdue
+    EV counts like one that leaves within `LEAST_STAY_H`, and after it among equals.
     """
-    rank = (1 - DEADLINE_WEIGHT) * _rank(problem.energy_expected_wh)
-    rank += DEADLINE_WEIGHT * _rank(problem.departure_step)
-    return np.lexsort((problem.energy_expected_wh, rank, problem.priority))
-
-
-def _rank(values: NDArray[np.generic]) -> Ints:
-    return np.argsort(np.argsort(values, kind="stable"), kind="stable")
+    expected_wh = problem.energy_expected_wh
+    until_h = np.concatenate([[0.0], np.cumsum(problem.step_s)]) / 3600
+    stay_h = np.maximum(until_h[problem.departure_step], LEAST_STAY_H)
+    most_w = problem.power_max_w.max(axis=1)
+    takes_h = np.divide(
+        expected_wh, most_w, out=np.zeros_like(expected_wh), where=most_w > 0
+    )
+    lateness_h = stay_h - takes_h + ORDER_H_PER_WH * expected_wh
+    is_offered = problem.priority == _OFFERED
+    return np.lexsort((expected_wh, problem.priority, lateness_h, is_offered))
 
 
 def _run(highs: highspy.Highs, warm_strategy: int) -> None:

@@ -9,13 +9,11 @@ their targets, then up to their maxima:
 3. floors, in order, from the room that is left, and power on top of them.
 
 So the PRE is used up while anybody can use it. In a shortage the order of service alone
-shares out: it serves most drivers, and concentrating on it entirely would strand PRE on
-EVs that taper, are slow or finish. Where every target is met deadlines rule, and those
-the linear plan knows.
+shares out. Where every target is met deadlines rule, and those the linear plan knows.
 
-The share is `FLOOR_SHARE`, and grows to the whole room while the floors of all who
-ask grow from `FLOORS_FEW` of the room to all of it: the worse the shortage, the more
-EVs are kept going instead of finished (docs/adr/0005).
+The share is 0 until the floors of all who ask are `FLOORS_FEW` of the room, and all of
+it when they do not fit: in a bad shortage EVs are kept going instead of finished, which
+gives more energy (docs/adr/0005).
 """
 
 import numpy as np
@@ -26,8 +24,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-FLOOR_SHARE = 0.5
-FLOORS_FEW = 0.6
+FLOORS_FEW = 0.9
 # Less energy than this is none [Wh].
 NONE_WH = 0.5
 
@@ -114,8 +111,8 @@ def _floor_share(goal_w: Floats, floor_w: Floats, room: float) -> float:
     for i in range(goal_w.size):
         if goal_w[i] > 0.0:
             floors += floor_w[i]
-    crowded = (floors / max(room, 1.0) - FLOORS_FEW) / (1.0 - FLOORS_FEW)
-    return FLOOR_SHARE + (1.0 - FLOOR_SHARE) * min(max(crowded, 0.0), 1.0)
+    crowded: float = (floors / max(room, 1.0) - FLOORS_FEW) / (1.0 - FLOORS_FEW)
+    return min(max(crowded, 0.0), 1.0)
 
 
 @njit(cache=True, nogil=True)

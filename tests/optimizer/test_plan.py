@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optimizer import Planner, PlannerError, Problem, Result, Status, plan
+from optimizer.lp import service_order
 from optimizer.tiers import NOTHING_W, NOTHING_WH
 from tests.optimizer.problems import problem_of, problems
 
@@ -100,7 +101,7 @@ def test_early_and_punctual_come_first() -> None:
     )
     assert result.unmet_target_wh[1] == 0
     assert result.unmet_target_wh[0] > 900
-    assert result.power_w[1, 0] == 6_656 - 1_248
+    assert result.power_w[:, 0].tolist() == [0, 6_656]
 
 
 class Failing:
@@ -141,3 +142,50 @@ def test_what_fails_twice_is_a_planner_error() -> None:
     with pytest.raises(PlannerError, match="kSolveError"):
         planner.plan(problem_of())
     check(problem_of(), planner.plan(problem_of()))
+
+
+@pytest.mark.parametrize(
+    ("given", "order"),
+    [
+        # Many small needs go before one large.
+        ({"energy_expected_wh": [9_000.0, 4_000.0]}, [1, 0]),
+        # Who stays on can be served when the shortage is over.
+        ({"departure_step": [32, 16]}, [1, 0]),
+        # A slow car needs its whole stay for what a fast one takes in half of it.
+        ({"power_max_w": [6_656.0, 3_300.0]}, [1, 0]),
+        # Nobody is expected to leave within the next hours, whatever was stated.
+        ({"departure_step": [12, 4], "energy_expected_wh": [4_000.0, 5_000.0]}, [0, 1]),
+        # Who is overdue waits for nobody but, among equals, the punctual.
+        ({"departure_step": [4, 4], "priority": [1, 0]}, [1, 0]),
+        ({"departure_step": [4, 32], "priority": [1, 0]}, [0, 1]),
+        # Who is offered again comes last.
+        ({"departure_step": [4, 32], "priority": [2, 1]}, [1, 0]),
+        ({"power_max_w": [0.0, 6_656.0], "departure_step": [4, 32]}, [0, 1]),
+    ],
+)
+def test_the_order_of_service_in_a_shortage(
+    given: dict[str, object], order: list[int]
+) -> None:
+    parts: dict[str, object] = {
+        "departure_step": [32, 32],
+        "energy_expected_wh": [5_000.0, 5_000.0],
+        "pre_lower_w": np.zeros(32),
+        "pre_upper_w": np.full(32, 6_656.0),
+    }
+    assert service_order(problem_of(**(parts | given))).tolist() == order
+
+
+def test_floors_come_first_only_where_they_hardly_fit() -> None:
+    """Six floors in 20 kW: one EV after another ends; in 7.488 kW all go on."""
+    for upper_w, charging in ((20_000.0, 3), (7_488.0, 6)):
+        result = plan(
+            problem_of(
+                power_max_w=np.full(6, 6_656.0),
+                arrival_step=np.zeros(6, np.int64),
+                departure_step=np.full(6, 3),
+                energy_target_wh=np.full(6, 20_000.0),
+                energy_max_wh=np.full(6, 20_000.0),
+                pre_upper_w=np.full(3, upper_w),
+            )
+        )
+        assert (result.power_w[:, 0] > 0).sum() == charging
