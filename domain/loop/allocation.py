@@ -15,11 +15,12 @@ HORIZON = DAY
 ROLLING_DEPARTURE = HOUR
 # A suspended EV is offered its floor again after this time, from unused PRE only.
 OFFER_AFTER = 15 * MINUTE
-# What an EV may be offered above what it was seen to take.
-PROBE_W = 250
-PROBE_SHARE = 0.10
+# What an EV may be offered above what it was seen to take: more than a meter errs, and
+# little, because nobody else can have it.
+PROBE_W = 100
+PROBE_SHARE = 0.02
 # Least part of the asked energy that an EV still charging is expected to take.
-EXPECTED_REST_SHARE = 0.05
+EXPECTED_REST_SHARE = 0.02
 # Beyond what was asked an EV may take what nobody else asks for, up to this.
 BEYOND_ASKED_WH = 100_000
 
@@ -167,10 +168,8 @@ def _row(
     if ev.limit_w is not None:
         power_w = min(power_w, max(floor_w, float(probed_w(ev.limit_w))))
     share = state.taken_per_stated_permille / 1000 if ev.stated_by_user else 1.0
-    expected = max(
-        min(target_wh * share, target_wh) - energy_wh,
-        EXPECTED_REST_SHARE * target_wh,
-    )
+    # A share of what is left, not of all: who took much is not about to be finished.
+    expected = max(min(share, 1.0) * target, EXPECTED_REST_SHARE * target_wh)
     overdue = OVERDUE if ev.departure_at <= now else PUNCTUAL
     return power_w, floor_w, target, most, expected, overdue
 

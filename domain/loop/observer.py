@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import msgspec
 
-from domain.loop.allocation import PROBE_SHARE, PROBE_W
 from domain.loop.delivery import Fading
 from domain.loop.zone_state import Ev, Slot, energy_at
 from domain.model import plan_events as p
@@ -18,6 +17,9 @@ from domain.model.values import HOUR, MINUTE, QUARTER_HOUR, Event, Instant, Qual
 
 SUSPENDED_BELOW_W = 100
 SUSPENDED_AFTER = MINUTE
+# Power that differs this much from what was known is a new fact.
+STEP_W = 250
+STEP_SHARE = 0.10
 # A reading this little above an ETP is still at it.
 METER_TOLERANCE_W = 50
 # Energy that differs this much from what was carried on is a new fact.
@@ -52,7 +54,7 @@ class _Memory:
 
 
 def _step_w(power_w: int) -> float:
-    return max(PROBE_W, PROBE_SHARE * power_w)
+    return max(STEP_W, STEP_SHARE * power_w)
 
 
 class Observer:
