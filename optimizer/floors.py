@@ -14,12 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from optimizer.bounds import battery_bounds_wh
 from optimizer.checks import Floats, Ints
 from optimizer.kernels.certify import off_steps_w
-from optimizer.kernels.floors import NO_W, Site, follow, lift, save, serve
+from optimizer.kernels.floors import follow, lift, save, serve
+from optimizer.kernels.floors_row import NO_W
+from optimizer.kernels.floors_site import Site
 from optimizer.lp import rounded
 from optimizer.problem import Problem
+from optimizer.site import battery_bounds_wh
 from optimizer.tiers import NOTHING_WH, measures_of, tier_values
 
 Bools = NDArray[np.bool_]
@@ -107,6 +109,15 @@ def _gain_wh(problem: Problem, power_w: Floats) -> Floats:
     return gain
 
 
+def _gains_wh(problem: Problem, power_w: Floats) -> Floats:
+    """Return what each EV gains in all, (n,)."""
+    if problem.has_v2g:
+        gain: Floats = _gain_wh(problem, power_w).sum(axis=1)
+    else:
+        gain = problem.charge_efficiency * (power_w @ problem.hours)
+    return gain
+
+
 def _only_order_matters(problem: Problem) -> bool:
     """Whether money says nothing about when, and the PRE is the only limit."""
     return bool(
@@ -134,7 +145,7 @@ def _followed(problem: Problem, linear_w: Floats) -> Floats:
         if not too_full.any():
             break
         linear_w = _without_discharge(problem, linear_w, too_full)
-    gain_wh = _gain_wh(problem, linear_w).sum(axis=1)
+    gain_wh = _gains_wh(problem, linear_w)
     _serve_all(problem, site, order, gain_wh)
     save(site)
     if dear_w.any():
@@ -163,8 +174,8 @@ def _above_peak_w(problem: Problem, linear_w: Floats) -> Floats:
 def _without_discharge(problem: Problem, linear_w: Floats, who: Bools) -> Floats:
     """Return the plan with only the charge that EVs `who` (n,) keep in the end."""
     into = np.maximum(linear_w, 0.0)
-    gross = _gain_wh(problem, into).sum(axis=1)
-    net = _gain_wh(problem, linear_w).sum(axis=1).clip(0.0)
+    gross = _gains_wh(problem, into)
+    net = _gains_wh(problem, linear_w).clip(0.0)
     kept = np.divide(net, gross, out=np.zeros_like(net), where=gross > 0)
     return np.where(who[:, None], into * kept[:, None], linear_w)
 
