@@ -6,44 +6,37 @@ served first, class by class, never loses to who comes later, and with the energ
 settled the steps are filled by price, then by time.
 """
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from optimizer.checks import Floats, Ints
+from optimizer.charging_form import Form, form_of, needs_of
+from optimizer.checks import Floats, Ints, repeated_part
 from optimizer.kernels import charge
-from optimizer.kernels.charge import PLENTY, UNITS
-from optimizer.kernels.flow import Flow, Words, clear, empty_flow
+from optimizer.kernels.flow import Flow, Words, clear
 from optimizer.kernels.nearest import nearest, network_of
 from optimizer.kernels.nearest_search import Network
+from optimizer.kernels.warm import adopt, powers_of, units_of
 from optimizer.problem import Problem, Shortage
 from optimizer.solution import Solution
 from optimizer.tiers import gaps_wh
+from optimizer.warm import Memory
 
 # What may be left out of one EV's energy as rounding [units].
 ROUNDING = 500
+NOBODY = (0.0, np.empty(0, np.int64))
 
 
 class NoKernel(Exception):
     """The problem has a feature that this solver leaves to the general one."""
 
 
-@dataclass(frozen=True, eq=False)
-class Needs:
-    """Energy at the EVSE [units]: promised, beyond it asked for, and beyond both."""
-
-    promised: Ints
-    asked: Ints
-    optional: Ints
-
-
 class Charging:
-    """Keeps its arrays between calls."""
+    """Keeps its arrays between calls, and the last flow for when little changes."""
 
     def __init__(self) -> None:
-        self._flow: Flow | None = None
+        self._memory = Memory()
         self._network: Network | None = None
         self._leaf = np.empty(0, np.int64)
 
@@ -59,79 +52,93 @@ class Charging:
         _refuse(problem)
         if problem.n_evse == 0:
             return Solution.without_prices(problem, np.zeros((0, problem.n_step)))
-        run = _Run(problem, self._sized(problem))
-        service = run.serve_all()
-        solution = run.solution(service)
+        form = form_of(problem)
+        service = np.zeros((0, form.parent.size, problem.n_step))
+        followed, memory = self._memory.follow(problem, form), self._memory
+        wants_more = np.zeros(memory.flow.supply.size, np.bool_)
+        if followed is None:
+            run = _Run(problem, form, memory.forget(problem, form))
+            service = run.serve_all()
+            wants_more = np.zeros(memory.flow.supply.size, np.bool_)
+            if service.size:
+                wants_more[: problem.n_evse] = run.wants_more()
+            else:
+                energy = run.needs.promised + run.needs.asked
+                memory.remember(problem, form, energy, run.own)
+        form = followed or form
         if problem.previous_power_w is not None:
-            self._go_near(run, solution.power_w)
-        return solution
+            self._go_near(problem.previous_power_w, form)
+        return self._solution(problem, form, service, wants_more)
 
-    def _go_near(self, run: "_Run", power_w: Floats) -> None:
-        """Move a plan (n, T) [W] as near to the one in force as its sums allow."""
-        flow, problem, n_step = run.flow, run.problem, run.problem.n_step
-        network = self._network
+    def _go_near(self, previous_w: Floats, form: Form) -> None:
+        """Move the flow as near to the plan in force [W] as its sums allow."""
+        flow, slot = self._memory.flow, self._memory.slot
+        network, columns = self._network, slice(0, form.hours.size)
+        x = np.ascontiguousarray(flow.x[:, columns])
         if network is None or not (
-            network.kept.shape == power_w.shape
+            network.kept.shape == x.shape
             and np.array_equal(network.parent, flow.parent)
             and np.array_equal(self._leaf, flow.leaf)
         ):
             self._leaf = flow.leaf.copy()
-            self._network = network = network_of(n_step, self._leaf, flow.parent.copy())
-        assert problem.previous_power_w is not None
-        previous = np.rint(problem.previous_power_w * (run.hours * UNITS))
-        columns = slice(0, n_step)
-        x = np.ascontiguousarray(flow.x[:, columns])
+            network = network_of(form.hours.size, self._leaf, flow.parent.copy())
+            self._network = network
+        previous = np.empty_like(x)
+        units_of(previous_w, slot, form.hours, previous)
         nearest(
             x,
             np.ascontiguousarray(flow.cap[:, columns]),
-            previous.astype(np.int64),
-            np.ascontiguousarray(run.room[:, columns]),
+            previous,
+            np.ascontiguousarray(form.room[:, columns]),
             network,
         )
-        charge.powers(x, run.hours, power_w)
+        if x.base is flow.x:
+            adopt(flow, network.kept, network.is_kept)
+        else:
+            flow.x[:, columns] = x
 
-    def _sized(self, problem: Problem) -> Flow:
-        n, g = problem.n_evse, 1 + len(problem.groups)
-        n_column = problem.n_step + int(_has_use_for_optional(problem))
-        flow = self._flow
-        if flow is None or flow.x.shape != (n, n_column) or flow.parent.size != g:
-            self._flow = flow = empty_flow(n, n_column, g)
-        return flow
+    def _solution(
+        self,
+        problem: Problem,
+        form: Form,
+        service: Floats,
+        wants_more: NDArray[np.bool_],
+    ) -> Solution:
+        """Return what is sent, with the prices of the limits."""
+        flow, n_step = self._memory.flow, problem.n_step
+        power_w = np.empty((problem.n_evse, n_step))
+        powers_of(flow.x, self._memory.slot, form.hours, power_w)
+        potential = np.empty(form.room.shape)
+        charge.prices(flow, form.price, form.order, form.lower, wants_more, potential)
+        worth = potential[1:] - potential[form.parent[1:]]
+        rows = np.concatenate([[0], form.node_of_group]).astype(np.int64)
+        return Solution(
+            power_w,
+            potential[0, :n_step] - form.price[:n_step],
+            worth[form.node_of_group - 1, :n_step],
+            service[:, rows],
+        )
 
 
 class _Run:
     """One problem on its way through the tiers."""
 
-    def __init__(self, problem: Problem, flow: Flow) -> None:
-        n, n_step = problem.n_evse, problem.n_step
-        self.problem, self.flow, self.hours = problem, flow, problem.hours
-        self.n_column = flow.x.shape[1]
-        power = problem.power_max_w
-        if power.strides[1] == 0:
-            power = power[:, :1]
+    def __init__(self, problem: Problem, form: Form, flow: Flow) -> None:
+        n_step = problem.n_step
+        self.problem, self.form, self.flow = problem, form, flow
         charge.set_caps(
             flow,
-            np.ascontiguousarray(power),
-            self.hours,
+            np.ascontiguousarray(repeated_part(problem.power_max_w)),
+            form.hours,
             problem.arrival_step,
             problem.departure_step,
         )
-        self.own = np.empty(n, np.int64)
+        self.own = np.empty(problem.n_evse, np.int64)
         charge.own_limits(flow, n_step, self.own)
-        self.needs = _needs(problem, self.own)
-        flow.parent[:], flow.leaf[:], self.node_of_group = _tree(problem)
-        self.room = _rooms(problem, self.hours, self.node_of_group, self.n_column)
-        self.lower = np.zeros(self.n_column, np.int64)
-        self.lower[:n_step] = np.clip(
-            np.ceil(problem.pre_lower_w * self.hours * UNITS - 1e-3), 0, PLENTY
-        )
-        if self.n_column > n_step:
+        self.needs = needs_of(problem, self.own)
+        flow.parent[:], flow.leaf[:] = form.parent, form.leaf
+        if form.order.size > n_step:
             flow.cap[:, n_step] = self.needs.optional
-        price = np.zeros(self.n_column)
-        price[:n_step] = problem.price_per_kwh
-        when = np.arange(self.n_column)
-        when[n_step:] = -1  # at price 0 rather nothing than something
-        self.price, self.order = price, np.lexsort((when, price))
 
     def serve_all(self) -> NDArray[np.float64]:
         """Settle every EV's energy and send it; return the service prices."""
@@ -152,21 +159,21 @@ class _Run:
     def _send(self, energy: Ints) -> bool:
         """Send energies (n,) and optional ones at least price; whether all went."""
         flow = self.flow
-        flow.room[:] = self.room
+        flow.room[:] = self.form.room
         flow.supply[:] = energy
-        if self.n_column > self.problem.n_step:
+        if self.form.order.size > self.problem.n_step:
             flow.supply[:] += self.needs.optional
-        charge.cheapest(flow, self.order, self.lower)
+        charge.cheapest(flow, self.form.order, self.form.lower)
         return bool(flow.supply.max(initial=0) <= ROUNDING)
 
     def _lower_missing(self) -> int:
-        missing = self.lower - charge.loads(self.flow)
+        missing = self.form.lower - charge.loads(self.flow)
         return int(missing.clip(0).sum())
 
     def _share_shortage(self) -> tuple[Ints, Floats]:
         """Return every EV's energy (n,) [units] in a shortage, and service prices."""
         problem, flow, n_step = self.problem, self.flow, self.problem.n_step
-        flow.room[:] = self.room
+        flow.room[:] = self.form.room
         flow.room[0, n_step:] = 0
         clear(flow)
         columns = charge.least_wanted_first(flow, n_step)
@@ -181,9 +188,7 @@ class _Run:
             for k, number in enumerate(classes):
                 blocks = self._blocks(problem.priority == number)
                 service[k] = 0.0
-                for (better, members), (worse, _) in pairwise(
-                    [*blocks, (0.0, np.empty(0, np.int64))]
-                ):
+                for (better, members), (worse, _) in pairwise([*blocks, NOBODY]):
                     energy[members] += self._serve(
                         members, amounts[members], gap_wh[members], columns
                     )
@@ -194,7 +199,7 @@ class _Run:
         """Return 1 where a limit is full and more of it would serve more, (g, T)."""
         flow, n_step = self.flow, self.problem.n_step
         inside = _as_columns(flow.closed, n_step)
-        carries = self.room[:, :n_step] > flow.room[:, :n_step]
+        carries = self.form.room[:, :n_step] > flow.room[:, :n_step]
         out = inside.astype(np.float64)
         for v in range(1, flow.parent.size):
             above = inside[flow.parent[v]]
@@ -219,24 +224,12 @@ class _Run:
         evenly[order] += served
         return evenly
 
-    def solution(self, service: Floats) -> Solution:
-        """Return what was sent, with the prices of the limits."""
-        problem, flow, n_step = self.problem, self.flow, self.problem.n_step
-        power = np.empty((problem.n_evse, n_step))
-        charge.powers(flow.x, self.hours, power)
-        potential = np.empty((flow.parent.size, self.n_column))
+    def wants_more(self) -> NDArray[np.bool_]:
+        """Return whether an EV got less than it asked for, (n,)."""
         energy = self.needs.promised + self.needs.asked
-        wants_more = flow.x[:, :n_step].sum(axis=1) < energy - ROUNDING
-        charge.prices(flow, self.price, self.order, self.lower, wants_more, potential)
-        pre_price = potential[0, :n_step] - self.price[:n_step]
-        worth = potential[1:] - potential[flow.parent[1:]]
-        rows = np.concatenate([[0], self.node_of_group]).astype(np.int64)
-        return Solution(
-            power,
-            pre_price,
-            worth[self.node_of_group - 1, :n_step],
-            service[:, rows],
-        )
+        sent = self.flow.x[:, : self.problem.n_step].sum(axis=1)
+        wants: NDArray[np.bool_] = sent < energy - ROUNDING
+        return wants
 
 
 def _refuse(problem: Problem) -> None:
@@ -251,54 +244,6 @@ def _refuse(problem: Problem) -> None:
         raise NoKernel("a price of the peak")
     if any((group.lower_w > 0).any() for group in problem.groups):
         raise NoKernel("a group's lower bound above 0")
-
-
-def _has_use_for_optional(problem: Problem) -> bool:
-    """Whether energy beyond the target may be worth transferring."""
-    wanted = (problem.price_per_kwh < 0).any() or (problem.pre_lower_w > 0).any()
-    return bool(wanted and (problem.energy_max_wh > problem.energy_target_wh).any())
-
-
-def _needs(problem: Problem, own: Ints) -> Needs:
-    """Return the needs, no more than battery and EVSE allow."""
-    most_wh = problem.energy_max_wh
-    if problem.stored_wh is not None and problem.capacity_wh is not None:
-        most_wh = np.fmin(most_wh, problem.capacity_wh - problem.stored_wh)
-    scale = UNITS / problem.charge_efficiency
-    most = np.rint(most_wh * scale).astype(np.int64)
-    promised = np.rint(problem.energy_min_wh * scale).astype(np.int64)
-    target = np.rint(problem.energy_target_wh * scale).astype(np.int64)
-    target = np.minimum(np.minimum(target, most), own)
-    promised = np.minimum(promised, target)
-    return Needs(promised, target - promised, np.minimum(most, own) - target)
-
-
-def _tree(problem: Problem) -> tuple[Ints, Ints, Ints]:
-    """Return parent of each node, leaf of each EV, and the node of each group."""
-    sizes = [group.members.size for group in problem.groups]
-    by_size = sorted(range(len(sizes)), key=lambda g: (-sizes[g], g))
-    leaf = np.zeros(problem.n_evse, np.int64)
-    parent = np.full(1 + len(sizes), -1, np.int64)
-    node_of_group = np.zeros(len(sizes), np.int64)
-    for node, g in enumerate(by_size, start=1):
-        members = problem.groups[g].members
-        parent[node] = leaf[members[0]] if members.size else 0
-        leaf[members] = node
-        node_of_group[g] = node
-    return parent, leaf, node_of_group
-
-
-def _rooms(problem: Problem, hours: Floats, node_of_group: Ints, n_column: int) -> Ints:
-    """Return what each node lets through in each column, (g, K)."""
-    room = np.full((1 + node_of_group.size, n_column), PLENTY, np.int64)
-    room[0, : hours.size] = _room(problem.pre_upper_w, hours)
-    for group, node in zip(problem.groups, node_of_group, strict=True):
-        room[node, : hours.size] = _room(group.upper_w, hours)
-    return room
-
-
-def _room(upper_w: Floats, hours: Floats) -> Ints:
-    return np.clip(np.floor(upper_w * hours * UNITS + 1e-3), 0, PLENTY).astype(np.int64)
 
 
 def _as_columns(words: Words, n_step: int) -> NDArray[np.bool_]:

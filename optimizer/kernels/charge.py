@@ -10,10 +10,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from optimizer.kernels.bits import bit
+from optimizer.kernels.bits import bit, lowest
 from optimizer.kernels.fill import fill
-from optimizer.kernels.flow import NOBODY, Flow, Ints, Words, clear
-from optimizer.kernels.serve import climb, serve, take_back
+from optimizer.kernels.flow import Flow, Ints, Words, clear
+from optimizer.kernels.serve import climb, serve
 
 Floats = NDArray[np.float64]
 # Whole units of a Wh.
@@ -104,26 +104,28 @@ def prices(
 ) -> None:
     """Set out (g, K) to the potential of each place: price plus all limits' worth.
 
-    A column that cannot be lowered (its load is at ``lower``) relieves nothing. EVs that
-    would take more (n,) pay nothing for it: where energy is paid for, they count.
+    A column that cannot be lowered (its load is at ``lower``) relieves nothing. EVs
+    that would take more (n,) pay nothing for it: where energy is paid for, they count.
     """
     n, n_node = flow.x.shape[0], flow.parent.size
     flow.reached[:] = 0
     flow.closed[:] = 0
-    flow.counts[0] += 1
-    number = flow.counts[0]
-    flow.n_active[0] = n
-    for i in range(n):
-        flow.active[i] = i
+    unseen = np.full(flow.senders.shape[1], ~np.uint64(0))
     out[:] = -np.inf
     load, least, above_0 = loads(flow), price.min(), True
     for k in range(order.size - 1, -1, -1):
         s = order[k]
         if above_0 and price[s] < 0.0:
-            above_0 = False
-            _relieve(flow, number, NOBODY, wants_more, 0.0, out)
+            above_0, end = False, 0
+            for i in range(n):
+                if wants_more[i] and unseen[i >> 6] & bit(i):
+                    unseen[i >> 6] &= ~bit(i)
+                    flow.queue[end] = i
+                    end += 1
+            _relieve(flow, unseen, end, 0.0, out)
         if load[s] > lower[s]:
-            _relieve(flow, number, s, wants_more, price[s], out)
+            end = _take(flow.senders[s], flow.below[0], unseen, flow.queue, 0)
+            _relieve(flow, unseen, end, price[s], out)
     for t in range(order.size):
         at_lower = lower[t] > 0 and load[t] <= lower[t]
         out[0, t] = max(out[0, t], least if at_lower else price[t])
@@ -132,56 +134,51 @@ def prices(
 
 
 @njit(cache=True, nogil=True)
-def _relieve(
-    flow: Flow,
-    number: int,
-    s: int,
-    wants_more: NDArray[np.bool_],
-    price: float,
-    out: Floats,
-) -> None:
-    """Label every place not labelled yet from which column s can be lowered.
-
-    Where s is NOBODY: from which EVs that want more can be served.
-    """
-    w, b, end = max(s, 0) >> 6, bit(max(s, 0)), 0
-    for i in range(flow.x.shape[0]):
-        leads = wants_more[i] if s == NOBODY else bool(flow.take[i, w] & b)
-        if leads and flow.seen[i] != number:
-            flow.seen[i] = number
-            flow.queue[end] = i
-            end += 1
+def _relieve(flow: Flow, unseen: Words, end: int, price: float, out: Floats) -> None:
+    """Label every place not labelled yet from which the EVs in the queue can send."""
+    reached, fresh, give, leaf = flow.reached, flow.fresh, flow.give, flow.leaf
+    senders, below, queue = flow.senders, flow.below, flow.queue
     begin = 0
     while begin < end:
-        flow.fresh[:] = 0
+        fresh[:] = 0
         for k in range(begin, end):
-            i = flow.queue[k]
-            v = flow.leaf[i]
-            for word in range(flow.fresh.shape[1]):
-                flow.fresh[v, word] |= flow.give[i, word] & ~flow.reached[v, word]
-        climb(
-            flow.open, flow.closed, flow.parent, flow.reached, flow.fresh, flow.opener
-        )
-        for v in range(flow.parent.size):
-            _label(flow.fresh[v], price, out[v])
+            i = queue[k]
+            v = leaf[i]
+            for word in range(fresh.shape[1]):
+                fresh[v, word] |= give[i, word] & ~reached[v, word]
+        climb(flow.open, flow.closed, flow.parent, reached, fresh, flow.opener)
         begin = end
-        end = take_back(flow, number, end)
+        for v in range(fresh.shape[0]):
+            for word in range(fresh.shape[1]):
+                new = fresh[v, word]
+                while new:
+                    t = (word << 6) + lowest(new)
+                    new &= new - np.uint64(1)
+                    out[v, t] = max(out[v, t], price)
+                    end = _take(senders[t], below[v], unseen, queue, end)
 
 
-@njit(cache=True, nogil=True)
-def _label(columns: Words, price: float, out: Floats) -> None:
-    for t in range(out.size):
-        if columns[t >> 6] & bit(t):
-            out[t] = max(out[t], price)
+@njit(cache=True, nogil=True, inline="always")
+def _take(some: Words, others: Words, unseen: Words, queue: Ints, end: int) -> int:
+    """Put who is in all three sets into the queue, and out of the third one."""
+    for b in range(unseen.size):
+        evs = some[b] & others[b] & unseen[b]
+        unseen[b] ^= evs
+        while evs:
+            queue[end] = (b << 6) + lowest(evs)
+            evs &= evs - np.uint64(1)
+            end += 1
+    return end
 
 
 @njit(cache=True, nogil=True)
 def loads(flow: Flow) -> Ints:
     """Return the load of each column, (K,)."""
-    load = np.zeros(flow.x.shape[1], np.int64)
-    for i in range(flow.x.shape[0]):
-        for t in range(flow.x.shape[1]):
-            load[t] += flow.x[i, t]
+    x = flow.x
+    load = np.zeros(x.shape[1], np.int64)
+    for i in range(x.shape[0]):
+        for t in range(x.shape[1]):
+            load[t] += x[i, t]
     return load
 
 
