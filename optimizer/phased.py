@@ -51,7 +51,7 @@ from optimizer.result import PlannerError
 from optimizer.solution import Solution, Solver
 from optimizer.tiers import NOTHING_WH, gaps_wh
 
-POLICY = 0.03
+POLICY = 0.01
 EARLY = 1e-3
 MONEY = 0.2
 EARLY_MONEY = 2e-6
@@ -235,9 +235,7 @@ class _Run:
             fitted,
             np.ascontiguousarray(grid.cap.T),
             grid.hours[:, None] * grid.efficiency,
-            np.maximum(self._energy(x), self.target)
-            if self.optional.any()
-            else self.target,
+            np.clip(self._energy(x), self.target, self.target + self.optional),
             np.ascontiguousarray(network.phasors[0][:, grid.of_class]),
             np.ascontiguousarray(network.phasors[1][:, grid.of_class]),
             network.limit,
@@ -262,7 +260,9 @@ class _Run:
             upto = np.where(problem.priority <= c, self.target, 0.0)
             parts = [_Parts(upto, none + 1.0, none)]
             _, found = self._stage(grid, parts, 0.0 * grid.hours, _ENOUGH)
-            rows.append(np.clip(found.row[:, grid.of_step], 0.0, 1.0))
+            # Where nothing may flow the kernel has no cells, and no price.
+            row = np.where(grid.network.upper <= _NONE, 1.0, found.row)
+            rows.append(np.clip(row[:, grid.of_step], 0.0, 1.0))
             lines.append(found.line[:, grid.of_step] * problem.hours)
         n_step = problem.n_step
         service = np.array(rows).reshape(len(rows), n_row, n_step)
@@ -304,7 +304,7 @@ def energy_bound_wh(
     line_price : (m, T) complex
         Multipliers of the lines' currents [Wh/A].
     rows : (n,) bool
-        The EVs; the others may take nothing or all there is.
+        The EVs; what others take does not count.
 
     Returns
     -------
@@ -326,14 +326,14 @@ def energy_bound_wh(
     gain = problem.charge_efficiency[:, None] * hours
     can_wh = np.where(problem.available(), problem.power_max_w, 0.0)
     for i in range(n):
-        # What others take pays as well: where the price is below 0, all there is.
-        need = problem.energy_target_wh[i] if rows[i] else 0.0
+        # Beyond that it takes where it is paid to: where its current relieves a line.
+        most = problem.energy_max_wh[i]
+        need = min(problem.energy_target_wh[i], most) if rows[i] else 0.0
         worth = 1.0 * rows[i] - paid[i] / gain[i]
         order = np.argsort(-worth)
-        wh = (can_wh[i] * gain[i])[order]
-        first = np.minimum(np.cumsum(wh), need)
-        within = np.diff(first, prepend=0.0)
-        worth = worth[order]
+        worth, wh = worth[order], np.cumsum((can_wh[i] * gain[i])[order])
+        within = np.diff(np.minimum(wh, need), prepend=0.0)
+        beyond = np.diff(np.minimum(wh, most), prepend=0.0) - within
         bound += float(np.maximum(worth, 0.0) @ within)
-        bound += float(np.maximum(worth - rows[i], 0.0) @ (wh - within))
+        bound += float(np.maximum(worth - rows[i], 0.0) @ beyond)
     return bound

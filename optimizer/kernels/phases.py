@@ -46,6 +46,8 @@ from optimizer.kernels.phases_linear import Floats, Ints, back, factor, forward,
 
 # Part of the way to the boundary that a step may go.
 _NEARLY = 0.995
+# Steps in a row that may leave the gap as it is, or greater.
+_MISSES = 4
 
 
 class Layout(NamedTuple):
@@ -469,19 +471,23 @@ def run(
 ) -> tuple[float, int]:
     """Iterate until the gap is small enough; return it and the iterations.
 
-    Stops at the best state when rounding takes over and the gap grows again.
+    Stops at the best state when rounding takes over and the gap no longer falls.
     """
     gap = complementarity(lay, st, d, 0.0, 0.0)
+    least, misses, used = np.inf, 0, 0
     for i in range(most):
-        if gap <= enough:
-            return gap, i
-        _copy(st, best)
-        after = iterate(lay, st, w, pre, d, gap)
-        if not after < 2.0 * gap:  # not a number either
-            _copy(best, st)
-            return gap, -1
-        gap = after
-    return gap, most
+        if gap < least:
+            _copy(st, best)
+            least, misses = gap, 0
+        else:
+            misses += 1
+        if least <= enough or misses > _MISSES or not gap < np.inf:
+            break
+        gap = iterate(lay, st, w, pre, d, gap)
+        used = i + 1
+    if not gap < least:
+        _copy(best, st)
+    return min(gap, least) if gap < np.inf else least, used
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -188,11 +188,13 @@ def _add_rows(
         load = 0.0
         for b in range(of.size):
             load += network.row_of[g, of[b]] * caps[b]
+        if load <= 0.0:
+            continue
         upper, lower = network.upper[g, t], network.lower[g, t]
         for sign in (1.0, -1.0):
             if sign > 0.0 and load <= upper:
                 continue
-            if sign < 0.0 and (lower <= _NONE or load <= 0.0):
+            if sign < 0.0 and lower <= _NONE:
                 continue
             for b in range(of.size):
                 out.coefficients[rows, b] = sign * network.row_of[g, of[b]]
