@@ -62,6 +62,12 @@ def repaired(problem: Problem, linear_w: Floats) -> Floats:
     of service matters (one price, no limit but the PRE), it is the loop's policy for a
     shortage; else a plan that needs no repair is returned as it is.
 
+    With room for all, powers that EVSEs can set and prices that never fall, an EV is
+    less than two floors over the longest step behind the linear plan at any time, and
+    less than one at departure, or nothing where it may take that much more. Else
+    `distance` says what was lost. Lower bounds are met as far as room and greatest
+    energies go; an EV that must discharge may not, where its floor forbids it.
+
     Parameters
     ----------
     problem : Problem
