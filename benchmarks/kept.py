@@ -14,7 +14,7 @@ from benchmarks.simulator.day import DayOutcome
 from domain.errors import InvalidValue
 
 OUTCOME_FILE = "outcome.msgpack"
-_FORMAT = 1
+_FORMAT = 2
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):

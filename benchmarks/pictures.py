@@ -152,6 +152,27 @@ def power_legend() -> str:
     )
 
 
+def worth(outcome: DayOutcome, axis: DayAxis) -> str:
+    """Return what one more Wh of PRE was worth by the plans of the day, 0..1 Wh."""
+    left, low = 44, 120 - _BOTTOM
+    x_of = axis.to_x(left, WIDE - _RIGHT)
+
+    def y_of(permille: float) -> float:
+        return round(low - permille / 1_080 * (low - _TOP), 1)
+
+    parts = [*_hours(axis, x_of, low)]
+    for permille in (0, 500, 1_000):
+        y = y_of(permille)
+        parts.append(line(left, y, WIDE - _RIGHT, y))
+        parts.append(text(left - 6, y + 4, f"{permille / 1_000:g}", "end"))
+    if outcome.pre_worth:
+        end = outcome.start_at + len(outcome.power_w) * MINUTE
+        x = [x_of(min(at, end)) for at, _ in outcome.pre_worth] + [x_of(end)]
+        path = stairs(x, [y_of(value) for _, value in outcome.pre_worth])
+        parts.append(f'<path class="aetp" d="{path}"/>')
+    return svg(WIDE, 120, "worth of the PRE over the day", parts)
+
+
 def etps(outcome: DayOutcome, axis: DayAxis) -> str:
     """Return the ETPs of every EVSE that had a car, a row each."""
     evse_ids = list(dict.fromkeys(d.evse_id for d in outcome.drivers))

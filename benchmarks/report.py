@@ -116,6 +116,7 @@ def page(outcomes: Sequence[DayOutcome], tz: ZoneInfo | None) -> str:
         _figures_table([outcome.figures for outcome in outcomes]),
         _TERMS,
         _power(first, others, axis),
+        _worth(first, axis),
         _etps(first, others, axis),
         _shares(first, others),
         _plan_times(outcomes),
@@ -235,6 +236,19 @@ def _power(first: DayOutcome, others: Sequence[DayOutcome], axis: DayAxis) -> st
         pictures.power_legend(),
         _named(first, large),
         f'<div class="pair">{small}</div>' if small else "",
+    )
+
+
+def _worth(first: DayOutcome, axis: DayAxis) -> str:
+    if not any(value for _, value in first.pre_worth):
+        return ""
+    return _section(
+        "What more PRE would have been worth",
+        "By each plan when it was made: how much of the energy asked for one more unit "
+        "of PRE at that time would serve. 0 where nobody lacks anything, 1 where all "
+        "of it would go to EVs that leave without what they asked for. This is what the "
+        "site tells its resource manager.",
+        _named(first, pictures.worth(first, axis)),
     )
 
 

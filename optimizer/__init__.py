@@ -2,7 +2,7 @@
 
 from optimizer.checks import ProblemError
 from optimizer.limits import EnergyWindow, Group, PhaseNetwork
-from optimizer.lp import Planner, plan
+from optimizer.planner import Planner, plan
 from optimizer.problem import Problem, Shortage
 from optimizer.result import Certificate, PlannerError, Result, Status
 

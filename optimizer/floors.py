@@ -19,8 +19,8 @@ from optimizer.kernels.certify import off_steps_w
 from optimizer.kernels.floors import follow, lift, save, serve
 from optimizer.kernels.floors_row import NO_W
 from optimizer.kernels.floors_site import Site
-from optimizer.lp import rounded
 from optimizer.problem import Problem
+from optimizer.service import rounded
 from optimizer.site import battery_bounds_wh
 from optimizer.tiers import NOTHING_WH, measures_of, tier_values
 

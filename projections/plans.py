@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from domain.model import plan_events as p
-from domain.model.profile import Etp, PowerProfile
+from domain.model.profile import Change, Etp, PowerProfile
 from domain.model.values import Instant
 from domain.ports import Recorded
 from projections.file import Reader
@@ -29,13 +29,17 @@ class Plan(msgspec.Struct, array_like=True, kw_only=True):
     unserved_wh: int = 0
     etps_changed: tuple[Etp, ...] = ()
     aetp: PowerProfile | None = None
+    pre_worth: tuple[Change, ...] = ()
+    pre_price: tuple[Change, ...] = ()
+    is_certified: bool = False
+    gap_ppm: int = 0
 
 
 class PlansFold(Fold):
     """Writes ``plans.sqlite``."""
 
     name = "plans"
-    schema = 1
+    schema = 2
     ddl = """
     CREATE TABLE plan(
       position INTEGER PRIMARY KEY,
@@ -78,6 +82,10 @@ class PlansFold(Fold):
                 unserved_wh=event.unserved_wh,
                 etps_changed=event.etps_changed,
                 aetp=event.aetp,
+                pre_worth=event.pre_worth,
+                pre_price=event.pre_price,
+                is_certified=event.is_certified,
+                gap_ppm=event.gap_ppm,
             )
         )
 

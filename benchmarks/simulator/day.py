@@ -118,7 +118,8 @@ class DayOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
     ``power_w`` and ``pre_upper_w`` are means of each UTC minute from ``start_at`` on,
     ``aetp_w`` the AETP at (instant, W), ``etps`` what each EVSE allowed from (EVSE,
-    instant, W) on, ``plan_ms`` each plan's solve time.
+    instant, W) on, ``plan_ms`` each plan's solve time, ``pre_worth`` what plans from an
+    instant on make of one more Wh of PRE, in thousandths of a Wh asked for.
     """
 
     figures: DayFigures
@@ -129,6 +130,7 @@ class DayOutcome(msgspec.Struct, frozen=True, kw_only=True):
     aetp_w: tuple[tuple[Instant, int], ...]
     etps: tuple[tuple[str, Instant, int], ...]
     plan_ms: np.ndarray
+    pre_worth: tuple[tuple[Instant, int], ...]
 
 
 def simulate_day(
@@ -211,6 +213,7 @@ def _outcome(
         aetp_w=tuple(truth.aetp_w),
         etps=tuple(truth.etps),
         plan_ms=np.array(simulation.loop.metrics.plan_s) * 1000,
+        pre_worth=tuple(truth.pre_worth),
     )
 
 

@@ -79,6 +79,7 @@ class Truth:
     energy_wh: np.ndarray = field(init=False)
     etps: list[tuple[str, Instant, int]] = field(default_factory=list)
     aetp_w: list[tuple[Instant, int]] = field(default_factory=list)
+    pre_worth: list[tuple[Instant, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.energy_wh = np.zeros(self.minutes + 1)
@@ -185,6 +186,8 @@ class SiteSimulation:
     def _finish(self, planning: Planning, result: Result) -> None:
         self.timeline.catch_up()  # what came meanwhile may make the plan unsafe
         if self.loop.planning is planning:
+            worth = round(float(result.pre_service_price[0]) * 1_000)
+            self.truth.pre_worth.append((self.clock.at, worth))
             self.loop.finish(result, self.clock.at)
             self.timeline.catch_up()
 

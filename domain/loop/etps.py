@@ -1,12 +1,13 @@
 """From a plan to ETPs: profiles, which of them changed, and the AETP."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from domain.loop.allocation import HORIZON, Allocation
 from domain.loop.course import Course, Ints, points_of
 from domain.loop.delivery import next_number
 from domain.loop.zone_state import Ev, Slot, ZoneState
-from domain.model.profile import Etp, PowerProfile, merged
+from domain.model.profile import Change, Etp, PowerProfile, merged
 from domain.model.values import HOUR, SECOND, Instant
 
 # An ETP is issued again when it differs by more than this.
@@ -47,6 +48,13 @@ def _lower_from(changes: list[tuple[int, int]], from_s: int, power_w: int) -> No
         before_w = min(power_w, changes[-1][1])
     if not changes or changes[-1][1] != before_w:
         changes.append((from_s, before_w))
+
+
+def changes_of(edges: Ints, values: NDArray[np.float64]) -> tuple[Change, ...]:
+    """Return each step's value, rounded, as changes at seconds from the first edge."""
+    starts_s = (edges[:-1] - edges[0]) // SECOND
+    whole = np.rint(values).astype(np.int64)
+    return merged(zip(starts_s.tolist(), whole.tolist(), strict=True))
 
 
 def fitted(allocation: Allocation, power_w: Ints, room_w: Ints) -> Ints:

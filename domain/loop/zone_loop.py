@@ -23,7 +23,7 @@ from domain.loop.allocation import (
 from domain.loop.course import Course, Ints, points_of
 from domain.loop.delivery import ANSWER_WITHIN, REFUSED_FOR
 from domain.loop.dispatch import pending, to_send
-from domain.loop.etps import aggregated, fitted, new_etps
+from domain.loop.etps import aggregated, changes_of, fitted, new_etps
 from domain.loop.observer import Observer, Reading
 from domain.loop.zone_state import Slot, ZoneState
 from domain.model import ids
@@ -358,6 +358,7 @@ class ZoneLoop:
         aetp = aggregated(list(courses.values()), now - now % SECOND)
         if self._leaves_pre(aetp):
             self.metrics.aetp_outside_pre += 1
+        edges = planning.allocation.boundaries
         return p.PlanMade(
             zone_id=self.state.zone_id,
             planned_at=planning.planned_at,
@@ -368,6 +369,10 @@ class ZoneLoop:
             etps_changed=tuple(etps),
             aetp=aetp,
             unserved_wh=int(result.unmet_target_wh.sum()),
+            pre_worth=changes_of(edges, result.pre_service_price * 1e3),
+            pre_price=changes_of(edges, result.pre_price_per_kwh * 1e6),
+            is_certified=result.certificate.accepted,
+            gap_ppm=round(result.certificate.gap * 1e6),
         )
 
     def _leaves_pre(self, aetp: PowerProfile) -> bool:

@@ -1,6 +1,6 @@
 """Events of PREs, plans, deliveries and samples."""
 
-from domain.model.profile import Etp, PowerProfile, PowerRangeEnvelope
+from domain.model.profile import Change, Etp, PowerProfile, PowerRangeEnvelope
 from domain.model.values import Event
 
 
@@ -33,6 +33,12 @@ class PlanMade(Event, frozen=True):
     The problem is the pure function of the ledger up to ``seen_position`` and of
     ``planned_at``; ``problem_digest`` is its SHA-256. ``etps_changed`` hold from
     ``occurred_at``. ``aetp`` is the sum of the ETPs in force after it.
+
+    What the PRE is worth (E3), as changes at whole seconds from the plan's own:
+    ``pre_worth`` in thousandths of a Wh asked for that one more Wh of PRE would serve,
+    ``pre_price`` in millionths of the currency that one more kWh would save. A plan
+    ``is_certified`` when independent code found every rule kept; ``gap_ppm`` is how far
+    at most a better plan's tiers could be, floors left out.
     """
 
     zone_id: str
@@ -44,6 +50,10 @@ class PlanMade(Event, frozen=True):
     etps_changed: tuple[Etp, ...]
     aetp: PowerProfile
     unserved_wh: int = 0
+    pre_worth: tuple[Change, ...] = ()
+    pre_price: tuple[Change, ...] = ()
+    is_certified: bool = False
+    gap_ppm: int = 0
 
 
 class PlanSuperseded(Event, frozen=True):

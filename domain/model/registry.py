@@ -27,6 +27,11 @@ class EventType(NamedTuple):
     upcasts: Mapping[int, Upcast] = {}
 
 
+def _without_prices(fields: dict[str, Any]) -> dict[str, Any]:
+    """Plans of schema 1 said nothing of prices and certificate: the defaults do."""
+    return fields
+
+
 _TYPES = (
     EventType("log.opened", 1, p.LogOpened),
     EventType("subject.erased", 1, p.SubjectErased),
@@ -77,7 +82,7 @@ _TYPES = (
     EventType("pre.received", 1, p.PreReceived),
     EventType("pre.revoked", 1, p.PreRevoked),
     EventType("pre.fallback_began", 1, p.PreFallbackBegan),
-    EventType("plan.made", 1, p.PlanMade),
+    EventType("plan.made", 2, p.PlanMade, {1: _without_prices}),
     EventType("plan.superseded", 1, p.PlanSuperseded),
     EventType("etp.sent", 1, p.EtpSent),
     EventType("etp.accepted", 1, p.EtpAccepted),

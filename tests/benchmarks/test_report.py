@@ -76,6 +76,7 @@ def outcome(strategy: str, **more: int) -> DayOutcome:
             ("US*ACN*E1", START + 5 * HOUR, 0),
         ),
         plan_ms=np.array([1.0, 2.5, 3.0, 9.75, 0.4]),
+        pre_worth=((START + HOUR, 1_000), (START + 3 * HOUR, 0)),
     )
 
 

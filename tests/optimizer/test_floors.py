@@ -10,7 +10,7 @@ from optimizer.checks import Floats
 from optimizer.floors import distance, has_floors, repaired
 from optimizer.highs import Highs, solve_exact_floors
 from optimizer.kernels.certify import off_steps_w
-from optimizer.lp import rounded
+from optimizer.service import rounded
 from optimizer.tiers import measures_of, tier_values
 from tests.optimizer.problems import problem_of
 from tests.optimizer.random_problems import random_problem, random_problems
