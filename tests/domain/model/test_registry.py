@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from domain.errors import UnknownSchema
 from domain.model import plan_events, registry, session_events, site_events
+from domain.model.profile import Etp, PowerProfile
 from domain.model.registry import BY_CLASS, BY_NAME, EventType, decode, encode
 from domain.model.values import Event
 
@@ -158,3 +159,21 @@ def test_a_gap_in_the_upcasts_is_not_jumped(
 def test_defaults_take_no_bytes() -> None:
     state = encode(session_events.ParkingStarted(session_id="s", place=""))
     assert msgspec.msgpack.decode(state) == {"session_id": "s"}
+
+
+PROFILE = PowerProfile(0, ((0, 1_000), (900, 0)))
+
+
+def test_plans_of_the_first_schema_say_nothing_of_prices() -> None:
+    plan = plan_events.PlanMade(
+        zone_id="z",
+        planned_at=1,
+        seen_position=2,
+        trigger="arrival",
+        status="optimal",
+        problem_digest=b"d",
+        etps_changed=(Etp(evse_id="e", number=1, session_id="s", profile=PROFILE),),
+        aetp=PROFILE,
+    )
+    # Defaults take no bytes: these are what the first schema wrote.
+    assert decode("plan.made", 1, encode(plan)) == plan
