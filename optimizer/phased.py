@@ -53,8 +53,8 @@ from optimizer.tiers import NOTHING_WH, gaps_wh
 
 POLICY = 0.01
 EARLY = 1e-3
-MONEY = 0.2
-EARLY_MONEY = 2e-6
+MONEY = 0.05
+EARLY_MONEY = 5e-7
 _LEVEL = 8.0
 # Gap that is small enough, and one that is a failure, per energy asked for.
 _ENOUGH, _ENOUGH_MONEY, _FAILED = 1e-8, 1e-10, 1e-5
