@@ -18,15 +18,18 @@ start feasible and stay so: each iterate is a plan with a bound.
 
 Mehrotra's predictor and corrector, with the scaling of Nesterov and Todd for the cones
 (limit, current) of the discs. (Tried: a disc as a smooth function of the current with
-one multiplier: faster, but its curvature takes the multipliers out of what is feasible,
-and then the gap is no bound.)
+one multiplier. A step was cheaper, but the multipliers left what is feasible. That was
+while changes still went by P, see below, so it may be worth another try.)
 
 A Newton step first eliminates the cells of a step. They meet the others of the step
 only by the block sums, so with D the diagonal of the cells' bounds, F_b the sum of 1/D
 in block b and H the (small) matrix of rows and discs, it takes ``P = (F^-1 + H)^-1``:
 no difference of large numbers is formed, which is where the plain Woodbury formula
 loses its digits. For the same reason changes go by the Cholesky factor and not by P.
-What is left is one symmetric system over the EVs' y.
+What is left is one symmetric system over the EVs' y. Where H has a smaller rank than
+the step has blocks and all of them are free, the multipliers may still lose digits (the
+plan does not, and its bound stays one, but a loose one); solving for the multipliers
+instead of the block sums would cure that.
 """
 
 from typing import NamedTuple
