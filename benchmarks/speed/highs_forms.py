@@ -10,8 +10,8 @@ on costs of hundredths, it took 2 to 16 times as many seconds, most at 2,000 EVs
 """
 
 import statistics
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 import highspy
@@ -24,7 +24,7 @@ from optimizer.highs import objectives
 from optimizer.highs.model import K, Model
 from optimizer.highs.programme import Gathered
 from optimizer.highs.sequence import TierSequence
-from optimizer.tiers import measures_of, money
+from optimizer.tiers import measures_of, tier_values
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,15 @@ class Measured:
 
     ``total_s`` is the median from arrays to plan, ``solve_s`` the solver's part of it;
     ``objective`` the money of its plan, and ``problem`` what that plan is for: warm
-    forms end at a changed one.
+    forms end at a changed one. ``tiers`` has the value of every tier where it is not
+    money alone that was sought.
     """
 
     objective: float
     total_s: float
     solve_s: float
     problem: Problem
+    tiers: Mapping[str, float] = field(default_factory=dict)
 
 
 class _Transport:
@@ -235,7 +237,7 @@ def warm_pre(problem: Problem, repeats: int) -> Measured:
 
 def tiers(problem: Problem, repeats: int) -> Measured:
     """Solve every tier in order, without prices and certificate."""
-    runs = []
+    runs, values = [], {}
     for _ in range(repeats):
         begun = perf_counter()
         model = Model(problem)
@@ -244,9 +246,9 @@ def tiers(problem: Problem, repeats: int) -> Measured:
         solve_s = perf_counter() - built
         power_w = model.power_w(x)
         total_s = perf_counter() - begun
-        objective = money(problem, measures_of(problem, power_w))
-        runs.append((objective, total_s, solve_s))
-    return measured(runs, problem)
+        values = tier_values(problem, measures_of(problem, power_w))
+        runs.append((values["money"], total_s, solve_s))
+    return replace(measured(runs, problem), tiers=values)
 
 
 def v2g(problem: Problem, repeats: int) -> Measured:

@@ -11,6 +11,7 @@ Powers are multiples of 4 W and energies whole Wh, so that a quarter hour of eve
 is a whole number of Wh and a flow in integers has the very same optimum.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -27,6 +28,9 @@ EFFICIENCY = 0.93
 CAPACITY_WH = 60_000.0
 POWERS_W = np.array([3_680.0, 7_360.0, 11_040.0, 22_080.0])
 _BISECTIONS = 12
+
+Level = tuple[Ints, Floats]
+"""A level of groups: the group of each EV, and each group's limit [W]."""
 
 
 def instance(
@@ -62,7 +66,7 @@ def instance(
     asked = _Asked(arrival, departure, power_w, target_wh, n_step)
     group_of = rng.integers(0, groups, n) if groups else np.zeros(n, np.int64)
     limits_w = np.array([asked.of(group_of == g).limit_w() for g in range(groups)])
-    limit_w = asked.limit_w(group_of, limits_w)
+    limit_w = asked.limit_w([(group_of, limits_w)])
     parts: dict[str, object] = {}
     if shortage:
         limit_w = float(_fours(FITS_IN_SHORTAGE * target_wh.sum() / (n_step * HOURS)))
@@ -91,6 +95,43 @@ def instance(
         ),
         **parts,  # type: ignore[arg-type]
     )
+
+
+def tree_instance(
+    n: int, branching: Sequence[int], n_step: int = 96, seed: int = 0
+) -> Problem:
+    """Return the plain problem of a seed with levels of groups within groups.
+
+    Each group is parted into as many as ``branching`` says at its level, first the
+    zone's. Limits have the rule of `instance`, lower levels first.
+    """
+    plain = instance(n, n_step, seed)
+    widths = np.cumprod(np.asarray(branching, np.int64))
+    lowest = np.random.default_rng((seed, 1)).integers(0, widths[-1], n)
+    power_w = plain.power_max_w[:, 0]
+    asked = _Asked(
+        plain.arrival_step,
+        plain.departure_step,
+        power_w,
+        plain.energy_target_wh,
+        n_step,
+    )
+    levels: list[Level] = []
+    for width in widths[::-1].tolist():
+        group_of = lowest // (int(widths[-1]) // width)
+        limits_w = []
+        for g in range(width):
+            mine = group_of == g
+            below = [(of[mine], limit_w) for of, limit_w in levels]
+            limits_w.append(asked.of(mine).limit_w(below))
+        levels.append((group_of, np.array(limits_w)))
+    groups = tuple(
+        Group(np.flatnonzero(group_of == g), np.full(n_step, limit_w))
+        for group_of, limits_w_ in reversed(levels)
+        for g, limit_w in enumerate(limits_w_)
+    )
+    upper_w = np.full(n_step, asked.limit_w(levels))
+    return replace(plain, groups=groups, pre_upper_w=upper_w)
 
 
 def with_less_need(problem: Problem, ev: int) -> Problem:
@@ -142,23 +183,19 @@ class _Asked:
             self._n_step,
         )
 
-    def limit_w(
-        self, group_of: Ints | None = None, group_limit_w: Floats | None = None
-    ) -> float:
+    def limit_w(self, levels: Sequence[Level] = ()) -> float:
         """Return the limit 5 % above need [W], given limits of groups."""
         low = float(self._energy_wh.sum()) / (self._n_step * HOURS)
         high = float(self._power_w.sum())
         for _ in range(_BISECTIONS):
             middle = (low + high) / 2.0
-            if self._serves(middle, group_of, group_limit_w):
+            if self._serves(middle, levels):
                 high = middle
             else:
                 low = middle
         return float(_fours(ABOVE_NEED * high)) + 4.0
 
-    def _serves(
-        self, limit_w: float, group_of: Ints | None, group_limit_w: Floats | None
-    ) -> bool:
+    def _serves(self, limit_w: float, levels: Sequence[Level]) -> bool:
         left_wh = self._energy_wh.copy()
         for step in range(self._n_step):
             here = np.flatnonzero(
@@ -170,7 +207,7 @@ class _Asked:
                 return False
             here = here[np.argsort(laxity_h, kind="stable")]
             ask_w = np.minimum(self._power_w[here], left_wh[here] / HOURS)
-            if group_of is not None and group_limit_w is not None:
+            for group_of, group_limit_w in levels:
                 for group, limit in enumerate(group_limit_w):
                     own = group_of[here] == group
                     ask_w[own] = _in_order(ask_w[own], limit)
