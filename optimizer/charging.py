@@ -39,6 +39,7 @@ class Charging:
         self._memory = Memory()
         self._network: Network | None = None
         self._leaf = np.empty(0, np.int64)
+        self._previous = np.empty((0, 0), np.int64)
 
     def solve(self, problem: Problem, deadline: float = np.inf) -> Solution:
         """Return the plan; it always ends in time.
@@ -83,8 +84,10 @@ class Charging:
             self._leaf = flow.leaf.copy()
             network = network_of(form.hours.size, self._leaf, flow.parent.copy())
             self._network = network
-        previous = np.empty_like(x)
-        units_of(previous_w, slot, form.hours, previous)
+        previous = self._previous
+        if previous.shape != x.shape:
+            previous = self._previous = np.empty_like(x)
+        units_of(np.ascontiguousarray(previous_w), slot, form.hours, previous)
         nearest(
             x,
             np.ascontiguousarray(flow.cap[:, columns]),
@@ -109,7 +112,10 @@ class Charging:
         power_w = np.empty((problem.n_evse, n_step))
         powers_of(flow.x, self._memory.slot, form.hours, power_w)
         potential = np.empty(form.room.shape)
-        charge.prices(flow, form.price, form.order, form.lower, wants_more, potential)
+        load = form.room[0] - flow.room[0]
+        charge.prices(
+            flow, form.price, form.order, load, form.lower, wants_more, potential
+        )
         worth = potential[1:] - potential[form.parent[1:]]
         rows = np.concatenate([[0], form.node_of_group]).astype(np.int64)
         return Solution(
@@ -167,7 +173,7 @@ class _Run:
         return bool(flow.supply.max(initial=0) <= ROUNDING)
 
     def _lower_missing(self) -> int:
-        missing = self.form.lower - charge.loads(self.flow)
+        missing = self.form.lower - (self.form.room[0] - self.flow.room[0])
         return int(missing.clip(0).sum())
 
     def _share_shortage(self) -> tuple[Ints, Floats]:

@@ -23,7 +23,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optimizer.checks import Floats
+from optimizer.checks import Floats, Ints
+from optimizer.kernels.measure import moved_wh, sums
 from optimizer.problem import Problem, Shortage
 
 # Less than this is nothing: a plan is made of whole units of 1 µWh.
@@ -61,25 +62,31 @@ def measures_of(
     ``charge_w`` and ``discharge_w`` (n, T) are given by who lets an EV do both in one
     step; else they are the parts of ``power_w`` above and below 0.
     """
-    hours = problem.hours
-    if charge_w is None or discharge_w is None:
-        v2g = problem.has_v2g
-        charge_w = np.maximum(power_w, 0.0) if v2g else power_w
-        discharge_w = np.maximum(-power_w, 0.0) if v2g else None
-    energy = problem.charge_efficiency * (charge_w @ hours)
+    hours, power_w = problem.hours, np.ascontiguousarray(power_w)
+    row_wh, aetp = np.empty(power_w.shape[0]), np.empty(power_w.shape[1])
+    sums(power_w, hours, row_wh, aetp)
     discharged_wh = 0.0
-    if discharge_w is not None:
+    if charge_w is None and discharge_w is None and not problem.has_v2g:
+        energy = problem.charge_efficiency * row_wh
+    else:
+        if charge_w is None or discharge_w is None:
+            charge_w = np.maximum(power_w, 0.0)
+            discharge_w = np.maximum(-power_w, 0.0)
         out = discharge_w @ hours
+        energy = problem.charge_efficiency * (charge_w @ hours)
         energy = energy - out / problem.discharge_efficiency
         discharged_wh = float(out.sum())
-    aetp = power_w.sum(axis=0)
     groups = [
         group_violation(power_w, g.members, g.lower_w, g.upper_w)
         for g in problem.groups
     ]
     moved = 0.0
     if problem.previous_power_w is not None:
-        moved = float((np.abs(power_w - problem.previous_power_w) @ hours).sum())
+        moved = moved_wh(
+            power_w,
+            np.ascontiguousarray(problem.previous_power_w),
+            hours,
+        )
     return Measures(
         energy_wh=energy,
         aetp_w=aetp,
@@ -117,27 +124,31 @@ def tier_values(problem: Problem, measures: Measures) -> dict[str, float]:
     unmet_beyond = np.minimum(measures.unmet_target_wh - unmet_min, target_gap).clip(
         0.0
     )
-    classes = np.unique(problem.priority)
+    members = _classes(problem.priority)
     for name, unmet in (
         ("unmet_min_wh", unmet_min),
         ("unmet_target_wh", measures.unmet_target_wh),
     ):
-        values |= {
-            f"{name}/{c}": float(unmet[problem.priority == c].sum()) for c in classes
-        }
+        for c, rows in members.items():
+            values[f"{name}/{c}"] = float(unmet[rows].sum())
     for name, unmet, gap in (
         ("short_min", unmet_min, min_gap),
         ("short_target", unmet_beyond, target_gap),
     ):
         shares = unmet / np.maximum(gap, 1.0)
-        for c in classes:
-            values[f"{name}/{c}"] = policy_value(
-                problem.shortage, shares[problem.priority == c]
-            )
+        for c, rows in members.items():
+            values[f"{name}/{c}"] = policy_value(problem.shortage, shares[rows])
     values["money"] = money(problem, measures)
     values["early"] = float(np.arange(problem.n_step) @ (measures.aetp_w * hours))
     values["moved_wh"] = measures.moved_wh
     return values
+
+
+def _classes(priority: Ints) -> dict[int, slice | Ints]:
+    """Return the rows of each class, in the order of their numbers."""
+    if priority.size and (priority == priority[0]).all():
+        return {int(priority[0]): slice(None)}
+    return {c: np.flatnonzero(priority == c) for c in np.unique(priority).tolist()}
 
 
 def gaps_wh(problem: Problem) -> tuple[Floats, Floats]:

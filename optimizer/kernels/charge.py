@@ -98,13 +98,14 @@ def prices(
     flow: Flow,
     price: Floats,
     order: Ints,
+    load: Ints,
     lower: Ints,
     wants_more: NDArray[np.bool_],
     out: Floats,
 ) -> None:
     """Set out (g, K) to the potential of each place: price plus all limits' worth.
 
-    A column that cannot be lowered (its load is at ``lower``) relieves nothing. EVs
+    A column whose load is at ``lower`` cannot be lowered and relieves nothing. EVs
     that would take more (n,) pay nothing for it: where energy is paid for, they count.
     """
     n, n_node = flow.x.shape[0], flow.parent.size
@@ -112,7 +113,7 @@ def prices(
     flow.closed[:] = 0
     unseen = np.full(flow.senders.shape[1], ~np.uint64(0))
     out[:] = -np.inf
-    load, least, above_0 = loads(flow), price.min(), True
+    least, above_0 = price.min(), True
     for k in range(order.size - 1, -1, -1):
         s = order[k]
         if above_0 and price[s] < 0.0:
@@ -169,23 +170,3 @@ def _take(some: Words, others: Words, unseen: Words, queue: Ints, end: int) -> i
             evs &= evs - np.uint64(1)
             end += 1
     return end
-
-
-@njit(cache=True, nogil=True)
-def loads(flow: Flow) -> Ints:
-    """Return the load of each column, (K,)."""
-    x = flow.x
-    load = np.zeros(x.shape[1], np.int64)
-    for i in range(x.shape[0]):
-        for t in range(x.shape[1]):
-            load[t] += x[i, t]
-    return load
-
-
-@njit(cache=True, nogil=True)
-def powers(x: Ints, hours: Floats, power_w: Floats) -> None:
-    """Set power_w (n, T) [W] to energies x (n, K) [units]."""
-    per_unit = 1.0 / (hours * UNITS)
-    for i in range(power_w.shape[0]):
-        for t in range(power_w.shape[1]):
-            power_w[i, t] = x[i, t] * per_unit[t]

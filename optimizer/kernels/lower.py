@@ -35,7 +35,7 @@ def lower(flow: Flow, rank: Ints, source: int, cell: int, amount: int) -> None:
     NOBODY the EV withdraws there and nowhere else: what it sends above its cap.
     """
     cap, x, give = flow.cap, flow.x, flow.give
-    target = NOBODY
+    target = _dearest_used(flow.senders, rank)
     while amount > 0:
         target = _search(flow, rank, source, cell, target)
         amount -= _send_back(flow, source, target, amount)
@@ -69,7 +69,7 @@ def _search(flow: Flow, rank: Ints, source: int, cell: int, target: int) -> int:
     begin, end = 0, 0
     while True:
         _descend(flow.open, parent, reached, fresh, opener)
-        if target != NOBODY and reached[0, target >> 6] & bit(target):
+        if reached[0, target >> 6] & bit(target):
             return target
         end = _reach_evs(flow, number, end)
         if begin == end or not _ascend(flow, begin, end):
@@ -147,6 +147,16 @@ def _ascend(flow: Flow, begin: int, end: int) -> bool:
                     _note(opener, v, w, new, i)
             v = parent[v]
     return found
+
+
+@njit(cache=True, nogil=True)
+def _dearest_used(senders: Words, rank: Ints) -> int:
+    """Return the dearest column that carries anything: no path ends at a dearer one."""
+    best = NOBODY
+    for t in range(rank.size):
+        if (best == NOBODY or rank[t] > rank[best]) and senders[t].any():
+            best = t
+    return best
 
 
 @njit(cache=True, nogil=True)

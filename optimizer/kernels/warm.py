@@ -24,8 +24,17 @@ from numpy.typing import NDArray
 from optimizer.kernels.bits import bit
 from optimizer.kernels.charge import UNITS, Floats
 from optimizer.kernels.fill import fill
-from optimizer.kernels.flow import NOBODY, Flow, Ints, put, use_room, withdraw
+from optimizer.kernels.flow import (
+    NOBODY,
+    Flow,
+    Ints,
+    Words,
+    put,
+    use_room,
+    withdraw,
+)
 from optimizer.kernels.lower import lower
+from optimizer.kernels.serve import climb, take_back
 
 TOO_MANY = -1
 # Classes of EVs by their greatest cap, each half of the one before.
@@ -179,11 +188,44 @@ def repair(
     for k in range(slots.size):
         _change(flow, rank, slots[k], caps[k], leaves[k], energies[k])
         missing += flow.supply[slots[k]]
-    for t in order:
-        if missing == 0:
-            break
-        missing -= fill(flow, t, flow.room[0, t])
+    if missing > 0:
+        open_ = _open_to(flow, slots)
+        for t in order:
+            if open_[t >> 6] & bit(t):
+                missing -= fill(flow, t, flow.room[0, t])
+                if missing == 0:
+                    break
     return missing == 0
+
+
+@njit(cache=True, nogil=True)
+def _open_to(flow: Flow, slots: Ints) -> Words:
+    """Return the columns with room to which supply of these EVs can come, (W,).
+
+    Sending some of it opens no other: what it makes way for was reached already.
+    """
+    reached, fresh, give, leaf = flow.reached, flow.fresh, flow.give, flow.leaf
+    seen, queue = flow.seen, flow.queue
+    flow.counts[0] += 1
+    number, begin, end = flow.counts[0], 0, 0
+    reached[:] = 0
+    flow.closed[:] = 0
+    for s in slots:
+        if flow.supply[s] > 0:
+            seen[s] = number
+            queue[end] = s
+            end += 1
+    while begin < end:
+        fresh[:] = 0
+        for k in range(begin, end):
+            v = leaf[queue[k]]
+            for w in range(fresh.shape[1]):
+                fresh[v, w] |= give[queue[k], w] & ~reached[v, w]
+        climb(flow.open, flow.closed, flow.parent, reached, fresh, flow.opener)
+        begin = end
+        end = take_back(flow, number, end)
+    open_: Words = reached[0] & flow.open[0]
+    return open_
 
 
 @njit(cache=True, nogil=True)

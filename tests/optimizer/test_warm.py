@@ -123,7 +123,17 @@ def moves(problem: Problem, rng: np.random.Generator) -> Problem:
     return with_rows(problem, rows)
 
 
+def costs_other(problem: Problem, rng: np.random.Generator) -> Problem:
+    return replace(problem, buy_per_kwh=rng.permutation(problem.buy_per_kwh))
+
+
+def limits_other(problem: Problem, rng: np.random.Generator) -> Problem:
+    return replace(problem, pre_upper_w=rng.permutation(problem.pre_upper_w))
+
+
 EVENTS: dict[str, Event] = {
+    "costs_other": costs_other,
+    "limits_other": limits_other,
     "needs_other": needs_other,
     "stays_other": stays_other,
     "takes_other": takes_other,
