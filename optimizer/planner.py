@@ -50,7 +50,8 @@ class Planner:
         self.time_limit_s = time_limit_s
         self.exact_floors = exact_floors
         self._charging = Charging()
-        self._v2g, self._phased, self._highs = V2g(), Phased(), Highs()
+        self._v2g, self._highs = V2g(), Highs()
+        self._phased = Phased(self._highs)
 
     def plan(self, problem: Problem) -> Result:
         """Return the plan of a problem.
@@ -90,6 +91,8 @@ class Planner:
         current_a = problem.phases.current_a(free.power_w)
         if (current_a <= problem.phases.limit_a[:, None] * WITHIN_LIMIT).all():
             return free
+        if any((group.lower_w > 0.0).any() for group in problem.groups):
+            return self._highs.solve(problem, deadline)
         return self._phased.solve(problem, deadline)
 
 
