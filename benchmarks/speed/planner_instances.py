@@ -54,7 +54,8 @@ def instance(
         promised 40 % of its target.
     v2g : bool
         Every EV discharges as fast as it charges, 93 % efficient either way, from a
-        battery of 60 kWh; half of the limit may be exported.
+        battery of 60 kWh; half of the limit may be exported. Limits are higher by
+        the losses.
     """
     rng = np.random.default_rng(seed)
     arrival = rng.integers(0, n_step - 8 + 1, n)
@@ -74,6 +75,9 @@ def instance(
         parts["energy_min_wh"] = np.floor(PROMISED * target_wh)
     lower_w = 0.0
     if v2g:
+        # Targets are in the battery; so much more is drawn.
+        limit_w = float(_fours(limit_w / EFFICIENCY))
+        limits_w = _fours(limits_w / EFFICIENCY)
         stored_wh = np.floor(rng.uniform(0.0, CAPACITY_WH - target_wh))
         parts |= {"stored_wh": stored_wh, "capacity_wh": np.full(n, CAPACITY_WH)}
         parts |= {"charge_efficiency": EFFICIENCY, "discharge_efficiency": EFFICIENCY}

@@ -59,6 +59,10 @@ def by_threads(zones: Sequence[Arrays]) -> tuple[float, int]:
 _ready: list[Barrier] = []
 
 
+def _start(ready: Barrier) -> None:
+    _ready.append(ready)
+
+
 def _own(zones: int, evs: int, part: int) -> tuple[float, int]:
     """Plan a process's part when all are ready; return seconds and memory."""
     mine = inputs(zones, evs)[part::WORKERS]
@@ -75,7 +79,7 @@ def by_processes(zones: int, evs: int) -> tuple[float, int]:
     """Return the slowest process's seconds, and the memory of all together."""
     context = get_context("spawn")
     ready = context.Barrier(WORKERS, timeout=BARRIER_S)
-    with ProcessPoolExecutor(WORKERS, context, _ready.append, (ready,)) as pool:
+    with ProcessPoolExecutor(WORKERS, context, _start, (ready,)) as pool:
         jobs = [pool.submit(_own, zones, evs, part) for part in range(WORKERS)]
         found = [job.result() for job in jobs]
     took_s, memory = zip(*found, strict=True)
