@@ -19,12 +19,20 @@ def repeated_part(array: Floats) -> Floats:
     return array[:, :1] if array.ndim == 2 and array.strides[1] == 0 else array
 
 
+def numbers(name: str, value: ArrayLike) -> Floats:
+    """Return numbers, not copied where they are float64; NaN and infinities too."""
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind in "biufO":
+            return array.astype(np.float64, copy=False)
+    except (TypeError, ValueError):
+        pass
+    raise ProblemError(f"{name} must be numbers, not {value!r:.60}")
+
+
 def floats(name: str, value: ArrayLike) -> Floats:
     """Return finite numbers, not copied where they are float64."""
-    try:
-        array = np.asarray(value, np.float64)
-    except (TypeError, ValueError):
-        raise ProblemError(f"{name} must be numbers, not {value!r:.60}") from None
+    array = numbers(name, value)
     if not np.isfinite(array).all():
         must(name, array, np.isfinite(array), "finite")
     return array

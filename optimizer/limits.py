@@ -5,7 +5,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from optimizer.checks import Floats, Ints, ProblemError, fitted, floats, must, whole
+from optimizer.checks import (
+    Floats,
+    Ints,
+    ProblemError,
+    fitted,
+    floats,
+    must,
+    numbers,
+    whole,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,8 +92,10 @@ def laminar_groups(groups: Sequence[Group], n: int, n_step: int) -> Iterator[Gro
             )
         bounds = []
         for bound in ("upper_w", "lower_w"):
-            value = np.asarray(getattr(group, bound), np.float64)
-            must(f"{name}.{bound}", value, ~np.isnan(value), "a number")
+            value = numbers(f"{name}.{bound}", getattr(group, bound))
+            none = np.inf if bound == "upper_w" else -np.inf
+            finite = np.isfinite(value) | (value == none)
+            must(f"{name}.{bound}", value, finite, f"finite or {none}")
             bounds.append(fitted(f"{name}.{bound}", value, (n_step,)))
         upper, lower = bounds
         must(f"{name}.upper_w", upper, upper >= lower, "at least lower_w")
@@ -126,12 +137,18 @@ def checked_windows(
     """Yield the windows whose steps and bounds are in order."""
     for w, window in enumerate(windows):
         name, start, stop = f"energy_windows[{w}]", window.start_step, window.stop_step
-        if not 0 <= start < stop <= n_step:
+        ends = whole(f"{name} of steps", (start, stop))
+        if not 0 <= ends[0] < ends[1] <= n_step:
             raise ProblemError(
                 f"{name} is [{start}, {stop}); it must be steps in 0..{n_step}"
             )
         if not window.lower_w <= window.upper_w:  # also refuses NaN
             raise ProblemError(
                 f"{name}.upper_w is {window.upper_w}; it must be at least lower_w"
+            )
+        if window.lower_w == np.inf or window.upper_w == -np.inf:
+            raise ProblemError(
+                f"{name} is [{window.lower_w}, {window.upper_w}] W; "
+                "it must leave a finite power"
             )
         yield window

@@ -79,6 +79,7 @@ class Planner:
             return self._within_lines(problem, deadline)
         if problem.has_v2g:
             return self._v2g.solve(problem, deadline)
+        problem = _without_discharge_before(problem)
         try:
             return self._charging.solve(problem, deadline)
         except NoKernel:
@@ -99,6 +100,18 @@ class Planner:
 def plan(problem: Problem) -> Result:
     """Return one plan, cold."""
     return Planner().plan(problem)
+
+
+def _without_discharge_before(problem: Problem) -> Problem:
+    """Return the problem without power below 0 in the plan in force.
+
+    An EV that may not discharge any more is nearest to that with none; what that lacks
+    in ``moved_wh`` is the same for all plans. The kernel relies on it.
+    """
+    previous_w = problem.previous_power_w
+    if previous_w is None or previous_w.min(initial=0.0) >= 0.0:
+        return problem
+    return replace(problem, previous_power_w=np.maximum(previous_w, 0.0))
 
 
 def _result(problem: Problem, power_w: Floats, solution: Solution) -> Result:

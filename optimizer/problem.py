@@ -19,6 +19,7 @@ from optimizer.checks import (
     fitted,
     floats,
     must,
+    numbers,
     repeated_part,
     whole,
 )
@@ -251,15 +252,17 @@ class Problem:
             self._put(name, fitted(name, whole(name, getattr(self, name)), (n,)))
         for name in ("stored_wh", "capacity_wh"):
             if getattr(self, name) is not None:
-                known = np.asarray(getattr(self, name), np.float64)
+                known = numbers(name, getattr(self, name))
                 self._put(name, fitted(name, known, (n,)))
         for name in ("peak_per_kw", "peak_so_far_w", "wear_per_kwh"):
-            self._put(name, float(floats(name, getattr(self, name))))
+            self._put(name, float(fitted(name, floats(name, getattr(self, name)), ())))
         if self.previous_power_w is not None:
             previous = floats("previous_power_w", self.previous_power_w)
             self._put(
                 "previous_power_w", fitted("previous_power_w", previous, (n, n_step))
             )
+        if self.shortage not in set(Shortage):
+            raise ProblemError(f"shortage is {self.shortage!r}; it must be a Shortage")
         self._put("shortage", Shortage(self.shortage))
 
     def _default(self, name: str, value: ArrayLike) -> None:
