@@ -49,7 +49,7 @@ def test_every_plan_has_the_optimum_of_its_peers(
     rows = [row for name in IN_PROCESS for row in table.rows[name]]
     assert [row.work for row in rows if row.same is False] == []
     compared = [row for row in rows if row.same]
-    assert len(compared) == len(rows) - 1, "all but the ratio of patterns"
+    assert len(compared) == len(rows) - 1, "all but the summary of patterns"
     with_peer = [row for row in compared if row.peers]
     assert len(with_peer) >= 10
     for row in with_peer:
