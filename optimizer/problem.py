@@ -193,7 +193,8 @@ class Problem:
         """Price of import with its carbon, (T,)."""
         if self.carbon_per_kwh is None:
             return self.buy_per_kwh
-        price: Floats = self.buy_per_kwh + self.carbon_per_kwh
+        # Rounded, so that steps of equal sums are equal: the earlier one comes first.
+        price: Floats = np.round(self.buy_per_kwh + self.carbon_per_kwh, 12)
         return price
 
     @property
@@ -201,8 +202,9 @@ class Problem:
         """Worth of export with its carbon, (T,)."""
         if self.sell_per_kwh is None:
             return self.price_per_kwh
-        carbon = 0.0 if self.carbon_per_kwh is None else self.carbon_per_kwh
-        worth: Floats = self.sell_per_kwh + carbon
+        if self.carbon_per_kwh is None:
+            return self.sell_per_kwh
+        worth: Floats = np.round(self.sell_per_kwh + self.carbon_per_kwh, 12)
         return worth
 
     def available(self) -> NDArray[np.bool_]:

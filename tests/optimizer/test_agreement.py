@@ -48,21 +48,21 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "charging": Kind({}, 60, 3_000, 8),
-    "losses": Kind({"losses": True, "batteries": True}, 60, 3_900, 8),
-    "more": Kind({"losses": True}, 6, 100, 100, ((9, 40), (30, 140))),
+    "charging": Kind({}, 100, 3_000, 8),
+    "losses": Kind({"losses": True, "batteries": True}, 100, 3_900, 8),
+    "more": Kind({"losses": True}, 10, 100, 50, ((9, 40), (30, 140))),
     # What has no kernel is HiGHS's on both sides: there the reference is the check.
     "windows": Kind(
-        {"windows": True, "peak": True, "losses": True, "batteries": True}, 20, 1_000, 2
+        {"windows": True, "peak": True, "losses": True, "batteries": True}, 40, 1_000, 2
     ),
-    "v2g": Kind({"v2g": True}, 25, 1_000, 3),
-    "v2g windows": Kind({"v2g": True, "windows": True, "peak": True}, 8, 500, 1),
+    "v2g": Kind({"v2g": True}, 40, 1_000, 3),
+    "v2g windows": Kind({"v2g": True, "windows": True, "peak": True}, 12, 500, 1),
 }
 # The kernel keeps the order of the tiers up to exchange rates: a tier may be worse by
 # this part of the energy asked for or missed, of its own value where it is no energy.
 LINES_MAY_LOSE = 1e-3
 LINES = {
-    "phases": Kind({"phases": True}, 12, 400, 0),
+    "phases": Kind({"phases": True}, 24, 400, 0),
     "phases windows": Kind({"phases": True, "windows": True, "peak": True}, 4, 50, 0),
     "phases v2g": Kind({"phases": True, "v2g": True}, 4, 50, 0),
 }

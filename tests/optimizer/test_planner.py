@@ -244,6 +244,14 @@ def test_a_plan_in_force_that_discharged_is_not_followed_where_that_is_over() ->
     assert result.power_w.tolist() == [[2_000.0, 0.0], [2_000.0, 0.0]]
 
 
+def test_equal_sums_of_price_and_carbon_are_equal() -> None:
+    """The first step's is more by rounding, which is no reason to charge later."""
+    buy, carbon = np.array([0.01, 0.03, 0.04]), np.array([0.05, 0.03, 0.02])
+    assert (buy + carbon)[0] > (buy + carbon)[1]
+    problem = problem_of(buy_per_kwh=buy, carbon_per_kwh=carbon, power_floor_w=0.0)
+    assert plan(problem).power_w[:, 1:].tolist() == [[0.0, 0.0], [0.0, 0.0]]
+
+
 def test_an_impossible_pre_is_missed_by_the_least() -> None:
     lower_w = np.array([20_000.0, 0.0, -500.0])
     upper_w = np.array([30_000.0, 0.0, -100.0])
