@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from optimizer.checks import (
     Floats,
@@ -86,31 +87,35 @@ def laminar_groups(groups: Sequence[Group], n: int, n_step: int) -> Iterator[Gro
         must(
             f"{name}.members", members, (members >= 0) & (members < n), f"in 0..{n - 1}"
         )
-        if np.unique(members).size != members.size:
-            raise ProblemError(
-                f"{name}.members names a row twice; each may be there once"
-            )
-        bounds = []
-        for bound in ("upper_w", "lower_w"):
-            value = numbers(f"{name}.{bound}", getattr(group, bound))
-            none = np.inf if bound == "upper_w" else -np.inf
-            finite = np.isfinite(value) | (value == none)
-            must(f"{name}.{bound}", value, finite, f"finite or {none}")
-            bounds.append(fitted(f"{name}.{bound}", value, (n_step,)))
-        upper, lower = bounds
+        upper, lower = (
+            _bound(f"{name}.{bound}", getattr(group, bound), none, n_step)
+            for bound, none in (("upper_w", np.inf), ("lower_w", -np.inf))
+        )
         must(f"{name}.upper_w", upper, upper >= lower, "at least lower_w")
         whole_groups.append(Group(members, upper, lower))
     sizes = [group.members.size for group in whole_groups]
     for g in sorted(range(len(sizes)), key=lambda g: (-sizes[g], g)):
         members = whole_groups[g].members
-        homes = np.unique(home[members])
-        if homes.size > 1:
+        homes = home[members]
+        if homes.size and (homes != homes[0]).any():
             raise ProblemError(
                 f"groups[{g}] shares some, but not all, of its members with another "
                 "group; groups must be nested or apart (laminar)"
             )
         home[members] = g
+        if np.count_nonzero(home == g) != members.size:
+            raise ProblemError(
+                f"groups[{g}].members names a row twice; each may be there once"
+            )
     yield from whole_groups
+
+
+def _bound(name: str, given: ArrayLike, none: float, n_step: int) -> Floats:
+    """Return a bound of each step; ``none`` is an infinity that means no bound."""
+    value = numbers(name, given)
+    if not np.isfinite(value).all():
+        must(name, value, np.isfinite(value) | (value == none), f"finite or {none}")
+    return fitted(name, value, (n_step,))
 
 
 def fitted_phases(phases: PhaseNetwork, n: int) -> PhaseNetwork:
