@@ -13,9 +13,9 @@ from optimizer.kernels.rounding import NONE_WH, round_steps
 from optimizer.problem import Problem
 
 # In the order of service an EV expected to take 1 kWh more comes this much later [h].
-ORDER_H_PER_WH = 0.24 / 1_000
+ORDER_H_PER_WH = 0.18 / 1_000
 # Drivers leave late: nobody is expected to leave sooner than this [h].
-LEAST_STAY_H = 3.0
+LEAST_STAY_H = 2.0
 # The class of EVs that are offered what is left.
 OFFERED = 2
 

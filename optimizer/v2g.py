@@ -189,7 +189,7 @@ class _Tiers:
         """Solve every tier."""
         self.best = self.priced = optimum(self.form, self.deadline)
         costs = list(_left_out(self.form))
-        worth = [float(cost @ self.best.values) for _, cost in costs]
+        worth = [_dot(cost, self.best.values) for _, cost in costs]
         nothing = NOTHING_WH / (self.form.kwh * 1e3)
         if max(worth) > nothing:
             try:
@@ -235,7 +235,7 @@ class _Tiers:
         """Solve the tiers before money, then money; set service and prices."""
         form = self.form
         for name, cost in (*_left_out(form), *_policies(form)):
-            value = float(cost @ self.best.values)
+            value = _dot(cost, self.best.values)
             if value > (nothing if cost.max() <= 1.0 else nothing * cost.max()):
                 if (
                     name.startswith("short")
@@ -306,6 +306,11 @@ class _Tiers:
             parts.rows[:, :, 2:] = KEEP
             out.append(-optimum(given.costing(cost), self.deadline).lam)
         return np.clip(np.array(out), -1.0, 1.0)
+
+
+def _dot(left: Floats, right: Floats) -> float:
+    """Return the sum of products; BLAS would wake threads for it, and wait for them."""
+    return float(np.einsum("i,i->", left, right))
 
 
 def _left_out(form: Form) -> Iterator[tuple[str, Floats]]:

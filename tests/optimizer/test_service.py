@@ -123,7 +123,7 @@ def test_early_and_punctual_come_first() -> None:
         # A slow car needs its whole stay for what a fast one takes in half of it.
         ({"power_max_w": [6_656.0, 3_300.0]}, [1, 0]),
         # Nobody is expected to leave within the next hours, whatever was stated.
-        ({"departure_step": [12, 4], "energy_expected_wh": [4_000.0, 5_000.0]}, [0, 1]),
+        ({"departure_step": [8, 4], "energy_expected_wh": [4_000.0, 5_000.0]}, [0, 1]),
         # Who is overdue waits for nobody but, among equals, the punctual.
         ({"departure_step": [4, 4], "priority": [1, 0]}, [1, 0]),
         ({"departure_step": [4, 32], "priority": [1, 0]}, [0, 1]),
