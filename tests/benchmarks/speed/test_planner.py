@@ -41,9 +41,9 @@ def test_every_plan_has_the_optimum_of_its_peers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if find_spec("ortools") is None:
-        few = tuple(n for n in planner_rows.LIMIT if "OR-tools" not in n)
-        monkeypatch.setattr(planner_rows, "LIMIT", few)
-        monkeypatch.setattr(planner_rows, "FLAT", few)
+        for peers in ("LIMIT", "FLAT"):
+            few = tuple(n for n in getattr(planner_rows, peers) if "OR-tools" not in n)
+            monkeypatch.setattr(planner_rows, peers, few)
     table = quick(IN_PROCESS, tmp_path / "table.json")
     assert tuple(table.rows) == IN_PROCESS
     rows = [row for name in IN_PROCESS for row in table.rows[name]]
