@@ -123,6 +123,7 @@ def _result(problem: Problem, power_w: Floats, solution: Solution) -> Result:
         solution.pre_price_per_kwh,
         solution.group_price_per_kwh,
         solution.stored_price_per_kwh,
+        solution.zone_price_per_kwh,
     )
     service = solution.service_price
     return Result(

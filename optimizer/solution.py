@@ -28,6 +28,10 @@ class Solution:
         taken together. Empty (0, 1 + g, T) where every target is met.
     stored_price_per_kwh : (n, T), optional
         V2G: worth of a kWh in the battery after each step in the money tier.
+    zone_price_per_kwh : (T,), optional
+        Price of a kWh in the zone in the money tier: the grid's and those of all that
+        limits the zone, energy windows and the peak among them. The grid's and the
+        PRE's where not given.
     finished : bool
         False when a time limit ended it early.
     """
@@ -37,6 +41,7 @@ class Solution:
     group_price_per_kwh: Floats
     service_price: Floats
     stored_price_per_kwh: Floats | None = None
+    zone_price_per_kwh: Floats | None = None
     finished: bool = True
 
     @classmethod

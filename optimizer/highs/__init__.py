@@ -93,6 +93,7 @@ def _solution(power_w: Floats, prices: Prices) -> Solution:
         prices.group_per_kwh,
         prices.service,
         prices.stored_per_kwh,
+        zone_price_per_kwh=prices.zone_per_kwh,
     )
 
 

@@ -117,12 +117,14 @@ class Model:
     def _zone(self) -> slice | None:
         """Add the zone's power where it is needed more than once a step."""
         p, g, steps = self.problem, self._gathered, np.arange(self.problem.n_step)
+        self.balance_rows: slice | None = None
         self.exports = p.has_v2g and bool((p.price_per_kwh > p.worth_per_kwh).any())
         if not (self.exports or p.peak_per_kw > 0 or p.energy_windows):
             return None
         free = np.full(steps.size, INF)
         zone = g.columns(-free, free)
         balance = g.rows(np.zeros(steps.size), np.zeros(steps.size))
+        self.balance_rows = balance
         self._sum_of_cells(balance.start, slice(None))
         g.entries(balance.start + steps, zone.start + steps, -1.0)
         return zone

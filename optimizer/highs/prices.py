@@ -19,6 +19,7 @@ class Prices:
     group_per_kwh: Floats
     service: Floats
     stored_per_kwh: Floats | None
+    zone_per_kwh: Floats | None
 
 
 def prices_of(sequence: TierSequence, x: Floats) -> Prices:
@@ -33,7 +34,9 @@ def prices_of(sequence: TierSequence, x: Floats) -> Prices:
     if not sequence.gave_way:
         worth = _limit_worth(model, sequence.money_dual)
         none = np.zeros((0, 1 + len(model.problem.groups), model.problem.n_step))
-        return Prices(worth[0], worth[1:], none, _stored(model, sequence.money_dual))
+        stored = _stored(model, sequence.money_dual)
+        zone = _zone(model, sequence.money_dual)
+        return Prices(worth[0], worth[1:], none, stored, zone)
     again = TierSequence(model, sequence.programme.deadline)
     service = _service(again, x)
     cost, dual = objectives.money(model), np.zeros(again.programme.n_row)
@@ -44,7 +47,8 @@ def prices_of(sequence: TierSequence, x: Floats) -> Prices:
         again.settle("money", cost)
         dual = again.programme.row_dual
     worth = _limit_worth(model, dual)
-    return Prices(worth[0], worth[1:], service, _stored(model, dual))
+    stored, zone = _stored(model, dual), _zone(model, dual)
+    return Prices(worth[0], worth[1:], service, stored, zone)
 
 
 def _service(again: TierSequence, x: Floats) -> Floats:
@@ -73,6 +77,18 @@ def _limit_worth(model: Model, row_dual: Floats) -> Floats:
     groups = -row_dual[model.group_rows]
     worth: Floats = np.concatenate([pre, groups]).reshape(-1, n_step) / model.hours
     return worth
+
+
+def _zone(model: Model, row_dual: Floats) -> Floats | None:
+    """Return what a kWh in the zone costs by the grid and all that limits it, (T,).
+
+    None where the zone's power is no column: then grid and PRE are all of it.
+    """
+    if model.balance_rows is None:
+        return None
+    limits = row_dual[model.balance_rows] / model.hours
+    price: Floats = model.problem.price_per_kwh - limits
+    return price
 
 
 def _stored(model: Model, row_dual: Floats) -> Floats | None:
