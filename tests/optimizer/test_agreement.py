@@ -98,7 +98,11 @@ def disagreements(
     planner: Planner, problem: Problem, by_reference: bool
 ) -> Iterator[str]:
     """Yield where the planner's values are not those of HiGHS and of the reference."""
-    result, highs = planner.plan(problem), by_highs(problem)
+    try:
+        result, highs = planner.plan(problem), by_highs(problem)
+    except PlannerError as error:
+        yield f"no plan: {error}"
+        return
     if not result.certificate.accepted:
         yield f"not accepted: {result.certificate}"
     ours, theirs = dict(result.objective), tier_values(problem, highs)
