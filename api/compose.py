@@ -40,6 +40,8 @@ from projections.runner import Feed, Runner
 KEY_NAME = "master.key"
 PROJECTIONS_FOLDER = "projections"
 SIMULATED = "sim-"
+# A live zone has its plan within this, whatever binds; then it says that time ran out.
+PLAN_WITHIN_S = 5.0
 
 
 class WallClock:
@@ -189,7 +191,9 @@ def open_service(
 
 def _loops(system: System, feed: Feed, opened: ExitStack) -> LoopRunner:
     """Start the zone loops; no station can connect yet, so nothing is sent."""
-    loops = LoopRunner(system, feed, lambda: Planner().plan, None, run_due_timers)
+    loops = LoopRunner(
+        system, feed, lambda: Planner(PLAN_WITHIN_S).plan, None, run_due_timers
+    )
     loops.start()
     opened.callback(loops.close)
     return loops

@@ -19,8 +19,12 @@ from optimizer.highs.prices import Prices, prices_of
 from optimizer.highs.programme import OutOfTime
 from optimizer.highs.sequence import TierSequence
 from optimizer.problem import Problem
+from optimizer.result import PlannerError
 from optimizer.solution import Solution
 from optimizer.tiers import measures_of, tier_values
+
+# What a tier that integers keep may lose to later ones, tried in turn.
+MORE_ROOM = (1e-8, 1e-7, 1e-6)
 
 __all__ = ["Highs", "solve_exact_floors"]
 
@@ -56,14 +60,23 @@ class Highs:
             return _idle(problem)
         relaxed = TierSequence(model, deadline)
         integer: TierSequence | None = None
+        rooms = iter(MORE_ROOM)
         try:
             x = relaxed.run()
             prices = prices_of(relaxed, x)
             self.gaps = relaxed.gaps
             directions = Directions(model, with_floors)
             if with_floors or directions.burning(x).any():
-                integer = TierSequence(model, deadline, directions)
-                x = integer.run(known_impossible=relaxed.gave_way)
+                while True:
+                    integer = TierSequence(model, deadline, directions, next(rooms))
+                    try:
+                        x = integer.run(known_impossible=relaxed.gave_way)
+                        break
+                    except PlannerError:
+                        # A kept tier may leave integers no point within tolerances.
+                        if integer.room == MORE_ROOM[-1]:
+                            raise
+                        directions = Directions(model, with_floors)
         except OutOfTime:
             # A relaxed plan may burn energy or fall below floors.
             last = relaxed if integer is None and not with_floors else integer

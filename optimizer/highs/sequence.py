@@ -28,9 +28,13 @@ class TierSequence:
     """
 
     def __init__(
-        self, model: Model, deadline: float, directions: Directions | None = None
+        self,
+        model: Model,
+        deadline: float,
+        directions: Directions | None = None,
+        room: float = ROOM,
     ) -> None:
-        self.model = model
+        self.model, self.room = model, room
         self.programme = Programme(model.lp(), deadline)
         self.directions = directions
         self.cuts = LineCuts(model) if model.problem.phases is not None else None
@@ -97,7 +101,7 @@ class TierSequence:
             self.programme.keep_face()
             return
         used = np.flatnonzero(cost)
-        room = ROOM * max(1.0, abs(self.programme.objective))
+        room = self.room * max(1.0, abs(self.programme.objective))
         self.programme.add_rows(
             np.array([-INF]),
             np.array([self.programme.objective + room]),
