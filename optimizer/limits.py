@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,6 +17,8 @@ from optimizer.checks import (
     numbers,
     whole,
 )
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +78,22 @@ class EnergyWindow:
     stop_step: int
     lower_w: float = -np.inf
     upper_w: float = np.inf
+
+
+def listed(name: str, given: object, kind: type[_T]) -> tuple[_T, ...]:
+    """Return what is given as a tuple of its kind."""
+    try:
+        found: tuple[_T, ...] = tuple(given)  # type: ignore[arg-type]
+    except TypeError:
+        raise ProblemError(
+            f"{name} is {given!r:.60}; it must be a sequence of {kind.__name__}"
+        ) from None
+    for i, one in enumerate(found):
+        if not isinstance(one, kind):
+            raise ProblemError(
+                f"{name}[{i}] is {one!r:.60}; it must be a {kind.__name__}"
+            )
+    return found
 
 
 def laminar_groups(groups: Sequence[Group], n: int, n_step: int) -> Iterator[Group]:

@@ -30,6 +30,7 @@ from optimizer.limits import (
     checked_windows,
     fitted_phases,
     laminar_groups,
+    listed,
 )
 
 
@@ -156,15 +157,16 @@ class Problem:
             raise ProblemError("pre_upper_w has no step; it must have at least one")
         self._fit(target.size, upper.size, upper, target)
         self._check()
-        if self.groups:
-            self._put(
-                "groups", tuple(laminar_groups(self.groups, target.size, upper.size))
-            )
+        groups = listed("groups", self.groups, Group)
+        self._put("groups", tuple(laminar_groups(groups, target.size, upper.size)))
         if self.phases is not None:
+            if not isinstance(self.phases, PhaseNetwork):
+                raise ProblemError(
+                    f"phases is {self.phases!r:.60}; it must be a PhaseNetwork"
+                )
             self._put("phases", fitted_phases(self.phases, target.size))
-        self._put(
-            "energy_windows", tuple(checked_windows(self.energy_windows, upper.size))
-        )
+        windows = listed("energy_windows", self.energy_windows, EnergyWindow)
+        self._put("energy_windows", tuple(checked_windows(windows, upper.size)))
 
     @property
     def n_evse(self) -> int:
