@@ -246,8 +246,8 @@ def _worth(first: DayOutcome, axis: DayAxis) -> str:
         "What more PRE would have been worth",
         "By each plan when it was made: how much of the energy asked for one more unit "
         "of PRE at that time would serve. 0 where nobody lacks anything, 1 where all "
-        "of it would go to EVs that leave without what they asked for. This is what "
-        "the site tells its resource manager.",
+        "of it would go to EVs that leave without what they asked for. This is what a "
+        "resource manager needs to know (E3).",
         _named(first, pictures.worth(first, axis)),
     )
 
