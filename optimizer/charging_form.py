@@ -7,6 +7,7 @@ import numpy as np
 from optimizer.checks import Floats, Ints
 from optimizer.kernels.charge import PLENTY, UNITS
 from optimizer.problem import Problem
+from optimizer.tree import group_tree
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +42,7 @@ def form_of(problem: Problem) -> Form:
     """Return the form, with a last column where more than the target may be of use."""
     n_step, hours = problem.n_step, problem.hours
     n_column = n_step + int(_has_use_for_optional(problem))
-    parent, leaf, node_of_group = _tree(problem)
+    parent, leaf, node_of_group = group_tree(problem)
     lower = np.zeros(n_column, np.int64)
     lower[:n_step] = np.clip(
         np.ceil(problem.pre_lower_w * hours * UNITS - 1e-3), 0, PLENTY
@@ -80,21 +81,6 @@ def _has_use_for_optional(problem: Problem) -> bool:
     """Whether energy beyond the target may be worth transferring."""
     wanted = (problem.price_per_kwh < 0).any() or (problem.pre_lower_w > 0).any()
     return bool(wanted and (problem.energy_max_wh > problem.energy_target_wh).any())
-
-
-def _tree(problem: Problem) -> tuple[Ints, Ints, Ints]:
-    """Return parent of each node, leaf of each EV, and the node of each group."""
-    sizes = [group.members.size for group in problem.groups]
-    by_size = sorted(range(len(sizes)), key=lambda g: (-sizes[g], g))
-    leaf = np.zeros(problem.n_evse, np.int64)
-    parent = np.full(1 + len(sizes), -1, np.int64)
-    node_of_group = np.zeros(len(sizes), np.int64)
-    for node, g in enumerate(by_size, start=1):
-        members = problem.groups[g].members
-        parent[node] = leaf[members[0]] if members.size else 0
-        leaf[members] = node
-        node_of_group[g] = node
-    return parent, leaf, node_of_group
 
 
 def _rooms(problem: Problem, hours: Floats, node_of_group: Ints, n_column: int) -> Ints:

@@ -23,6 +23,7 @@ from optimizer.problem import Problem
 from optimizer.service import rounded
 from optimizer.site import battery_bounds_wh
 from optimizer.tiers import NOTHING_WH, measures_of, tier_values
+from optimizer.tree import GroupTree, group_tree
 
 Bools = NDArray[np.bool_]
 
@@ -198,7 +199,8 @@ def _site(problem: Problem) -> Site:
     low = np.where(whole, fewest * unit, problem.power_floor_w)
     deep = -problem.power_min_w if problem.has_v2g else np.zeros((n, n_step))
     lowest, highest = battery_bounds_wh(problem)
-    leaf, parent, upper, lower = _tree(problem)
+    tree = group_tree(problem)
+    upper, lower = _bounds(problem, tree)
     windows = problem.energy_windows
     hours = problem.hours
     spans = np.array(
@@ -219,8 +221,8 @@ def _site(problem: Problem) -> Site:
         most_wh=np.minimum(problem.energy_max_wh, highest),
         lowest_wh=lowest,
         highest_wh=highest,
-        leaf=leaf,
-        parent=parent,
+        leaf=tree.leaf,
+        parent=tree.parent,
         above_w=upper,
         below_w=-lower,
         window=np.array(
@@ -247,20 +249,14 @@ def _settable(most_w: Floats, there: Bools, low_w: Floats, step_w: Floats) -> Fl
     return most
 
 
-def _tree(problem: Problem) -> tuple[Ints, Ints, Floats, Floats]:
-    """Return leaf of each EV, parent of each node, and bounds of the nodes (g, T).
-
-    Node 0 is the zone, the others its groups, parents first.
-    """
-    groups = sorted(problem.groups, key=lambda group: -group.members.size)
-    leaf = np.zeros(problem.n_evse, np.int64)
-    parent = np.full(1 + len(groups), -1, np.int64)
-    for node, group in enumerate(groups, start=1):
-        parent[node] = leaf[group.members[0]] if group.members.size else 0
-        leaf[group.members] = node
-    upper = np.stack([problem.pre_upper_w, *(group.upper_w for group in groups)])
-    lower = np.stack([problem.pre_lower_w, *(group.lower_w for group in groups)])
-    return leaf, parent, upper, lower
+def _bounds(problem: Problem, tree: GroupTree) -> tuple[Floats, Floats]:
+    """Return the bounds of the tree's nodes, (1 + g, T) each [W]."""
+    upper = np.empty((tree.parent.size, problem.n_step))
+    lower = np.empty_like(upper)
+    upper[0], lower[0] = problem.pre_upper_w, problem.pre_lower_w
+    for node, group in zip(tree.node_of_group, problem.groups, strict=True):
+        upper[node], lower[node] = group.upper_w, group.lower_w
+    return upper, lower
 
 
 def _lines(problem: Problem) -> tuple[Floats, Floats]:

@@ -12,6 +12,7 @@ from optimizer.checks import Floats, Ints
 from optimizer.kernels.v2g_blocks import Chains, Point
 from optimizer.kernels.v2g_interior import BOUNDLESS, leaves_first
 from optimizer.problem import Problem
+from optimizer.tree import group_tree
 
 # Prices of energy left out and outside the limits, in the greatest price of energy.
 LEFT_OUT, PROMISE_LEFT_OUT, OUTSIDE = 30.0, 90.0, 300.0
@@ -224,14 +225,12 @@ class _Energies(NamedTuple):
 
 def _tree(p: Problem) -> tuple[Ints, Ints]:
     """Return the parent of each row, the zone's first, and each EV's smallest row."""
-    parent = np.full(1 + len(p.groups), -1)
-    home = np.zeros(p.n_evse, np.int64)
-    sizes = [group.members.size for group in p.groups]
-    for g in sorted(range(len(sizes)), key=lambda g: (-sizes[g], g)):
-        members = p.groups[g].members
-        parent[1 + g] = home[members[0]] if members.size else 0
-        home[members] = 1 + g
-    return parent, home
+    tree = group_tree(p)
+    row = np.zeros(tree.parent.size, np.int64)
+    row[tree.node_of_group] = 1 + np.arange(len(p.groups))
+    parent = np.full(row.size, -1)
+    parent[1:] = row[tree.parent[tree.node_of_group]]
+    return parent, row[tree.leaf]
 
 
 def _segments(p: Problem, n_row: int, kwh: float) -> tuple[Floats, Floats]:

@@ -18,7 +18,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from optimizer.kernels.bits import bit
+from optimizer.kernels.bits import bit, words
 
 Ints = NDArray[np.int64]
 Words = NDArray[np.uint64]
@@ -62,7 +62,7 @@ class Flow(NamedTuple):
 
 def empty_flow(n: int, n_column: int, n_node: int) -> Flow:
     """Return the arrays of a flow of a size, not filled."""
-    n_word = -(-n_column // 64)
+    n_word, n_evs = words(n_column), words(n)
     many, some = (n, n_column), (n,)
     return Flow(
         cap=np.empty(many, np.int64),
@@ -73,8 +73,8 @@ def empty_flow(n: int, n_column: int, n_node: int) -> Flow:
         leaf=np.empty(some, np.int64),
         give=np.empty((n, n_word), np.uint64),
         take=np.empty((n, n_word), np.uint64),
-        senders=np.empty((n_column, -(-n // 64)), np.uint64),
-        below=np.empty((n_node, -(-n // 64)), np.uint64),
+        senders=np.empty((n_column, n_evs), np.uint64),
+        below=np.empty((n_node, n_evs), np.uint64),
         open=np.empty((n_node, n_word), np.uint64),
         closed=np.zeros((n_node, n_word), np.uint64),
         active=np.empty(some, np.int64),
@@ -88,7 +88,7 @@ def empty_flow(n: int, n_column: int, n_node: int) -> Flow:
         opener=np.empty((n_node, n_column), np.int64),
         queue=np.empty(some, np.int64),
         live=np.zeros((n_column + 2, n_node, n_word), np.uint64),
-        layer=np.zeros((n_column + 2, -(-n // 64)), np.uint64),
+        layer=np.zeros((n_column + 2, n_evs), np.uint64),
         next=np.zeros((n_node, n_column), np.int64),
         left=np.empty(some, np.int64),
         largest=np.empty(some, np.int64),
