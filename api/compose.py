@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from api.rest.reading import Context
 from domain.errors import InvalidValue, StoreError, StoreInUse
 from domain.loop.runner import LoopRunner
 from domain.model.plan_events import LogOpened
@@ -101,6 +102,10 @@ class Service(msgspec.Struct, frozen=True):
     key: MasterKey
     is_simulated: bool
     loops: LoopRunner | None
+
+    def context(self) -> Context:
+        """Return what the routes read from and write to."""
+        return Context(self.system, self.models, self.loop_metrics)
 
     def loop_metrics(self) -> dict[str, float | int]:
         """Return the metrics of the zone loops; none run on a simulated store."""

@@ -4,7 +4,10 @@
 ``bad-cursor``, ``unknown-zone``, ``unknown-evse``, ``unknown-session``,
 ``unknown-plan``, ``unknown-path``, ``method-not-allowed``, ``invalid-parameter``,
 ``unknown-parameter``, ``position-ahead``, ``not-yet-projected``, ``refused``,
-``conflict``, ``store-unavailable``, ``http-error``, ``internal-error``.
+``unknown-thing``, ``occupied``, ``conflict`` (with ``current_version``),
+``idempotency-key-reused``, ``faulty-message``, ``digest-mismatch``,
+``not-authenticated``, ``forbidden``, ``store-unavailable``, ``http-error``,
+``internal-error``.
 """
 
 import logging
@@ -17,7 +20,15 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from domain.errors import Conflict, DomainError, Refused, StoreError
+from domain.errors import (
+    Conflict,
+    DomainError,
+    Occupied,
+    Refused,
+    RequestMismatch,
+    StoreError,
+    Unknown,
+)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -45,6 +56,7 @@ class ProblemDetail(msgspec.Struct, frozen=True, kw_only=True):
     instance: str
     code: str
     errors: tuple[Broken, ...] = ()
+    current_version: int | None = None
 
 
 class Problem(Exception):
@@ -57,8 +69,10 @@ class Problem(Exception):
         detail: str,
         errors: Sequence[Broken] = (),
         headers: Mapping[str, str] | None = None,
+        current_version: int | None = None,
     ) -> None:
         super().__init__(detail)
+        self.current_version = current_version
         self.status = status
         self.code = code
         self.errors = tuple(errors)
@@ -70,6 +84,17 @@ def unknown(kind: str, identifier: str) -> Problem:
     shown = identifier[:_LONGEST_VALUE]
     broken = Broken(f"path.{kind}_id", shown, "names something there is")
     return Problem(404, f"unknown-{kind}", f"there is no {kind} {shown!r}", [broken])
+
+
+def forbidden(permission: str) -> Problem:
+    """Return the problem of a caller whose roles do not have a permission."""
+    rule = f"has a role with the permission {permission}"
+    return Problem(
+        403,
+        "forbidden",
+        f"the caller may not: it needs the permission {permission!r}",
+        [Broken("header.authorization", "", rule)],
+    )
 
 
 def invalid(where: str, value: object, rule: str) -> Problem:
@@ -93,6 +118,7 @@ def respond(request: Request, problem: Problem) -> Response:
         instance=request.url.path,
         code=problem.code,
         errors=problem.errors,
+        current_version=problem.current_version,
     )
     return Response(
         msgspec.json.encode(detail),
@@ -146,10 +172,17 @@ async def _on_http(request: Request, error: Exception) -> Response:
 
 async def _on_domain(request: Request, error: Exception) -> Response:
     match error:
+        case Unknown():
+            problem = Problem(404, "unknown-thing", str(error))
+        case Occupied():
+            problem = Problem(409, "occupied", str(error))
         case Refused():
             problem = Problem(422, "refused", str(error))
         case Conflict():
-            problem = Problem(409, "conflict", str(error))
+            version = error.version
+            problem = Problem(409, "conflict", str(error), current_version=version)
+        case RequestMismatch():
+            problem = Problem(422, "idempotency-key-reused", str(error))
         case StoreError():
             headers = {"Retry-After": "1"}
             problem = Problem(503, "store-unavailable", str(error), headers=headers)

@@ -41,7 +41,14 @@ class Occupied(Refused):
 
 
 class Conflict(DomainError):
-    """The stream moved on since it was read; load again and decide again."""
+    """The stream moved on since it was read; load again and decide again.
+
+    ``version`` is that of its last decision now, where the conflict is about one.
+    """
+
+    def __init__(self, message: str, version: int | None = None) -> None:
+        super().__init__(message)
+        self.version = version
 
 
 class ClaimTaken(Conflict):

@@ -1,6 +1,7 @@
 """``voltledger serve``: the reading API on a store, for this machine only."""
 
 import logging
+import secrets
 import signal
 import socket
 import sys
@@ -13,8 +14,13 @@ from api.app import create_app
 from api.commands.terminal import StoreUrl, note, say
 from api.compose import Service, open_service, store_folder
 from api.listening import loopback_socket
+from api.security.admission import Gate
+from api.security.passing_key import PassingKey
+from api.security.principal import Principal, Role
 from domain.errors import InvalidValue
 from domain.loop.runner import SWITCH_INTERVAL_S
+from domain.model.access_events import ALL
+from domain.ports import TENANT
 
 LOOPBACK = ("127.0.0.1", "localhost")
 PORT = 8137
@@ -48,8 +54,9 @@ def serve(
     try:
         with _listening(port) as listening, open_service(folder) as service:
             address = f"http://{LOOPBACK[0]}:{listening.getsockname()[1]}"
-            _announce(service, store, address)
-            _run(service, listening)
+            key = secrets.token_urlsafe(32)
+            _announce(service, store, address, key)
+            _run(service, listening, _gate(key))
     except KeyboardInterrupt:
         note("stopped")
 
@@ -61,7 +68,17 @@ def _listening(port: int) -> socket.socket:
         raise InvalidValue(f"--port {port}: {error.strerror}") from error
 
 
-def _announce(service: Service, store: str, address: str) -> None:
+def _gate(key: str) -> Gate:
+    principal = Principal(
+        tenant=TENANT,
+        actor="passing-key",
+        roles=frozenset({Role.ANALYST, Role.OPERATOR}),
+        zones=frozenset({ALL}),
+    )
+    return PassingKey(key, principal)
+
+
+def _announce(service: Service, store: str, address: str, key: str) -> None:
     if service.key.created:
         note(
             f"a new master key was made: {service.key.path}. Keep a copy: without it "
@@ -70,15 +87,16 @@ def _announce(service: Service, store: str, address: str) -> None:
     if service.is_simulated:
         note(f"{store} was made by simulate: it is only read, no loop runs on it")
     say(f"voltledger serves {store} at {address}")
-    say("bound to loopback: only this machine reaches it (roles come later)")
+    say("bound to loopback: only this machine reaches it")
     say("try:")
-    say(f"  curl -s {address}/v1/zones")
-    say(f"  curl -s {address}/v1/key-figures")
-    say(f"  curl -s '{address}/v1/events?type=plan.made&limit=3'")
+    curl = f"curl -s -H 'Authorization: Bearer {key}'"
+    say(f"  {curl} {address}/v1/zones")
+    say(f"  {curl} {address}/v1/key-figures")
+    say(f"  {curl} '{address}/v1/events?type=plan.made&limit=3'")
 
 
-def _run(service: Service, listening: socket.socket) -> None:
-    app = create_app(service.system, service.models, service.loop_metrics)
+def _run(service: Service, listening: socket.socket, gate: Gate) -> None:
+    app = create_app({TENANT: service.context()}, gate)
     config = uvicorn.Config(
         app,
         log_level=logging.WARNING,

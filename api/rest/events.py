@@ -19,7 +19,9 @@ from api.rest.reading import (
     cursor_of,
     documented,
     key_of,
+    needs,
 )
+from api.security.permissions import Permission
 from domain.model.registry import BY_NAME
 from domain.model.values import Event, Instant
 from domain.ports import Recorded
@@ -61,7 +63,12 @@ class EventPage(msgspec.Struct):
     next: str | None
 
 
-@router.get("/events", tags=["events"], responses=documented(EventPage, 400))
+@router.get(
+    "/events",
+    openapi_extra=needs(Permission.EVENTS_READ),
+    tags=["events"],
+    responses=documented(EventPage, 400),
+)
 async def list_events(
     context: Reading,
     stream: Stream = "",
@@ -85,6 +92,7 @@ async def list_events(
 
 @router.get(
     "/events/feed",
+    openapi_extra=needs(Permission.EVENTS_READ),
     tags=["events"],
     responses={
         200: {

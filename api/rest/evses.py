@@ -17,7 +17,9 @@ from api.rest.reading import (
     cursor_of,
     documented,
     key_of,
+    needs,
 )
+from api.security.permissions import Permission
 from projections.evses import Evse
 
 router = APIRouter(route_class=StrictRoute)
@@ -32,7 +34,12 @@ class EvsePage(msgspec.Struct):
     next: str | None
 
 
-@router.get("/evses", tags=["evses"], responses=documented(EvsePage, 400))
+@router.get(
+    "/evses",
+    openapi_extra=needs(Permission.EVSES_READ),
+    tags=["evses"],
+    responses=documented(EvsePage, 400),
+)
 async def list_evses(
     context: Reading,
     zone_id: Annotated[str, Query(max_length=200)] = "",
@@ -53,7 +60,12 @@ async def list_evses(
     )
 
 
-@router.get("/evses/{evse_id}", tags=["evses"], responses=documented(Evse, 404))
+@router.get(
+    "/evses/{evse_id}",
+    openapi_extra=needs(Permission.EVSES_READ),
+    tags=["evses"],
+    responses=documented(Evse, 404),
+)
 async def get_evse(
     context: Reading,
     evse_id: Annotated[str, Path(max_length=200)],

@@ -1,13 +1,18 @@
-"""Health of store, projections and loop, and the loop's metrics."""
+"""Health for anybody, the state of store, projections and loop for operators."""
+
+from collections.abc import Mapping
 
 import msgspec
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from api.rest.presentation import json_response
-from api.rest.reading import Context, Reading, StrictRoute, documented
+from api.rest.reading import Context, Reading, StrictRoute, documented, needs
+from api.security.permissions import Permission
 from domain.errors import DomainError
 
 router = APIRouter(route_class=StrictRoute)
+# Answered to anybody: whether the service works, and nothing of whom it serves.
+open_router = APIRouter()
 
 
 class StoreHealth(msgspec.Struct):
@@ -29,7 +34,13 @@ class ProjectionHealth(msgspec.Struct):
     reason: str
 
 
-class HealthView(msgspec.Struct):
+class Health(msgspec.Struct):
+    """Whether the service works: ``ok`` or ``degraded``."""
+
+    status: str
+
+
+class OperationView(msgspec.Struct):
     """How the parts of the system are; ``status`` is ``ok`` or ``degraded``."""
 
     status: str
@@ -39,9 +50,29 @@ class HealthView(msgspec.Struct):
     loop: dict[str, float]
 
 
-@router.get("/health", tags=["operation"], responses=documented(HealthView))
-async def get_health(context: Reading) -> Response:
-    """Show how store, projections and loop are; 503 when the store cannot be read."""
+@open_router.get("/health", tags=["operation"], responses=documented(Health))
+async def get_health(request: Request) -> Response:
+    """Show whether the service works; 503 when it cannot read a store."""
+    tenants: Mapping[str, Context] = request.app.state.tenants
+    views = [_operation(context) for context in tenants.values()]
+    well = all(view.status == "ok" for view in views)
+    readable = all(view.store.state == "ok" for view in views)
+    health = Health("ok" if well else "degraded")
+    return json_response(health, 200 if readable else 503)
+
+
+@router.get(
+    "/operation",
+    openapi_extra=needs(Permission.OPERATION_READ),
+    tags=["operation"],
+    responses=documented(OperationView),
+)
+async def get_operation(context: Reading) -> Response:
+    """Show how store, projections and loop are."""
+    return json_response(_operation(context))
+
+
+def _operation(context: Context) -> OperationView:
     store = _store(context)
     projections = [
         ProjectionHealth(
@@ -59,17 +90,21 @@ async def get_health(context: Reading) -> Response:
     loop = dict(context.loop_metrics())
     well &= bool(loop.get("running", 1))
     well &= all(projection.state == "following" for projection in projections)
-    view = HealthView(
+    return OperationView(
         status="ok" if well else "degraded",
         store=store,
         projections=projections,
         projections_trouble=trouble,
         loop=loop,
     )
-    return json_response(view, 200 if store.state == "ok" else 503)
 
 
-@router.get("/metrics/loop", tags=["operation"], responses=documented(dict[str, float]))
+@router.get(
+    "/metrics/loop",
+    openapi_extra=needs(Permission.OPERATION_READ),
+    tags=["operation"],
+    responses=documented(dict[str, float]),
+)
 async def get_loop_metrics(context: Reading) -> Response:
     """Show the metrics of the loop."""
     return json_response(dict(context.loop_metrics()))

@@ -18,7 +18,9 @@ from api.rest.reading import (
     cursor_of,
     documented,
     key_of,
+    needs,
 )
+from api.security.permissions import Permission
 from projections.key_figures import Figures
 from projections.plans import Plan
 
@@ -40,7 +42,12 @@ class FiguresView(msgspec.Struct):
     zones: list[Figures]
 
 
-@router.get("/plans", tags=["plans", "E1"], responses=documented(PlanPage, 400))
+@router.get(
+    "/plans",
+    openapi_extra=needs(Permission.PLANS_READ),
+    tags=["plans", "E1"],
+    responses=documented(PlanPage, 400),
+)
 async def list_plans(
     context: Reading,
     zone_id: Annotated[str, Query(max_length=200)] = "",
@@ -61,7 +68,12 @@ async def list_plans(
     )
 
 
-@router.get("/plans/{position}", tags=["plans", "E1"], responses=documented(Plan, 404))
+@router.get(
+    "/plans/{position}",
+    openapi_extra=needs(Permission.PLANS_READ),
+    tags=["plans", "E1"],
+    responses=documented(Plan, 404),
+)
 async def get_plan(
     context: Reading,
     position: Annotated[int, Path(ge=1, le=(1 << 63) - 1)],
@@ -76,7 +88,10 @@ async def get_plan(
 
 
 @router.get(
-    "/key-figures", tags=["key figures", "E1"], responses=documented(FiguresView, 404)
+    "/key-figures",
+    openapi_extra=needs(Permission.FIGURES_READ),
+    tags=["key figures", "E1"],
+    responses=documented(FiguresView, 404),
 )
 async def get_key_figures(
     context: Reading,

@@ -1,4 +1,4 @@
-"""What the reading routes share: context, parameters, cursors, strict queries."""
+"""What all routes share: context, caller, permission, parameters, cursors."""
 
 import asyncio
 import base64
@@ -13,8 +13,11 @@ from fastapi import Depends, Query, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from api.errors import MEDIA_TYPE, Broken, Problem, ProblemDetail, invalid
+from api.errors import MEDIA_TYPE, Broken, Problem, ProblemDetail, forbidden, invalid
+from api.rest.checked_request import CheckedRequest
 from api.rest.presentation import Schemas
+from api.security.permissions import Permission, may
+from api.security.principal import Principal
 from domain.errors import InvalidValue
 from domain.model.values import Instant, instant_of
 from domain.ports import System
@@ -28,20 +31,31 @@ _WAIT_FOR_OWN_WRITES_S = 5.0
 
 
 class Context(msgspec.Struct, frozen=True):
-    """What the routes read from."""
+    """What the routes of one tenant read from and write to.
+
+    After ``heartbeat_s`` silent seconds a feed says that it is still there; a reader
+    that takes nothing for ``stall_s`` is cut.
+    """
 
     system: System
     models: ReadModels
     loop_metrics: LoopMetrics
-    heartbeat_s: float
-    stall_s: float
+    heartbeat_s: float = 15.0
+    stall_s: float = 10.0
+
+
+async def _caller(request: Request) -> Principal:
+    caller: Principal = request.scope["principal"]
+    return caller
 
 
 async def _context(request: Request) -> Context:
-    context: Context = request.app.state.context
+    caller: Principal = request.scope["principal"]
+    context: Context = request.app.state.tenants[caller.tenant]
     return context
 
 
+Caller = Annotated[Principal, Depends(_caller)]
 Reading = Annotated[Context, Depends(_context)]
 Limit = Annotated[int, Query(ge=1, le=1000, description="how many items a page has")]
 Cursor = Annotated[str, Query(description="`next` of the page before")]
@@ -58,10 +72,21 @@ After = Annotated[
 At = Annotated[str, Query(description="RFC 3339 instant; now when left out")]
 
 
-class StrictRoute(APIRoute):
-    """Refuses query parameters that are unknown or given twice.
+PERMISSION = "x-permission"
 
-    A misspelt filter would else answer with everything, which nobody notices.
+
+def needs(permission: Permission) -> dict[str, Any]:
+    """Return what a route says in ``openapi_extra`` of the permission it needs."""
+    return {PERMISSION: permission.value}
+
+
+class StrictRoute(APIRoute):
+    """Refuses callers without the permission, and queries that make no sense.
+
+    Every route says what permission it needs, by ``openapi_extra=needs(...)``; one that
+    does not is not built. Query parameters that are unknown or given twice are refused:
+    a misspelt filter would else answer with everything, which nobody notices. Bodies
+    are read by `CheckedRequest`.
     """
 
     def get_route_handler(
@@ -70,10 +95,13 @@ class StrictRoute(APIRoute):
         """Return the handler with the check in front."""
         handler = super().get_route_handler()
         known = _query_names(self.dependant)
+        permission = Permission((self.openapi_extra or {})[PERMISSION])
 
         async def checked(request: Request) -> Response:
+            if not may(request.scope["principal"], permission):
+                raise forbidden(permission)
             _check_query(request, known)
-            return await handler(request)
+            return await handler(CheckedRequest(request.scope, request.receive))
 
         return checked
 
@@ -175,7 +203,7 @@ def documented(view: type[Any], *problems: int) -> dict[int | str, dict[str, Any
         }
     }
     schema = SCHEMAS.of(ProblemDetail)
-    for status in sorted({422, 500, 503, *problems}):
+    for status in sorted({401, 403, 422, 429, 500, 503, *problems}):
         found[status] = {
             "description": "A problem, as RFC 9457 has it.",
             "content": {MEDIA_TYPE: {"schema": schema}},

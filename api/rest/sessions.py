@@ -18,7 +18,9 @@ from api.rest.reading import (
     cursor_of,
     documented,
     key_of,
+    needs,
 )
+from api.security.permissions import Permission
 from projections.session_queries import SessionDetail, SessionFilter
 from projections.sessions import Session
 
@@ -37,6 +39,7 @@ class SessionPage(msgspec.Struct):
 
 @router.get(
     "/service-sessions",
+    openapi_extra=needs(Permission.SESSIONS_READ),
     tags=["service sessions"],
     responses=documented(SessionPage, 400),
 )
@@ -70,6 +73,7 @@ async def list_sessions(
 
 @router.get(
     "/service-sessions/{session_id}",
+    openapi_extra=needs(Permission.SESSIONS_READ),
     tags=["service sessions"],
     responses=documented(SessionDetail, 404),
 )

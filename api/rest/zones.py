@@ -21,7 +21,9 @@ from api.rest.reading import (
     documented,
     instant_at,
     key_of,
+    needs,
 )
+from api.security.permissions import Permission
 from domain.model.profile import PowerProfile
 from domain.model.values import Instant
 from projections.evses import Delivery
@@ -96,7 +98,12 @@ class EtpPage(msgspec.Struct):
     next: str | None
 
 
-@router.get("/zones", tags=["zones"], responses=documented(ZonePage, 400))
+@router.get(
+    "/zones",
+    openapi_extra=needs(Permission.ZONES_READ),
+    tags=["zones"],
+    responses=documented(ZonePage, 400),
+)
 async def list_zones(
     context: Reading, limit: Limit = 100, cursor: Cursor = "", after: After = None
 ) -> Response:
@@ -110,7 +117,12 @@ async def list_zones(
     )
 
 
-@router.get("/zones/{zone_id}", tags=["zones"], responses=documented(Zone, 404))
+@router.get(
+    "/zones/{zone_id}",
+    openapi_extra=needs(Permission.ZONES_READ),
+    tags=["zones"],
+    responses=documented(Zone, 404),
+)
 async def get_zone(context: Reading, zone_id: ZoneId, after: After = None) -> Response:
     """Show a zone."""
     return json_response(await _zone(context, zone_id, after))
@@ -118,6 +130,7 @@ async def get_zone(context: Reading, zone_id: ZoneId, after: After = None) -> Re
 
 @router.get(
     "/zones/{zone_id}/pre",
+    openapi_extra=needs(Permission.ENVELOPES_READ),
     tags=["zones", "E4"],
     responses=documented(PreView, 400, 404),
 )
@@ -155,7 +168,10 @@ async def get_pre(
 
 
 @router.get(
-    "/zones/{zone_id}/aetp", tags=["zones", "E1"], responses=documented(AetpView, 404)
+    "/zones/{zone_id}/aetp",
+    openapi_extra=needs(Permission.ENVELOPES_READ),
+    tags=["zones", "E1"],
+    responses=documented(AetpView, 404),
 )
 async def get_aetp(context: Reading, zone_id: ZoneId, after: After = None) -> Response:
     """Show the AETP in force."""
@@ -173,6 +189,7 @@ async def get_aetp(context: Reading, zone_id: ZoneId, after: After = None) -> Re
 
 @router.get(
     "/zones/{zone_id}/etps",
+    openapi_extra=needs(Permission.PLANS_READ),
     tags=["zones", "E1"],
     responses=documented(EtpPage, 400, 404),
 )

@@ -65,3 +65,23 @@ def plan_stream(zone_id: str, at: Instant) -> str:
 def delivery_stream(station_id: str, at: Instant) -> str:
     """Return the stream of a station's deliveries of the UTC day of ``at``."""
     return f"delivery-{station_id}-{utc_day_of(at)}"
+
+
+def contract_stream(contract_id: str) -> str:
+    """Return the stream of a contract of the embedded back office."""
+    return f"contract-{contract_id}"
+
+
+def access_stream(key_id: str) -> str:
+    """Return the stream of an API key."""
+    return f"access-{key_id}"
+
+
+def audit_stream(at: Instant) -> str:
+    """Return the stream of the audited commands of the UTC day of ``at``."""
+    return f"audit-{utc_day_of(at)}"
+
+
+def security_stream(at: Instant) -> str:
+    """Return the stream of the security events of the UTC day of ``at``."""
+    return f"security-{utc_day_of(at)}"

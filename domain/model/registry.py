@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from domain.errors import UnknownSchema
+from domain.model import access_events as a
+from domain.model import contract_events as c
 from domain.model import plan_events as p
 from domain.model import session_events as s
 from domain.model import site_events as z
@@ -27,8 +29,8 @@ class EventType(NamedTuple):
     upcasts: Mapping[int, Upcast] = {}
 
 
-def _without_prices(fields: dict[str, Any]) -> dict[str, Any]:
-    """Plans of schema 1 said nothing of prices and certificate: the defaults do."""
+def _without_new_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what came with schema 2: its defaults say the same as schema 1."""
     return fields
 
 
@@ -47,7 +49,9 @@ _TYPES = (
     EventType("evse.reserved", 1, z.EvseReserved),
     EventType("evse.occupied", 1, z.EvseOccupied),
     EventType("evse.vacated", 1, z.EvseVacated),
-    EventType("evse.blocked", 1, z.EvseBlocked),
+    EventType("zone.constraints_sent", 1, z.ConstraintsSent),
+    EventType("evse.blocked", 2, z.EvseBlocked, {1: _without_new_fields}),
+    EventType("evse.assessed", 1, z.EvseAssessed),
     EventType("evse.unblocked", 1, z.EvseUnblocked),
     EventType("session.opened", 1, s.SessionOpened),
     EventType("session.reference_bound", 1, s.ReferenceBound),
@@ -68,7 +72,12 @@ _TYPES = (
     EventType("parking.ended", 1, s.ParkingEnded),
     EventType("other.started", 1, s.OtherStarted),
     EventType("other.ended", 1, s.OtherEnded),
-    EventType("needs.stated", 1, s.NeedsStated),
+    EventType("needs.stated", 2, s.NeedsStated, {1: _without_new_fields}),
+    EventType("v2g.consented", 1, s.V2gConsented),
+    EventType("v2g.withdrawn", 1, s.V2gWithdrawn),
+    EventType("safety.reported", 1, s.SafetyReported),
+    EventType("sdr.collected", 1, s.SdrCollected),
+    EventType("sdr.received", 1, s.SdrReceived),
     EventType("transfer.started", 1, s.TransferStarted),
     EventType("transfer.paused", 1, s.TransferPaused),
     EventType("transfer.resumed", 1, s.TransferResumed),
@@ -82,13 +91,20 @@ _TYPES = (
     EventType("pre.received", 1, p.PreReceived),
     EventType("pre.revoked", 1, p.PreRevoked),
     EventType("pre.fallback_began", 1, p.PreFallbackBegan),
-    EventType("plan.made", 2, p.PlanMade, {1: _without_prices}),
+    EventType("plan.made", 2, p.PlanMade, {1: _without_new_fields}),
     EventType("plan.superseded", 1, p.PlanSuperseded),
     EventType("etp.sent", 1, p.EtpSent),
     EventType("etp.accepted", 1, p.EtpAccepted),
     EventType("etp.refused", 1, p.EtpRefused),
     EventType("etp.timed_out", 1, p.EtpTimedOut),
     EventType("etp.confirmed", 1, p.EtpConfirmed),
+    EventType("key.issued", 1, a.KeyIssued),
+    EventType("key.revoked", 1, a.KeyRevoked),
+    EventType("command.audited", 1, a.CommandAudited),
+    EventType("security.noted", 1, a.SecurityNoted),
+    EventType("security.counted", 1, a.SecurityCounted),
+    EventType("contract.registered", 1, c.ContractRegistered),
+    EventType("contract.ended", 1, c.ContractEnded),
 )
 
 BY_CLASS: Mapping[type[Event], EventType] = {t.cls: t for t in _TYPES}

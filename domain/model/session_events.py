@@ -170,6 +170,8 @@ class NeedsStated(Event, frozen=True):
     """E-mobility needs (3.1.17): departure and energies, all from the arrival on [Wh].
 
     ``source`` is ``user`` or ``default`` where the EV user stated nothing.
+    ``cost_limit_minor`` is the most that the user wants to pay (7.4), in minor units
+    (cents) of ``currency`` (ISO 4217).
     """
 
     session_id: str
@@ -178,6 +180,25 @@ class NeedsStated(Event, frozen=True):
     energy_min_wh: int = 0
     energy_max_wh: int | None = None
     source: str = "user"
+    cost_limit_minor: int | None = None
+    currency: str = ""
+
+
+class V2gConsented(Event, frozen=True):
+    """The EV user lets the site take energy from the EV, under a contract.
+
+    Never below ``energy_min_wh`` in the EV's favour, counted from the arrival on.
+    """
+
+    session_id: str
+    contract: str
+    energy_min_wh: int = 0
+
+
+class V2gWithdrawn(Event, frozen=True):
+    """The EV user no longer lets the site take energy from the EV."""
+
+    session_id: str
 
 
 class TransferStarted(Event, frozen=True):
@@ -271,6 +292,34 @@ class TransactionCorrected(Event, frozen=True):
     value: str
     by: str
     reason: str
+
+
+class SafetyReported(Event, frozen=True):
+    """A safety issue came up in the EVSE in use: the needs may not be met (7.10)."""
+
+    session_id: str
+    evse_id: str
+    issue: str
+
+
+class SdrCollected(Event, frozen=True):
+    """The SDR information was complete when the session closed (7.5, S6).
+
+    ``increments`` counts what was collected, ``digest`` is the SHA-256 of it, so that
+    what a CSO got can be proven.
+    """
+
+    session_id: str
+    increments: int
+    digest: bytes
+
+
+class SdrReceived(Event, frozen=True):
+    """The CSO ``by`` has the SDR information up to increment ``sequence`` (S6)."""
+
+    session_id: str
+    by: str
+    sequence: int
 
 
 class FactKept(Event, frozen=True):

@@ -1,6 +1,8 @@
 """Events of zones, stations and EVSEs (streams ``zone-``, ``station-``, ``evse-``)."""
 
-from domain.model.values import Current, Event, Sealed
+import msgspec
+
+from domain.model.values import Current, Event, Instant, Sealed
 
 
 class ZoneDefined(Event, frozen=True):
@@ -103,11 +105,24 @@ class EvseVacated(Event, frozen=True):
 
 
 class EvseBlocked(Event, frozen=True):
-    """Nobody may use the EVSE until it is unblocked."""
+    """Nobody may use the EVSE until it is unblocked.
+
+    One that is blocked for a safety issue (7.10) stays so until it was assessed safe.
+    """
 
     evse_id: str
     reason: str
     details: Sealed | None = None
+    is_safety: bool = False
+
+
+class EvseAssessed(Event, frozen=True):
+    """Somebody assessed the safety of the EVSE (7.10); ``assessor`` is opaque."""
+
+    evse_id: str
+    is_safe: bool
+    assessor: str
+    notes: Sealed | None = None
 
 
 class EvseUnblocked(Event, frozen=True):
@@ -115,3 +130,26 @@ class EvseUnblocked(Event, frozen=True):
 
     evse_id: str
     reason: str
+
+
+class EnergyWindow(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Energy needed at least and taken at most until an instant [Wh]."""
+
+    until_at: Instant
+    lower_wh: int
+    upper_wh: int
+
+
+class ConstraintsSent(Event, frozen=True):
+    """The RM was told power and energy constraints (E3 Info1).
+
+    From ``from_at`` on the zone could draw ``lower_w`` to ``upper_w``, and would draw
+    the energies of ``windows`` from then on.
+    """
+
+    zone_id: str
+    constraints_id: str
+    from_at: Instant
+    lower_w: int
+    upper_w: int
+    windows: tuple[EnergyWindow, ...] = ()

@@ -279,7 +279,8 @@ class Ledger(LedgerReader):
         if expected is not None and expected != decided:
             raise Conflict(
                 f"stream {stream!r} was last decided in version {decided}, "
-                f"not {expected}"
+                f"not {expected}",
+                decided,
             )
         changes: list[Change] = []
         for event in append.events:

@@ -164,7 +164,7 @@ def join_or_open(
         return Joined(known)
     session_id = system.ids.new_id()
     opened = s.SessionOpened(
-        session_id=session_id, party=by.actor, subject_id=subject_id
+        session_id=session_id, party=by.party_name, subject_id=subject_id
     )
     return Joined(Session(session_id=session_id), (opened,))
 

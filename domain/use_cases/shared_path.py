@@ -8,6 +8,7 @@ import msgspec
 
 from domain.errors import Conflict, Fenced, Unknown
 from domain.model import ids, session, site
+from domain.model.access_events import CommandAudited
 from domain.model.registry import BY_CLASS
 from domain.model.values import Event, Instant, Sealed
 from domain.ports import Answer, Append, Batch, Recorded, System
@@ -21,12 +22,26 @@ State = TypeVar("State", session.Session, site.Evse, site.Zone)
 
 
 class By(msgspec.Struct, frozen=True):
-    """Who says so, when it happened, and under which command id."""
+    """Who says so, when it happened, and under which command id.
+
+    ``actor`` is opaque; ``party`` is whom it acts for, as sessions name their parties,
+    the actor itself when left out. ``audited`` is recorded in the command's own append.
+    ``expected_version`` is the version of the last decision that the actor saw in the
+    stream that the command decides on first; None when that does not matter to it.
+    """
 
     actor: str
     at: Instant
     command_id: str = ""
     correlation_id: str = ""
+    party: str = ""
+    audited: CommandAudited | None = None
+    expected_version: int | None = None
+
+    @property
+    def party_name(self) -> str:
+        """Return whom the actor acts for."""
+        return self.party or self.actor
 
 
 def request_of(command: msgspec.Struct) -> bytes:
@@ -120,6 +135,11 @@ def record(
 
     A command id that was answered before gets that answer, before anything is decided:
     what is checked against the present belongs into ``decide``.
+
+    Raises
+    ------
+    Conflict
+        when the actor expected another version, or others were first again and again.
     """
     asked = Batch(
         actor=by.actor,
@@ -131,8 +151,11 @@ def record(
     if by.command_id and (answer := system.log.answered(asked)) is not None:
         return answer
     for attempt in range(_ATTEMPTS):
+        decided = decide()
+        _check_expected(decided, by)
         batch = msgspec.structs.replace(
-            decide(),
+            decided,
+            appends=decided.appends + _audit(by),
             actor=asked.actor,
             command_id=asked.command_id,
             correlation_id=asked.correlation_id,
@@ -146,6 +169,26 @@ def record(
             if attempt == _ATTEMPTS - 1:
                 raise
     raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _check_expected(batch: Batch, by: By) -> None:
+    if by.expected_version is None:
+        return
+    for append in batch.appends:
+        if append.expected is not None:
+            if append.expected != by.expected_version:
+                raise Conflict(
+                    f"stream {append.stream!r} was last decided in version "
+                    f"{append.expected}, not {by.expected_version}",
+                    append.expected,
+                )
+            return
+
+
+def _audit(by: By) -> tuple[Append, ...]:
+    if by.audited is None:
+        return ()
+    return (Append(ids.audit_stream(by.at), (by.audited,), by.at),)
 
 
 def decision(

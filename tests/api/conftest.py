@@ -13,12 +13,26 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.listening import loopback_socket
+from api.rest.reading import Context
+from api.security.passing_key import PassingKey
+from api.security.principal import Principal, Role
+from domain.model.access_events import ALL
 from domain.ports import Append, Batch, System
 from domain.store.committer import Committer
 from domain.store.store import Store
 from projections.read_models import ReadModels
 from projections.runner import Runner
 from tests.projections.small_site import DrawnIds, SetClock, Site, Told, day
+
+KEY = "a key of these tests"
+BEARER = {"Authorization": f"Bearer {KEY}"}
+EVERYBODY = Principal(
+    tenant="main",
+    actor="tester",
+    roles=frozenset(Role),
+    zones=frozenset({ALL}),
+    subject_id="tester",
+)
 
 Get = Callable[..., "httpx.Response"]
 
@@ -52,9 +66,10 @@ def served(tmp_path: Path) -> Iterator[Served]:
     assert runner.wait_for(store.log.last_position())
     models = ReadModels(tmp_path / "projections", runner)
     system = System(store.log, store.samples, store.vault, clock, DrawnIds())
-    app = create_app(
+    context = Context(
         system, models, lambda: {"plans": 3, "plan_ms_p50": 4.5}, heartbeat_s=0.2
     )
+    app = create_app({"main": context}, PassingKey(KEY, EVERYBODY))
     yield Served(app, system, runner, clock)
     models.close()
     runner.close()
@@ -70,7 +85,7 @@ def anyio_backend() -> str:
 async def client(served: Served) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(served.app, raise_app_exceptions=False)
     async with httpx.AsyncClient(
-        transport=transport, base_url="http://test/v1"
+        transport=transport, base_url="http://test/v1", headers=BEARER
     ) as client:
         yield client
 

@@ -33,6 +33,11 @@ class Server(NamedTuple):
     address: str
     start_s: float
     said: str
+    headers: dict[str, str]
+
+    def get(self, path: str) -> httpx.Response:
+        """Ask with the key that was printed."""
+        return httpx.get(f"{self.address}/v1{path}", headers=self.headers)
 
 
 def command(*arguments: str) -> list[str]:
@@ -70,7 +75,10 @@ def serving(
                     break
                 except httpx.ConnectError:
                     assert time.monotonic() < begun + START_S
-            yield Server(process, address, time.monotonic() - begun, said)
+            key = re.search(r"Bearer [\w-]+", said)
+            assert key is not None
+            headers = {"Authorization": key.group()}
+            yield Server(process, address, time.monotonic() - begun, said, headers)
         finally:
             process.kill()
 
@@ -86,9 +94,9 @@ def test_a_simulated_store_is_served_at_the_printed_address(ran: Ran) -> None:
         print(f"answered after {server.start_s:.2f} s")
         assert server.start_s < START_S
         assert "loopback" in server.said
-        health = httpx.get(f"{server.address}/v1/health").json()
+        health = server.get("/health").json()
         assert health["status"] == "ok"
-        zones = httpx.get(f"{server.address}/v1/zones").json()["items"]
+        zones = server.get("/zones").json()["items"]
         assert [zone["zone_id"] for zone in zones] == ["site"]
 
 
@@ -96,9 +104,10 @@ def test_every_curl_line_that_is_printed_works(ran: Ran) -> None:
     with serving(ran.out / "voltledger") as server:
         assert server.process.stdout is not None
         said = server.said + server.process.stdout.readline()
-        urls = re.findall(r"curl -s '?(http://[^\s']+)", said)
-        assert len(urls) == 3
-        assert [httpx.get(url).status_code for url in urls] == [200, 200, 200]
+        lines = re.findall(r"(curl -s .*)", said)
+        assert len(lines) == 3
+        for line in lines:
+            subprocess.run(["sh", "-c", f"{line} --fail -o /dev/null"], check=True)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
@@ -118,7 +127,7 @@ def test_serving_a_simulated_store_leaves_its_ledger_as_it_is(ran: Ran) -> None:
     ledger = ran.out / "voltledger" / LEDGER_FILE
     before = ledger.read_bytes()
     with serving(ran.out / "voltledger") as server:
-        httpx.get(f"{server.address}/v1/key-figures")
+        server.get("/key-figures")
     assert ledger.read_bytes() == before
 
 
@@ -150,7 +159,7 @@ def test_a_new_store_is_made_on_request_and_served(tmp_path: Path) -> None:
     environment = key_file(tmp_path / "key", 1)
     store = tmp_path / "live"
     with serving(store, "--create", environment=environment) as server:
-        assert httpx.get(f"{server.address}/v1/zones").json()["items"] == []
+        assert server.get("/zones").json()["items"] == []
         server.process.terminate()
         _, said = server.process.communicate(timeout=20)
     assert "made by simulate" not in said

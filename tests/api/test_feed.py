@@ -12,7 +12,7 @@ import pytest
 
 from domain.model import site_events as z
 from domain.model.values import MINUTE
-from tests.api.conftest import Served, listening, port_of
+from tests.api.conftest import BEARER, KEY, Served, listening, port_of
 from tests.projections.small_site import ZONE, Told
 
 
@@ -26,7 +26,8 @@ def following(
     address: str, query: str = "", headers: dict[str, str] | None = None
 ) -> Iterator[Iterator[str]]:
     url = f"{address}/events/feed{query}"
-    with httpx.stream("GET", url, headers=headers, timeout=5) as answer:
+    sent = {**BEARER, **(headers or {})}
+    with httpx.stream("GET", url, headers=sent, timeout=5) as answer:
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith("text/event-stream")
         yield answer.iter_lines()
@@ -93,8 +94,9 @@ def tell_megabytes(served: Served) -> None:
     blocked = z.EvseBlocked(evse_id="US*CAL*E1", reason="x" * 20_000)
     for _ in range(600):
         served.tell(Told("evse-US*CAL*E1", served.clock.at, blocked))
-    served.app.state.context = msgspec.structs.replace(
-        served.app.state.context, stall_s=0.3
+    tenants = served.app.state.tenants
+    served.app.state.tenants = dict(
+        main=msgspec.structs.replace(tenants["main"], stall_s=0.3)
     )
 
 
@@ -104,7 +106,10 @@ def lazy_reader(port: int) -> Iterator[socket.socket]:
     with socket.socket() as reader:
         reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         reader.connect(("127.0.0.1", port))
-        reader.sendall(b"GET /v1/events/feed?after=0 HTTP/1.1\r\nHost: test\r\n\r\n")
+        reader.sendall(
+            b"GET /v1/events/feed?after=0 HTTP/1.1\r\nHost: test\r\n"
+            b"Authorization: Bearer %s\r\n\r\n" % KEY.encode()
+        )
         time.sleep(1)
         yield reader
 

@@ -136,10 +136,17 @@ async def test_key_figures_by_zone(client: httpx.AsyncClient) -> None:
     assert (zone["plans"], zone["plans_outside_pre"]) == (3, 1)
 
 
-async def test_health_names_store_projections_and_loop(
+async def test_health_says_nothing_but_whether_it_works(
     client: httpx.AsyncClient,
 ) -> None:
-    health = await json_of(client, "/health")
+    client.headers.clear()
+    assert await json_of(client, "/health") == {"status": "ok"}
+
+
+async def test_operation_names_store_projections_and_loop(
+    client: httpx.AsyncClient,
+) -> None:
+    health = await json_of(client, "/operation")
     assert health["status"] == "ok"
     assert health["store"]["last_position"] > 50
     assert {p["name"]: p["lag"] for p in health["projections"]} == {

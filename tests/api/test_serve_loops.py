@@ -3,8 +3,6 @@
 import time
 from pathlib import Path
 
-import httpx
-
 from api.compose import SystemIds, WallClock
 from domain.model.values import Current
 from domain.ports import System
@@ -53,11 +51,11 @@ def test_a_server_plans_for_the_ev_it_finds_plugged(tmp_path: Path) -> None:
         deadline = time.monotonic() + 20
         plans: list[dict[str, object]] = []
         while not plans and time.monotonic() < deadline:
-            plans = httpx.get(f"{server.address}/v1/plans").json()["items"]
+            plans = server.get("/plans").json()["items"]
             time.sleep(0.1)
-        aetp = httpx.get(f"{server.address}/v1/zones/yard/aetp").json()
-        metrics = httpx.get(f"{server.address}/v1/metrics/loop").json()
-        sent = httpx.get(f"{server.address}/v1/events?type=etp.").json()["items"]
+        aetp = server.get("/zones/yard/aetp").json()
+        metrics = server.get("/metrics/loop").json()
+        sent = server.get("/events?type=etp.").json()["items"]
     assert plans
     # No PRE was ever set: the safe envelope holds.
     assert "9000" in str(aetp)

@@ -9,7 +9,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain.errors import UnknownSchema
-from domain.model import plan_events, registry, session_events, site_events
+from domain.model import (
+    access_events,
+    contract_events,
+    plan_events,
+    registry,
+    session_events,
+    site_events,
+)
 from domain.model.profile import Etp, PowerProfile
 from domain.model.registry import BY_CLASS, BY_NAME, EventType, decode, encode
 from domain.model.values import Event
@@ -79,7 +86,13 @@ def test_every_event_is_read_back_as_it_was(
 
 
 def test_every_event_has_one_name() -> None:
-    modules = (plan_events, session_events, site_events)
+    modules = (
+        access_events,
+        contract_events,
+        plan_events,
+        session_events,
+        site_events,
+    )
     defined = {
         cls
         for module in modules

@@ -1,0 +1,46 @@
+"""Nobody comes in unknown: the middleware that asks the gate, before any route."""
+
+from typing import Protocol
+
+from fastapi import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.errors import Problem, respond
+from api.security.principal import Principal
+
+# All that is answered to anybody.
+OPEN_PATHS = frozenset({"/v1/health"})
+
+
+class Gate(Protocol):
+    """Knows who comes with which credentials."""
+
+    async def admit(self, scope: Scope) -> Principal:
+        """Return who is asking.
+
+        Raises
+        ------
+        Problem
+            401 without good credentials, 429 for one that asks too often.
+        """
+        ...
+
+
+class Admission:
+    """Puts the caller into the scope as ``principal``, or answers the problem."""
+
+    def __init__(self, app: ASGIApp, gate: Gate) -> None:
+        self._app = app
+        self._gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request pass that the gate admits."""
+        if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
+            await self._app(scope, receive, send)
+            return
+        try:
+            scope["principal"] = await self._gate.admit(scope)
+        except Problem as problem:
+            await respond(Request(scope), problem)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)

@@ -1,0 +1,25 @@
+"""Events of the embedded back office (stream ``contract-<id>``): who may charge."""
+
+from domain.model.values import Event, Instant, Sealed
+
+
+class ContractRegistered(Event, frozen=True):
+    """An EV user has a contract from ``valid_from_at`` to ``valid_until_at``.
+
+    ``holder`` seals the credential and what the operator calls its holder;
+    ``valid_until_at`` 0: no end is agreed. ``v2g``: it allows energy from the EV.
+    """
+
+    contract_id: str
+    subject_id: str
+    valid_from_at: Instant
+    valid_until_at: Instant = 0
+    v2g: bool = False
+    holder: Sealed | None = None
+
+
+class ContractEnded(Event, frozen=True):
+    """The contract no longer holds."""
+
+    contract_id: str
+    reason: str
