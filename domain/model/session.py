@@ -23,7 +23,8 @@ USABLE = (Quality.GOOD, Quality.LATE)
 class Session(msgspec.Struct, frozen=True):
     """What decisions about a session need to know.
 
-    ``presented`` are the (EVSE, subject) of all credentials, ``waiting_at`` the EVSE at
+    ``party`` brought the first transaction. ``presented`` are the (EVSE, subject) of all
+    credentials, ``waiting_at`` the EVSE at
     which one waits for its plug, ``other`` the services that run, ``active_at`` the
     last transaction that counts for closing.
     """
@@ -33,6 +34,7 @@ class Session(msgspec.Struct, frozen=True):
     opened: bool = False
     closed: bool = False
     merged_into: str = ""
+    party: str = ""
     subject_id: str = ""
     evse_id: str = ""
     station_id: str = ""
@@ -56,6 +58,11 @@ class Session(msgspec.Struct, frozen=True):
     def is_open(self) -> bool:
         """Whether transactions may still be added."""
         return self.opened and not self.closed and not self.merged_into
+
+    @property
+    def parties(self) -> frozenset[str]:
+        """Return who takes part: who opened it and whose references it has."""
+        return frozenset({self.party, *(party for party, _, _ in self.references)})
 
     @property
     def has_open_transactions(self) -> bool:
@@ -95,7 +102,11 @@ def _replace(state: Session, **changes: Any) -> Session:
 
 def _opened(state: Session, event: s.SessionOpened, at: Instant) -> Session:
     return _replace(
-        state, session_id=event.session_id, opened=True, subject_id=event.subject_id
+        state,
+        session_id=event.session_id,
+        opened=True,
+        party=event.party,
+        subject_id=event.subject_id,
     )
 
 
