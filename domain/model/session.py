@@ -23,10 +23,9 @@ USABLE = (Quality.GOOD, Quality.LATE)
 class Session(msgspec.Struct, frozen=True):
     """What decisions about a session need to know.
 
-    ``party`` brought the first transaction. ``presented`` are the (EVSE, subject) of all
-    credentials, ``waiting_at`` the EVSE at
-    which one waits for its plug, ``other`` the services that run, ``active_at`` the
-    last transaction that counts for closing.
+    ``party`` brought the first transaction. ``presented`` are the (EVSE, subject) of
+    all credentials, ``waiting_at`` the EVSE at which one waits for its plug, ``other``
+    the services that run, ``active_at`` the last transaction that counts for closing.
     """
 
     session_id: str = ""
