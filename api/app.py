@@ -66,6 +66,7 @@ def create_app(tenants: Mapping[str, Context], gate: Gate) -> FastAPI:
         app.include_router(module.router, prefix="/v1")
     errors.install(app)
     app.add_middleware(Admission, gate=gate)
+    app.add_middleware(errors.Answered)
     _complete_openapi(app)
     return app
 

@@ -1,15 +1,9 @@
 """Errors over HTTP: problem+json (RFC 9457) with a stable code, value and rule.
 
-``code`` is what clients may rely on; ``detail`` and ``errors`` are for people. Codes:
-``bad-cursor``, ``unknown-zone``, ``unknown-evse``, ``unknown-session``,
-``unknown-plan``, ``unknown-path``, ``method-not-allowed``, ``invalid-parameter``,
-``unknown-parameter``, ``position-ahead``, ``not-yet-projected``, ``refused``,
-``unknown-thing``, ``occupied``, ``conflict`` (with ``current_version``),
-``idempotency-key-reused``, ``faulty-message``, ``digest-mismatch``,
-``not-authenticated``, ``forbidden``, ``store-unavailable``, ``http-error``,
-``internal-error``.
+``code`` is what clients may rely on; ``detail`` and ``errors`` are for people.
 """
 
+import enum
 import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -19,6 +13,7 @@ import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.errors import (
     Conflict,
@@ -38,6 +33,42 @@ _logger = logging.getLogger(__name__)
 _LONGEST_VALUE = 200
 
 
+class Code(enum.StrEnum):
+    """What a problem is, for programs; a code never changes its meaning."""
+
+    BAD_CURSOR = "bad-cursor"
+    BODY_TOO_LARGE = "body-too-large"
+    BODY_TOO_SLOW = "body-too-slow"
+    CONFLICT = "conflict"
+    DIGEST_MISMATCH = "digest-mismatch"
+    FAULTY_MESSAGE = "faulty-message"
+    FORBIDDEN = "forbidden"
+    HTTP_ERROR = "http-error"
+    IDEMPOTENCY_KEY_REUSED = "idempotency-key-reused"
+    INTERNAL_ERROR = "internal-error"
+    INVALID_PARAMETER = "invalid-parameter"
+    METHOD_NOT_ALLOWED = "method-not-allowed"
+    NOT_AUTHENTICATED = "not-authenticated"
+    NOT_YET_PROJECTED = "not-yet-projected"
+    OCCUPIED = "occupied"
+    POSITION_AHEAD = "position-ahead"
+    REFUSED = "refused"
+    STORE_UNAVAILABLE = "store-unavailable"
+    TOO_MANY_REQUESTS = "too-many-requests"
+    UNKNOWN_CONTRACT = "unknown-contract"
+    UNKNOWN_EVSE = "unknown-evse"
+    UNKNOWN_KEY = "unknown-key"
+    UNKNOWN_PARAMETER = "unknown-parameter"
+    UNKNOWN_PATH = "unknown-path"
+    UNKNOWN_PLAN = "unknown-plan"
+    UNKNOWN_REFERENCE = "unknown-reference"
+    UNKNOWN_SESSION = "unknown-session"
+    UNKNOWN_STATION = "unknown-station"
+    UNKNOWN_STREAM = "unknown-stream"
+    UNKNOWN_THING = "unknown-thing"
+    UNKNOWN_ZONE = "unknown-zone"
+
+
 class Broken(msgspec.Struct, frozen=True):
     """One rule that a request breaks: where, by which value."""
 
@@ -54,7 +85,8 @@ class ProblemDetail(msgspec.Struct, frozen=True, kw_only=True):
     status: int
     detail: str
     instance: str
-    code: str
+    code: Code
+    request_id: str
     errors: tuple[Broken, ...] = ()
     current_version: int | None = None
 
@@ -65,7 +97,7 @@ class Problem(Exception):
     def __init__(
         self,
         status: int,
-        code: str,
+        code: Code,
         detail: str,
         errors: Sequence[Broken] = (),
         headers: Mapping[str, str] | None = None,
@@ -83,7 +115,9 @@ def unknown(kind: str, identifier: str) -> Problem:
     """Return the problem of an id that names nothing."""
     shown = identifier[:_LONGEST_VALUE]
     broken = Broken(f"path.{kind}_id", shown, "names something there is")
-    return Problem(404, f"unknown-{kind}", f"there is no {kind} {shown!r}", [broken])
+    return Problem(
+        404, Code(f"unknown-{kind}"), f"there is no {kind} {shown!r}", [broken]
+    )
 
 
 def forbidden(permission: str) -> Problem:
@@ -91,7 +125,7 @@ def forbidden(permission: str) -> Problem:
     rule = f"has a role with the permission {permission}"
     return Problem(
         403,
-        "forbidden",
+        Code.FORBIDDEN,
         f"the caller may not: it needs the permission {permission!r}",
         [Broken("header.authorization", "", rule)],
     )
@@ -102,7 +136,7 @@ def invalid(where: str, value: object, rule: str) -> Problem:
     shown = str(value)[:_LONGEST_VALUE]
     return Problem(
         422,
-        "invalid-parameter",
+        Code.INVALID_PARAMETER,
         f"{where} is {shown!r}: {rule}",
         [Broken(where, shown, rule)],
     )
@@ -117,6 +151,7 @@ def respond(request: Request, problem: Problem) -> Response:
         detail=str(problem),
         instance=request.url.path,
         code=problem.code,
+        request_id=request.scope.get("request_id", ""),
         errors=problem.errors,
         current_version=problem.current_version,
     )
@@ -134,7 +169,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(DomainError, _on_domain)
-    app.add_exception_handler(Exception, _on_anything)
 
 
 async def _on_problem(request: Request, error: Exception) -> Response:
@@ -147,7 +181,7 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     broken = [_broken(found) for found in error.errors()]
     first = broken[0]
     detail = f"{first.where} is {first.value!r}: {first.rule}"
-    return respond(request, Problem(422, "invalid-parameter", detail, broken))
+    return respond(request, Problem(422, Code.INVALID_PARAMETER, detail, broken))
 
 
 def _broken(found: Mapping[str, Any]) -> Broken:
@@ -157,14 +191,17 @@ def _broken(found: Mapping[str, Any]) -> Broken:
 
 async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, Problem):
+        # What a check of the body said; FastAPI makes one error of all of them.
+        return respond(request, error.__cause__)
     path = request.url.path[:_LONGEST_VALUE]
     match error.status_code:
         case 404:
-            code, detail = "unknown-path", f"there is no {path!r}"
+            code, detail = Code.UNKNOWN_PATH, f"there is no {path!r}"
         case 405:
-            code, detail = "method-not-allowed", f"{request.method} of {path!r}"
+            code, detail = Code.METHOD_NOT_ALLOWED, f"{request.method} of {path!r}"
         case _:
-            code, detail = "http-error", str(error.detail)
+            code, detail = Code.HTTP_ERROR, str(error.detail)
     return respond(
         request, Problem(error.status_code, code, detail, headers=error.headers)
     )
@@ -173,25 +210,50 @@ async def _on_http(request: Request, error: Exception) -> Response:
 async def _on_domain(request: Request, error: Exception) -> Response:
     match error:
         case Unknown():
-            problem = Problem(404, "unknown-thing", str(error))
+            problem = Problem(404, Code.UNKNOWN_THING, str(error))
         case Occupied():
-            problem = Problem(409, "occupied", str(error))
+            problem = Problem(409, Code.OCCUPIED, str(error))
         case Refused():
-            problem = Problem(422, "refused", str(error))
+            problem = Problem(422, Code.REFUSED, str(error))
         case Conflict():
             version = error.version
-            problem = Problem(409, "conflict", str(error), current_version=version)
+            problem = Problem(409, Code.CONFLICT, str(error), current_version=version)
         case RequestMismatch():
-            problem = Problem(422, "idempotency-key-reused", str(error))
+            problem = Problem(422, Code.IDEMPOTENCY_KEY_REUSED, str(error))
         case StoreError():
             headers = {"Retry-After": "1"}
-            problem = Problem(503, "store-unavailable", str(error), headers=headers)
+            problem = Problem(503, Code.STORE_UNAVAILABLE, str(error), headers=headers)
         case _:
-            return await _on_anything(request, error)
+            return _mistake(request, error)
     return respond(request, problem)
 
 
-async def _on_anything(request: Request, error: Exception) -> Response:
+class Answered:
+    """Answers for every error in the code that nothing inside has answered for."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; 500 when that fails."""
+        began = False
+
+        async def sent(message: Message) -> None:
+            nonlocal began
+            began = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sent)
+        except Exception as error:
+            answer = _mistake(Request(scope), error)
+            # What has begun is left without an end: the server then closes.
+            if not began:
+                await answer(scope, receive, send)
+
+
+def _mistake(request: Request, error: Exception) -> Response:
     _logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
     # The cause is in the server's log; what it says may not be for this reader.
-    return respond(request, Problem(500, "internal-error", "the server made a mistake"))
+    detail = "the server made a mistake"
+    return respond(request, Problem(500, Code.INTERNAL_ERROR, detail))

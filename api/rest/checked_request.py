@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from fastapi import Request
 
-from api.errors import Broken, Problem
+from api.errors import Broken, Code, Problem
 
 # Deeper than any command; what is nested deeper is an attack or a mistake.
 _DEEPEST = 32
@@ -55,7 +55,7 @@ def check_digest(header: str | None, body: bytes) -> None:
     rule = "is sha-256=:base64 of the body's SHA-256:"
     raise Problem(
         400,
-        "digest-mismatch",
+        Code.DIGEST_MISMATCH,
         f"header Content-Digest {header[:100]!r} {rule}",
         [Broken("header.content-digest", header[:100], rule)],
     )
@@ -65,7 +65,7 @@ def faulty(rule: str) -> Problem:
     """Return the problem of a body that cannot be read."""
     shown = rule[:200]
     return Problem(
-        400, "faulty-message", f"the body {shown}", [Broken("body", "", shown)]
+        400, Code.FAULTY_MESSAGE, f"the body {shown}", [Broken("body", "", shown)]
     )
 
 

@@ -13,7 +13,15 @@ from fastapi import Depends, Query, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from api.errors import MEDIA_TYPE, Broken, Problem, ProblemDetail, forbidden, invalid
+from api.errors import (
+    MEDIA_TYPE,
+    Broken,
+    Code,
+    Problem,
+    ProblemDetail,
+    forbidden,
+    invalid,
+)
 from api.rest.checked_request import CheckedRequest
 from api.rest.presentation import Schemas
 from api.security.permissions import Permission, may
@@ -121,7 +129,7 @@ def _check_query(request: Request, known: set[str]) -> None:
         rule = "is given once" if name in met else f"is one of {sorted(known)}"
         raise Problem(
             422,
-            "unknown-parameter",
+            Code.UNKNOWN_PARAMETER,
             f"query parameter {shown!r} {rule}",
             [Broken(f"query.{shown}", value[:100], rule)],
         )
@@ -136,7 +144,7 @@ async def caught_up(context: Context, name: str, after: int | None) -> None:
     if after > last:
         raise Problem(
             422,
-            "position-ahead",
+            Code.POSITION_AHEAD,
             f"after is {after}: the log ends at position {last}",
             [Broken("query.after", str(after), f"is at most {last}")],
         )
@@ -145,7 +153,7 @@ async def caught_up(context: Context, name: str, after: int | None) -> None:
         if time.monotonic() > until:
             raise Problem(
                 503,
-                "not-yet-projected",
+                Code.NOT_YET_PROJECTED,
                 f"{name} stands at position {runner.position_of(name)}, not {after}",
                 headers={"Retry-After": "1"},
             )
@@ -162,6 +170,18 @@ def instant_at(context: Context, text: str) -> Instant:
     except (ValueError, OverflowError, InvalidValue):
         rule = "is an RFC 3339 instant with its offset, as 2019-10-29T08:00:00Z"
         raise invalid("query.at", text, rule) from None
+
+
+def instant_or(where: str, text: str, default: Instant) -> Instant:
+    """Return the instant of a parameter; ``default`` when it is left out."""
+    if not text:
+        return default
+    try:
+        # A "+" of an offset that was not escaped arrives as a blank.
+        return instant_of(datetime.fromisoformat(text.replace(" ", "+")))
+    except (ValueError, OverflowError, InvalidValue):
+        rule = "is an RFC 3339 instant with its offset, as 2019-10-29T08:00:00Z"
+        raise invalid(where, text, rule) from None
 
 
 def cursor_of(kind: str, *key: str | int) -> str:
@@ -185,7 +205,7 @@ def key_of(kind: str, cursor: str, shape: type[Key], first: Key) -> Key:
         pass
     raise Problem(
         400,
-        "bad-cursor",
+        Code.BAD_CURSOR,
         f"cursor {cursor[:100]!r} is not the `next` of a page of {kind}",
         [Broken("query.cursor", cursor[:200], rule)],
     )

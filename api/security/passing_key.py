@@ -9,7 +9,7 @@ import hmac
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
-from api.errors import Problem
+from api.errors import Code, Problem
 from api.security.principal import Principal
 
 
@@ -17,7 +17,7 @@ def not_authenticated(rule: str) -> Problem:
     """Return the problem of a caller nobody knows."""
     return Problem(
         401,
-        "not-authenticated",
+        Code.NOT_AUTHENTICATED,
         f"header Authorization {rule}",
         headers={"WWW-Authenticate": 'Bearer realm="voltledger"'},
     )
