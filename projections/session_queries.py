@@ -11,6 +11,7 @@ from domain.model.registry import BY_NAME, decode
 from domain.model.values import Event, Instant
 from projections.file import Reader
 from projections.fold import Kept
+from projections.scope import Scope, merged
 from projections.sessions import Session, SessionsFold
 
 # A chain of merges longer than this is a mistake of ours, not of a driver.
@@ -69,14 +70,24 @@ _LIST_OF_KIND = {
 
 
 class SessionFilter(NamedTuple):
-    """Which sessions to list; empty text asks for all."""
+    """Which sessions to list, in which order of opening; empty text asks for all."""
 
     zone_id: str = ""
+    station_id: str = ""
     evse_id: str = ""
     state: str = ""
+    party: str = ""
+    opened_from_at: Instant = 0
+    opened_until_at: Instant = (1 << 63) - 1
+    ascending: bool = False
 
 
 ALL_SESSIONS = SessionFilter()
+SessionKey = tuple[Instant, str]
+
+_STATES = ("open", "closed", "merged")
+# By what sessions are found, the narrowest first; the rest is looked at one by one.
+_PLACES = ("evse_id", "station_id", "zone_id")
 
 
 class Sessions:
@@ -89,23 +100,59 @@ class Sessions:
     def page(
         self,
         *,
-        before: tuple[Instant, str],
+        behind: SessionKey | None = None,
         limit: int,
         wanted: SessionFilter = ALL_SESSIONS,
+        scope: Scope | None = None,
     ) -> list[Session]:
-        """Return sessions, the last opened first, before an (instant, id)."""
-        where = ["(opened_at, session_id) < (?, ?)"]
-        values: list[str | int] = [*before]
-        for column, value in wanted._asdict().items():
-            if value:
-                where.append(f"{column} = ?")
-                values.append(value)
-        rows = self.reader.rows(
-            f"SELECT document FROM session WHERE {' AND '.join(where)}"
-            " ORDER BY opened_at DESC, session_id DESC LIMIT ?",
+        """Return sessions by opening, those behind an (instant, id).
+
+        Without a scope all are seen, with one those at its places and of its party.
+        """
+        with self.reader.snapshot() as db:
+            parts = [
+                self._part(db, part, behind, limit, wanted)
+                for part in _parts(wanted, scope)
+            ]
+        return merged(
+            parts,
+            lambda session: (session.opened_at, session.session_id),
+            limit,
+            descending=not wanted.ascending,
+        )
+
+    def _part(
+        self,
+        db: sqlite3.Connection,
+        part: dict[str, str],
+        behind: SessionKey | None,
+        limit: int,
+        wanted: SessionFilter,
+    ) -> list[Session]:
+        """Return the page of the sessions that an index of ``part`` finds."""
+        past, order = (">", "ASC") if wanted.ascending else ("<", "DESC")
+        where = ["s.opened_at >= ?", "s.opened_at < ?"]
+        values: list[str | int] = [wanted.opened_from_at, wanted.opened_until_at]
+        index = next((name for name in _PLACES if name in part), "state")
+        table = f"session AS s INDEXED BY session_by_{index.removesuffix('_id')}"
+        prefix = "s"
+        if "party" in part:
+            # CROSS JOIN: SQLite keeps this order, by the index of the party.
+            table = "session_party AS p CROSS JOIN session AS s USING (session_id)"
+            prefix = "p"
+        if behind is not None:
+            where.append(f"({prefix}.opened_at, {prefix}.session_id) {past} (?, ?)")
+            values += behind
+        for column, value in part.items():
+            where.append(f"{'p' if column == 'party' else 's'}.{column} = ?")
+            values.append(value)
+        found = db.execute(
+            f"SELECT s.document FROM {table} WHERE {' AND '.join(where)}"
+            f" ORDER BY {prefix}.opened_at {order}, {prefix}.session_id {order}"
+            " LIMIT ?",
             (*values, limit),
         )
-        return [self._decode(document).view for (document,) in rows]
+        return [self._decode(document).view for (document,) in found]
 
     def session(self, session_id: str) -> SessionDetail | None:
         """Return a session with its transactions, under any of its ids."""
@@ -152,6 +199,34 @@ class Sessions:
                 if merged and session_id not in met:
                     met.add(session_id)
                     waiting.append(merged)
+
+
+def _parts(wanted: SessionFilter, scope: Scope | None) -> list[dict[str, str]]:
+    """Return what the indexes are asked for: together all that is wanted and seen."""
+    filters = {
+        name: value
+        for name in (*_PLACES, "party", "state")
+        if (value := getattr(wanted, name))
+    }
+    if scope is None:
+        seen: list[dict[str, str]] = [{}]
+    else:
+        seen = [{"zone_id": zone_id} for zone_id in sorted(scope.zones)]
+        seen += [{"station_id": station} for station in sorted(scope.stations)]
+        seen += [{"party": scope.party}] if scope.party else []
+    parts = [
+        {**filters, **part}
+        for part in seen
+        if all(filters.get(name, value) == value for name, value in part.items())
+    ]
+    return [part for found in parts for part in _by_state(found)]
+
+
+def _by_state(part: dict[str, str]) -> list[dict[str, str]]:
+    """Return the part by states, as the indexes of places have them."""
+    if "state" in part or "party" in part:
+        return [part]
+    return [{**part, "state": state} for state in _STATES]
 
 
 def _transactions(

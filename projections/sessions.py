@@ -45,7 +45,9 @@ KINDS: dict[type[Event], str] = {
 class Session(msgspec.Struct, array_like=True):
     """A service session in short.
 
-    ``state`` is ``open``, ``closed`` or ``merged``. ``energy_wh`` is what the last
+    ``state`` is ``open``, ``closed`` or ``merged``. ``party`` brought the first
+    transaction; ``parties`` are all who take part, by that or by a reference.
+    ``energy_wh`` is what the last
     usable reading or the end of the transfer says, ``metered_wh`` the sum of usable
     metered intervals. ``opened_at`` is the first that is known of the session while its
     opening is not.
@@ -54,6 +56,7 @@ class Session(msgspec.Struct, array_like=True):
     session_id: str
     state: str = "open"
     party: str = ""
+    parties: tuple[str, ...] = ()
     subject_id: str = ""
     zone_id: str = ""
     station_id: str = ""
@@ -78,27 +81,41 @@ Rule = Callable[[Kept[Session], Recorded, Any], None]
 
 
 def _columns(session: Session) -> tuple[Any, ...]:
-    return (session.zone_id, session.evse_id, session.state, session.opened_at)
+    return (
+        session.zone_id,
+        session.station_id,
+        session.evse_id,
+        session.state,
+        session.opened_at,
+    )
 
 
 class SessionsFold(Fold):
     """Writes ``sessions.sqlite``."""
 
     name = "sessions"
-    schema = 1
+    schema = 2
     ddl = """
     CREATE TABLE session(
       session_id TEXT PRIMARY KEY,
       zone_id TEXT NOT NULL,
+      station_id TEXT NOT NULL,
       evse_id TEXT NOT NULL,
       state TEXT NOT NULL,
       opened_at INTEGER NOT NULL,
       document BLOB NOT NULL
     ) WITHOUT ROWID;
-    CREATE INDEX session_by_time ON session(opened_at, session_id);
-    CREATE INDEX session_by_zone ON session(zone_id, opened_at, session_id);
-    CREATE INDEX session_by_evse ON session(evse_id, opened_at, session_id);
+    CREATE INDEX session_by_zone ON session(zone_id, state, opened_at, session_id);
+    CREATE INDEX session_by_station
+      ON session(station_id, state, opened_at, session_id);
+    CREATE INDEX session_by_evse ON session(evse_id, state, opened_at, session_id);
     CREATE INDEX session_by_state ON session(state, opened_at, session_id);
+    CREATE TABLE session_party(
+      party TEXT NOT NULL,
+      opened_at INTEGER NOT NULL,
+      session_id TEXT NOT NULL,
+      PRIMARY KEY (party, opened_at, session_id)
+    ) WITHOUT ROWID;
     CREATE TABLE session_transaction(
       session_id TEXT NOT NULL,
       occurred_at INTEGER NOT NULL,
@@ -114,7 +131,9 @@ class SessionsFold(Fold):
         super().__init__(db)
         self._sessions = Documents(db, "session", Session, _columns)
         self._new: list[tuple[str, Instant, int, str, str, bytes]] = []
+        self._taking_part: list[tuple[str, Instant, str]] = []
         self._rules: dict[type[Event], Rule] = {
+            s.ReferenceBound: self._reference_bound,
             s.EvseBound: self._bound,
             s.EvseReleased: self._released,
             s.NeedsStated: self._needs_stated,
@@ -142,11 +161,16 @@ class SessionsFold(Fold):
             "INSERT INTO session_transaction VALUES (?, ?, ?, ?, ?, ?)", self._new
         )
         self._new.clear()
+        self.db.executemany(
+            "INSERT OR IGNORE INTO session_party VALUES (?, ?, ?)", self._taking_part
+        )
+        self._taking_part.clear()
 
     def forget(self) -> None:
         """Drop what is in memory."""
         self._sessions.forget()
         self._new.clear()
+        self._taking_part.clear()
 
     def _session(self, row: Recorded, session_id: str) -> Kept[Session]:
         kept = self._sessions.get(session_id)
@@ -154,8 +178,27 @@ class SessionsFold(Fold):
         if not opened_at or (
             row.occurred_at < opened_at and "opened" not in kept.marks
         ):
-            kept.view.opened_at = row.occurred_at
+            self._opens_at(kept.view, row.occurred_at)
         return kept
+
+    def _opens_at(self, session: Session, at: Instant) -> None:
+        """Set when the session opened; it is listed by that for its parties."""
+        wrong = (session.opened_at, session.session_id)
+        if session.parties and session.opened_at != at:
+            self._taking_part = [row for row in self._taking_part if row[1:] != wrong]
+            self.db.executemany(
+                "DELETE FROM session_party"
+                " WHERE party = ? AND opened_at = ? AND session_id = ?",
+                [(party, *wrong) for party in session.parties],
+            )
+        session.opened_at = at
+        self._takes_part(session, *session.parties)
+
+    def _takes_part(self, session: Session, *parties: str) -> None:
+        session.parties = tuple(sorted({*session.parties, *parties}))
+        self._taking_part += [
+            (party, session.opened_at, session.session_id) for party in parties
+        ]
 
     def _transaction(self, row: Recorded, event: Any) -> None:
         cls = event.__class__
@@ -178,10 +221,16 @@ class SessionsFold(Fold):
         kept = self._session(row, event.session_id)
         kept.newer("opened", row)
         session = kept.view
-        session.opened_at = row.occurred_at
+        self._opens_at(session, row.occurred_at)
         session.party = event.party
+        self._takes_part(session, event.party)
         if kept.newer("subject", row):
             session.subject_id = event.subject_id
+
+    def _reference_bound(
+        self, kept: Kept[Session], row: Recorded, event: s.ReferenceBound
+    ) -> None:
+        self._takes_part(kept.view, event.party)
 
     def _closed(self, row: Recorded, event: s.SessionClosed) -> None:
         session = self._session(row, event.session_id).view

@@ -9,6 +9,8 @@ from api.errors import unknown
 from api.rest.presentation import json_response
 from api.rest.reading import (
     After,
+    At,
+    Caller,
     Cursor,
     Limit,
     Reading,
@@ -17,17 +19,23 @@ from api.rest.reading import (
     caught_up,
     cursor_of,
     documented,
+    instant_or,
     key_of,
     needs,
 )
 from api.security.permissions import Permission
-from projections.session_queries import SessionDetail, SessionFilter
+from api.security.principal import Principal
+from api.security.reach import check_party, scope_of, sees_session
+from api.security.views import detail_for, session_for
+from projections.session_queries import ALL_SESSIONS, SessionDetail, SessionFilter
 from projections.sessions import Session
 
 router = APIRouter(route_class=StrictRoute)
 
 SessionState = Literal["open", "closed", "merged"]
 _LAST = ((1 << 63) - 1, "")
+Id = Annotated[str, Query(max_length=200)]
+Order = Literal["latest-first", "earliest-first"]
 
 
 class SessionPage(msgspec.Struct):
@@ -45,25 +53,47 @@ class SessionPage(msgspec.Struct):
 )
 async def list_sessions(
     context: Reading,
-    zone_id: Annotated[str, Query(max_length=200)] = "",
-    evse_id: Annotated[str, Query(max_length=200)] = "",
+    caller: Caller,
+    zone_id: Id = "",
+    station_id: Id = "",
+    evse_id: Id = "",
     state: SessionState | None = None,
+    party: Id = "",
+    opened_from_at: At = "",
+    opened_until_at: At = "",
+    order: Order = "latest-first",
     limit: Limit = 100,
     cursor: Cursor = "",
     after: After = None,
 ) -> Response:
-    """List service sessions, the last opened first."""
+    """List the service sessions within reach by their opening."""
     await caught_up(context, "sessions", after)
-    before = key_of("service-sessions", cursor, tuple[Stored, str], _LAST)
+    if party and not caller.reaches_all:
+        check_party(caller, party)
+    wanted = SessionFilter(
+        zone_id,
+        station_id,
+        evse_id,
+        state or "",
+        party,
+        instant_or("query.opened_from_at", opened_from_at, ALL_SESSIONS.opened_from_at),
+        instant_or(
+            "query.opened_until_at", opened_until_at, ALL_SESSIONS.opened_until_at
+        ),
+        order == "earliest-first",
+    )
     items = context.models.sessions.page(
-        before=before,
+        behind=key_of("service-sessions", cursor, tuple[Stored, str], _LAST)
+        if cursor
+        else None,
         limit=limit,
-        wanted=SessionFilter(zone_id, evse_id, state or ""),
+        wanted=wanted,
+        scope=scope_of(caller),
     )
     last = items[-1] if len(items) == limit else None
     return json_response(
         SessionPage(
-            items,
+            [session_for(caller, session) for session in items],
             cursor_of("service-sessions", last.opened_at, last.session_id)
             if last
             else None,
@@ -79,12 +109,19 @@ async def list_sessions(
 )
 async def get_session(
     context: Reading,
+    caller: Caller,
     session_id: Annotated[str, Path(max_length=200)],
     after: After = None,
 ) -> Response:
     """Show a service session, under its own id or that of one merged into it."""
     await caught_up(context, "sessions", after)
     detail = context.models.sessions.session(session_id)
-    if detail is None:
+    if detail is None or not sees(caller, detail.session):
         raise unknown("session", session_id)
-    return json_response(detail)
+    return json_response(detail_for(caller, detail))
+
+
+def sees(caller: Principal, session: Session) -> bool:
+    """Whether a session is within the caller's reach."""
+    parties = frozenset(session.parties)
+    return sees_session(caller, session.zone_id, session.station_id, parties)

@@ -10,6 +10,7 @@ from domain.errors import Unknown
 from domain.ports import System
 from domain.use_cases.clause_6_2_joining import Reference, find_by_reference, resolve
 from domain.use_cases.shared_path import load_evse
+from projections.scope import Scope
 
 # They are told of the sessions of their party, wherever these are.
 _BY_PARTY_ONLY = frozenset({Role.PARKING_OPERATOR})
@@ -54,6 +55,12 @@ def check_session(system: System, caller: Principal, session_id: str) -> None:
         raise unknown("session", session_id)
 
 
+def check_party(caller: Principal, party: str) -> None:
+    """Answer a party other than the caller's own as unknown."""
+    if not caller.reaches_all and party != caller.party:
+        raise unknown("party", party)
+
+
 def check_reference(system: System, caller: Principal, reference: Reference) -> None:
     """Answer a reference to a session out of reach as unknown."""
     if caller.reaches_all:
@@ -64,6 +71,22 @@ def check_reference(system: System, caller: Principal, reference: Reference) -> 
     ):
         return
     raise unknown("reference", reference.key)
+
+
+def scope_of(caller: Principal) -> Scope | None:
+    """Return what lists of sessions show the caller; None for all there are."""
+    if caller.reaches_all:
+        return None
+    if caller.roles <= _BY_PARTY_ONLY:
+        return Scope(party=caller.party)
+    return Scope(caller.zones, caller.stations, caller.party)
+
+
+def places_of(caller: Principal) -> Scope | None:
+    """Return the places that lists show the caller; None for all there are."""
+    if caller.reaches_all:
+        return None
+    return Scope(caller.zones, caller.stations)
 
 
 def sees_session(

@@ -84,10 +84,10 @@ async def problem_of(
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-async def test_nothing_can_be_changed_yet(
+async def test_what_is_only_read_is_not_changed(
     client: httpx.AsyncClient, method: str
 ) -> None:
-    answer = await client.request(method, "/zones")
+    answer = await client.request(method, "/plans")
     assert answer.status_code == 405
     assert answer.json()["code"] == "method-not-allowed"
     assert answer.headers["allow"] == "GET"

@@ -139,15 +139,14 @@ def test_odd_facts_are_kept_and_not_counted(models: Models) -> None:
 
 
 def test_sessions_are_listed_last_first_and_filtered(models: Models) -> None:
-    page = models.sessions.page(before=END, limit=10)
+    page = models.sessions.page(limit=10)
     assert [session.session_id for session in page] == ["c", "b", "a", "cso-1"]
     closed = SessionFilter(state="closed")
     assert [
-        session.session_id
-        for session in models.sessions.page(before=END, limit=10, wanted=closed)
+        session.session_id for session in models.sessions.page(limit=10, wanted=closed)
     ] == ["b", "a"]
     first = page[0]
-    rest = models.sessions.page(before=(first.opened_at, first.session_id), limit=2)
+    rest = models.sessions.page(behind=(first.opened_at, first.session_id), limit=2)
     assert [session.session_id for session in rest] == ["b", "a"]
 
 
