@@ -6,7 +6,7 @@ from typing import TypeVar, cast
 
 import msgspec
 
-from domain.errors import Conflict, Fenced, Unknown
+from domain.errors import Conflict, Fenced, Refused, Unknown
 from domain.model import ids, session, site
 from domain.model.access_events import CommandAudited
 from domain.model.registry import BY_CLASS
@@ -19,6 +19,7 @@ _ATTEMPTS = 8
 _FOLDS_KEPT = 50_000
 
 State = TypeVar("State", session.Session, site.Evse, site.Zone)
+Told = TypeVar("Told", bound=msgspec.Struct)
 
 
 class By(msgspec.Struct, frozen=True):
@@ -26,6 +27,7 @@ class By(msgspec.Struct, frozen=True):
 
     ``actor`` is opaque; ``party`` is whom it acts for, as sessions name their parties,
     the actor itself when left out. ``audited`` is recorded in the command's own append.
+    ``is_told``: the actor said when it happened, which is then a part of the request.
     ``expected_version`` is the version of the last decision that the actor saw in the
     stream that the command decides on first; None when that does not matter to it.
     """
@@ -37,6 +39,7 @@ class By(msgspec.Struct, frozen=True):
     party: str = ""
     audited: CommandAudited | None = None
     expected_version: int | None = None
+    is_told: bool = False
 
     @property
     def party_name(self) -> str:
@@ -44,28 +47,30 @@ class By(msgspec.Struct, frozen=True):
         return self.party or self.actor
 
 
-def request_of(command: msgspec.Struct) -> bytes:
+def request_of(command: msgspec.Struct, told_at: Instant | None = None) -> bytes:
     """Return the digest by which a repeated command is told from another one.
 
     What the command is counts as well as its fields. Sealed groups do not, for a repeat
     is sealed anew; whose they are stands beside them.
     """
     kinds = [type(command).__name__]
+    command = _unsealed(command)
     for name in command.__struct_fields__:
         value = getattr(command, name)
         if isinstance(value, Event):
             kinds.append(BY_CLASS[type(value)].name)
             command = msgspec.structs.replace(command, **{name: _unsealed(value)})
-    return hashlib.sha256(msgspec.msgpack.encode((kinds, command))).digest()
+    asked = (kinds, command) if told_at is None else (kinds, command, told_at)
+    return hashlib.sha256(msgspec.msgpack.encode(asked)).digest()
 
 
-def _unsealed(event: Event) -> Event:
+def _unsealed(told: Told) -> Told:
     sealed = {
         name: None
-        for name in event.__struct_fields__
-        if isinstance(getattr(event, name), Sealed)
+        for name in told.__struct_fields__
+        if isinstance(getattr(told, name), Sealed)
     }
-    return msgspec.structs.replace(event, **sealed)
+    return msgspec.structs.replace(told, **sealed) if sealed else told
 
 
 def fold(
@@ -125,6 +130,28 @@ def load_zone(system: System, zone_id: str) -> site.Zone:
     return state
 
 
+def answered(system: System, by: By, command: msgspec.Struct) -> Answer | None:
+    """Return the first answer to a command id; None when it is new.
+
+    Raises
+    ------
+    RequestMismatch
+        when the command id was used for another request.
+    """
+    return system.log.answered(_asked(by, command)) if by.command_id else None
+
+
+def _asked(by: By, command: msgspec.Struct) -> Batch:
+    told_at = by.at if by.is_told else None
+    return Batch(
+        actor=by.actor,
+        command_id=by.command_id,
+        correlation_id=by.correlation_id,
+        request=request_of(command, told_at) if by.command_id else b"",
+        appends=(),
+    )
+
+
 def record(
     system: System,
     by: By,
@@ -141,18 +168,18 @@ def record(
     Conflict
         when the actor expected another version, or others were first again and again.
     """
-    asked = Batch(
-        actor=by.actor,
-        command_id=by.command_id,
-        correlation_id=by.correlation_id,
-        request=request_of(command) if by.command_id else b"",
-        appends=(),
-    )
+    asked = _asked(by, command)
     if by.command_id and (answer := system.log.answered(asked)) is not None:
         return answer
     for attempt in range(_ATTEMPTS):
-        decided = decide()
-        _check_expected(decided, by)
+        try:
+            decided = decide()
+            _check_expected(decided, by)
+        except (Refused, Conflict):
+            # The command itself may have been recorded by another thread meanwhile.
+            if by.command_id and (answer := system.log.answered(asked)) is not None:
+                return answer
+            raise
         batch = msgspec.structs.replace(
             decided,
             appends=decided.appends + _audit(by),

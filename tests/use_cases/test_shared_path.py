@@ -3,8 +3,9 @@
 import msgspec
 import pytest
 
-from domain.errors import Conflict, Fenced
+from domain.errors import Conflict, Fenced, Refused
 from domain.model import session_events as s
+from domain.model.values import Sealed
 from domain.ports import Answer, Batch, Fence
 from domain.use_cases import shared_path
 from domain.use_cases.shared_path import load_session, record, request_of
@@ -19,10 +20,39 @@ class Shut(msgspec.Struct, frozen=True):
     name: str
 
 
+class Noted(msgspec.Struct, frozen=True):
+    name: str
+    note: Sealed | None = None
+
+
 def test_requests_of_the_same_fields_differ_by_what_they_are() -> None:
     assert request_of(Open("door")) == request_of(Open("door"))
     assert request_of(Open("door")) != request_of(Shut("door"))
     assert request_of(Open("door")) != request_of(Open("gate"))
+
+
+def test_when_it_happened_is_a_part_of_a_request_that_tells_it() -> None:
+    assert request_of(Open("door"), 5) == request_of(Open("door"), 5)
+    assert request_of(Open("door"), 5) != request_of(Open("door"), 6)
+    assert request_of(Open("door"), 5) != request_of(Open("door"))
+
+
+def test_what_was_sealed_anew_is_the_same_request() -> None:
+    once, again = (Noted("door", Sealed("k", nonce, nonce)) for nonce in (b"1", b"2"))
+    assert request_of(once) == request_of(again)
+    assert request_of(once) != request_of(Noted("gate", once.note))
+
+
+def test_a_command_recorded_meanwhile_is_answered_and_not_refused(site: Site) -> None:
+    """Two threads with one command: the second decides after the first recorded."""
+    same = by(command_id="same")
+
+    def decide_again() -> Batch:
+        record(site.system, same, Open("door"), lambda: Batch(appends=()))
+        raise Refused("the door is open already")
+
+    answer = record(site.system, same, Open("door"), decide_again)
+    assert answer.repeated
 
 
 def test_folding_again_reads_only_what_is_new(site: Site) -> None:
