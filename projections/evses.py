@@ -2,7 +2,7 @@
 
 import sqlite3
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -14,6 +14,7 @@ from domain.model.values import Current, Instant, Sealed
 from domain.ports import Recorded
 from projections.file import Reader
 from projections.fold import USABLE, Documents, Fold, Kept
+from projections.scope import Scope, by_states, merged, parts_of
 
 # How many deliveries are looked back on; older ones cannot come into force again.
 _DELIVERIES_KEPT = 4
@@ -97,22 +98,26 @@ class Reservation(msgspec.Struct, array_like=True):
 
 
 def _columns(document: EvseDocument) -> tuple[Any, ...]:
-    return (document.evse.zone_id, document.evse.state)
+    evse = document.evse
+    return (evse.zone_id, evse.station_id, evse.state)
 
 
 class EvsesFold(Fold):
     """Writes ``evses.sqlite``."""
 
     name = "evses"
-    schema = 1
+    schema = 2
     ddl = """
     CREATE TABLE evse(
       evse_id TEXT PRIMARY KEY,
       zone_id TEXT NOT NULL,
+      station_id TEXT NOT NULL,
       state TEXT NOT NULL,
       document BLOB NOT NULL
     ) WITHOUT ROWID;
-    CREATE INDEX evse_by_zone ON evse(zone_id, evse_id);
+    CREATE INDEX evse_by_zone ON evse(zone_id, state, evse_id);
+    CREATE INDEX evse_by_station ON evse(station_id, state, evse_id);
+    CREATE INDEX evse_by_state ON evse(state, evse_id);
     CREATE TABLE reservation(session_id TEXT PRIMARY KEY, document BLOB NOT NULL)
       WITHOUT ROWID;
     """
@@ -292,6 +297,18 @@ def _state_of(evse: Evse) -> str:
     return "reserved" if evse.reserved_for else "available"
 
 
+class EvseFilter(NamedTuple):
+    """Which EVSEs to list; empty text asks for all."""
+
+    zone_id: str = ""
+    station_id: str = ""
+    state: str = ""
+
+
+ALL_EVSES = EvseFilter()
+STATES = ("available", "reserved", "occupied", "blocked")
+
+
 class Evses:
     """Queries on ``evses.sqlite``."""
 
@@ -300,21 +317,34 @@ class Evses:
         self._decode = msgspec.msgpack.Decoder(Kept[EvseDocument]).decode
 
     def page(
-        self, *, after: str = "", limit: int = 100, zone_id: str = "", state: str = ""
+        self,
+        *,
+        after: str = "",
+        limit: int = 100,
+        wanted: EvseFilter = ALL_EVSES,
+        scope: Scope | None = None,
     ) -> list[Evse]:
-        """Return EVSEs by id, those after one."""
-        where = ["evse_id > ?"]
-        values: list[str | int] = [after]
-        if zone_id:
-            where.append("zone_id = ?")
-            values.append(zone_id)
-        if state:
-            where.append("state = ?")
-            values.append(state)
-        rows = self.reader.rows(
-            f"SELECT document FROM evse WHERE {' AND '.join(where)}"
-            " ORDER BY evse_id LIMIT ?",
-            (*values, limit),
+        """Return EVSEs by id, those after one.
+
+        Without a scope all are seen, with one those at its places.
+        """
+        filters = {name: value for name, value in wanted._asdict().items() if value}
+        with self.reader.snapshot() as db:
+            parts = [
+                self._part(db, part, after, limit)
+                for part in by_states(parts_of(filters, scope), STATES)
+            ]
+        return merged(parts, lambda evse: evse.evse_id, limit)
+
+    def _part(
+        self, db: sqlite3.Connection, part: dict[str, str], after: str, limit: int
+    ) -> list[Evse]:
+        index = next((name for name in ("station", "zone") if f"{name}_id" in part), "")
+        columns = "".join(f" AND {column} = ?" for column in part)
+        rows = db.execute(
+            f"SELECT document FROM evse INDEXED BY evse_by_{index or 'state'}"
+            f" WHERE evse_id > ?{columns} ORDER BY evse_id LIMIT ?",
+            (after, *part.values(), limit),
         )
         return [self._decode(document).view.shown() for (document,) in rows]
 
@@ -324,3 +354,12 @@ class Evses:
             "SELECT document FROM evse WHERE evse_id = ?", (evse_id,)
         )
         return self._decode(rows[0][0]).view.shown() if rows else None
+
+    def zone_of_station(self, station_id: str) -> str:
+        """Return the zone of a station's EVSEs; empty when none was commissioned."""
+        rows = self.reader.rows(
+            "SELECT zone_id FROM evse INDEXED BY evse_by_station"
+            " WHERE station_id = ? LIMIT 1",
+            (station_id,),
+        )
+        return str(rows[0][0]) if rows else ""

@@ -11,6 +11,7 @@ from domain.model.values import Instant
 from domain.ports import Recorded
 from projections.file import Reader
 from projections.fold import Fold
+from projections.scope import Scope, merged, parts_of
 
 
 class Plan(msgspec.Struct, array_like=True, kw_only=True):
@@ -39,7 +40,7 @@ class PlansFold(Fold):
     """Writes ``plans.sqlite``."""
 
     name = "plans"
-    schema = 2
+    schema = 3
     ddl = """
     CREATE TABLE plan(
       position INTEGER PRIMARY KEY,
@@ -48,8 +49,8 @@ class PlansFold(Fold):
       occurred_at INTEGER NOT NULL,
       document BLOB NOT NULL
     );
-    CREATE INDEX plan_by_zone ON plan(zone_id, position);
-    CREATE INDEX plan_superseded ON plan(position) WHERE outcome = 'superseded';
+    CREATE INDEX plan_by_zone ON plan(zone_id, outcome, position);
+    CREATE INDEX plan_by_outcome ON plan(outcome, position);
     """
 
     def __init__(self, db: sqlite3.Connection) -> None:
@@ -110,6 +111,9 @@ class PlansFold(Fold):
         )
 
 
+_OUTCOMES = ("made", "superseded")
+
+
 class Plans:
     """Queries on ``plans.sqlite``."""
 
@@ -118,21 +122,38 @@ class Plans:
         self._decode = msgspec.msgpack.Decoder(Plan).decode
 
     def page(
-        self, *, before: int, limit: int, zone_id: str = "", outcome: str = ""
+        self,
+        *,
+        before: int,
+        limit: int,
+        zone_id: str = "",
+        outcome: str = "",
+        scope: Scope | None = None,
     ) -> list[Plan]:
-        """Return plans, the last one first, those before a position."""
-        where = ["position < ?"]
-        values: list[str | int] = [before]
-        if zone_id:
-            where.append("zone_id = ?")
-            values.append(zone_id)
-        if outcome:
-            where.append("outcome = ?")
-            values.append(outcome)
-        rows = self.reader.rows(
-            f"SELECT document FROM plan WHERE {' AND '.join(where)}"
+        """Return plans, the last one first, those before a position.
+
+        Without a scope all are seen, with one those of its zones.
+        """
+        filters = {"zone_id": zone_id, "outcome": outcome}
+        filters = {name: value for name, value in filters.items() if value}
+        within = None if scope is None else Scope(scope.zones)
+        with self.reader.snapshot() as db:
+            parts = [
+                self._part(db, {"outcome": outcome, **part}, before, limit)
+                for part in parts_of(filters, within)
+                for outcome in _OUTCOMES
+                if part.get("outcome", outcome) == outcome
+            ]
+        return merged(parts, lambda plan: plan.position, limit, descending=True)
+
+    def _part(
+        self, db: sqlite3.Connection, part: dict[str, str], before: int, limit: int
+    ) -> list[Plan]:
+        columns = "".join(f" AND {column} = ?" for column in part)
+        rows = db.execute(
+            f"SELECT document FROM plan WHERE position < ?{columns}"
             " ORDER BY position DESC LIMIT ?",
-            (*values, limit),
+            (before, *part.values(), limit),
         )
         return [self._decode(document) for (document,) in rows]
 

@@ -6,7 +6,6 @@ so that the work depends on the page and not on how much there is.
 
 import heapq
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 Item = TypeVar("Item")
@@ -34,4 +33,32 @@ def merged(
             found.append(item)
         if len(found) == limit:
             break
-    return list(islice(found, limit))
+    return found
+
+
+def parts_of(filters: dict[str, str], scope: Scope | None) -> list[dict[str, str]]:
+    """Return what the indexes are asked for: together all that is wanted and seen."""
+    if scope is None:
+        seen: list[dict[str, str]] = [{}]
+    else:
+        seen = [{"zone_id": zone_id} for zone_id in sorted(scope.zones)]
+        seen += [{"station_id": station_id} for station_id in sorted(scope.stations)]
+        seen += [{"party": scope.party}] if scope.party else []
+    return [
+        {**filters, **part}
+        for part in seen
+        if all(filters.get(name, value) == value for name, value in part.items())
+    ]
+
+
+def by_states(
+    parts: Iterable[dict[str, str]], states: Sequence[str]
+) -> list[dict[str, str]]:
+    """Return the parts by state: indexes have the state before the order."""
+    found: list[dict[str, str]] = []
+    for part in parts:
+        if "state" in part or "party" in part:
+            found.append(part)
+        else:
+            found += [{**part, "state": state} for state in states]
+    return found

@@ -11,7 +11,7 @@ from domain.model.registry import BY_NAME, decode
 from domain.model.values import Event, Instant
 from projections.file import Reader
 from projections.fold import Kept
-from projections.scope import Scope, merged
+from projections.scope import Scope, by_states, merged, parts_of
 from projections.sessions import Session, SessionsFold
 
 # A chain of merges longer than this is a mistake of ours, not of a driver.
@@ -109,10 +109,12 @@ class Sessions:
 
         Without a scope all are seen, with one those at its places and of its party.
         """
+        names = ("evse_id", "station_id", "zone_id", "party", "state")
+        filters = {name: value for name in names if (value := getattr(wanted, name))}
         with self.reader.snapshot() as db:
             parts = [
                 self._part(db, part, behind, limit, wanted)
-                for part in _parts(wanted, scope)
+                for part in by_states(parts_of(filters, scope), _STATES)
             ]
         return merged(
             parts,
@@ -199,34 +201,6 @@ class Sessions:
                 if merged and session_id not in met:
                     met.add(session_id)
                     waiting.append(merged)
-
-
-def _parts(wanted: SessionFilter, scope: Scope | None) -> list[dict[str, str]]:
-    """Return what the indexes are asked for: together all that is wanted and seen."""
-    filters = {
-        name: value
-        for name in (*_PLACES, "party", "state")
-        if (value := getattr(wanted, name))
-    }
-    if scope is None:
-        seen: list[dict[str, str]] = [{}]
-    else:
-        seen = [{"zone_id": zone_id} for zone_id in sorted(scope.zones)]
-        seen += [{"station_id": station} for station in sorted(scope.stations)]
-        seen += [{"party": scope.party}] if scope.party else []
-    parts = [
-        {**filters, **part}
-        for part in seen
-        if all(filters.get(name, value) == value for name, value in part.items())
-    ]
-    return [part for found in parts for part in _by_state(found)]
-
-
-def _by_state(part: dict[str, str]) -> list[dict[str, str]]:
-    """Return the part by states, as the indexes of places have them."""
-    if "state" in part or "party" in part:
-        return [part]
-    return [{**part, "state": state} for state in _STATES]
 
 
 def _transactions(

@@ -1,6 +1,7 @@
 """Zones: limits, members, PRE history and PRE in force, last plan and its AETP."""
 
 import sqlite3
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -158,11 +159,22 @@ class Zones:
         self.reader = Reader(folder, ZonesFold.name)
         self._decode = msgspec.msgpack.Decoder(Kept[Zone]).decode
 
-    def page(self, *, after: str = "", limit: int = 100) -> list[Zone]:
-        """Return zones by id, those after one."""
+    def page(
+        self,
+        *,
+        after: str = "",
+        limit: int = 100,
+        zone_ids: Collection[str] | None = None,
+    ) -> list[Zone]:
+        """Return zones by id, those after one; only some where these are given."""
+        where, values = "", list[str]()
+        if zone_ids is not None:
+            where = f" AND zone_id IN ({', '.join('?' * len(zone_ids))})"
+            values = sorted(zone_ids)
         rows = self.reader.rows(
-            "SELECT document FROM zone WHERE zone_id > ? ORDER BY zone_id LIMIT ?",
-            (after, limit),
+            f"SELECT document FROM zone WHERE zone_id > ?{where}"
+            " ORDER BY zone_id LIMIT ?",
+            (after, *values, limit),
         )
         return [self._decode(document).view for (document,) in rows]
 

@@ -9,6 +9,7 @@ from api.errors import unknown
 from api.rest.presentation import json_response
 from api.rest.reading import (
     After,
+    Caller,
     Cursor,
     Limit,
     Reading,
@@ -20,7 +21,8 @@ from api.rest.reading import (
     needs,
 )
 from api.security.permissions import Permission
-from projections.evses import Evse
+from api.security.reach import places_of
+from projections.evses import Evse, EvseFilter
 
 router = APIRouter(route_class=StrictRoute)
 
@@ -42,17 +44,22 @@ class EvsePage(msgspec.Struct):
 )
 async def list_evses(
     context: Reading,
+    caller: Caller,
     zone_id: Annotated[str, Query(max_length=200)] = "",
+    station_id: Annotated[str, Query(max_length=200)] = "",
     state: EvseState | None = None,
     limit: Limit = 100,
     cursor: Cursor = "",
     after: After = None,
 ) -> Response:
-    """List EVSEs by id, of one zone or state if asked."""
+    """List the EVSEs within reach by id, of one zone, station or state if asked."""
     await caught_up(context, "evses", after)
     (last,) = key_of("evses", cursor, tuple[str], ("",))
     items = context.models.evses.page(
-        after=last, limit=limit, zone_id=zone_id, state=state or ""
+        after=last,
+        limit=limit,
+        wanted=EvseFilter(zone_id, station_id, state or ""),
+        scope=places_of(caller),
     )
     more = len(items) == limit
     return json_response(
@@ -68,12 +75,13 @@ async def list_evses(
 )
 async def get_evse(
     context: Reading,
+    caller: Caller,
     evse_id: Annotated[str, Path(max_length=200)],
     after: After = None,
 ) -> Response:
     """Show an EVSE: what it is, who occupies it, its ETPs, what was observed."""
     await caught_up(context, "evses", after)
     evse = context.models.evses.evse(evse_id)
-    if evse is None:
+    if evse is None or not caller.reaches_station(evse.station_id, evse.zone_id):
         raise unknown("evse", evse_id)
     return json_response(evse)

@@ -9,6 +9,7 @@ from api.errors import unknown
 from api.rest.presentation import json_response
 from api.rest.reading import (
     After,
+    Caller,
     Cursor,
     Limit,
     Reading,
@@ -21,6 +22,7 @@ from api.rest.reading import (
     needs,
 )
 from api.security.permissions import Permission
+from api.security.reach import places_of
 from projections.key_figures import Figures
 from projections.plans import Plan
 
@@ -50,6 +52,7 @@ class FiguresView(msgspec.Struct):
 )
 async def list_plans(
     context: Reading,
+    caller: Caller,
     zone_id: Annotated[str, Query(max_length=200)] = "",
     outcome: Literal["made", "superseded"] | None = None,
     limit: Limit = 100,
@@ -60,7 +63,11 @@ async def list_plans(
     await caught_up(context, "plans", after)
     (before,) = key_of("plans", cursor, tuple[Stored], _LAST)
     items = context.models.plans.page(
-        before=before, limit=limit, zone_id=zone_id, outcome=outcome or ""
+        before=before,
+        limit=limit,
+        zone_id=zone_id,
+        outcome=outcome or "",
+        scope=places_of(caller),
     )
     more = len(items) == limit
     return json_response(
@@ -76,13 +83,14 @@ async def list_plans(
 )
 async def get_plan(
     context: Reading,
+    caller: Caller,
     position: Annotated[int, Path(ge=1, le=(1 << 63) - 1)],
     after: After = None,
 ) -> Response:
     """Show the plan at a position of the log."""
     await caught_up(context, "plans", after)
     plan = context.models.plans.plan(position)
-    if plan is None:
+    if plan is None or not caller.reaches_zone(plan.zone_id):
         raise unknown("plan", str(position))
     return json_response(plan)
 
@@ -95,12 +103,14 @@ async def get_plan(
 )
 async def get_key_figures(
     context: Reading,
+    caller: Caller,
     zone_id: Annotated[str, Query(max_length=200)] = "",
     after: After = None,
 ) -> Response:
-    """Show the key figures of all zones, or of one."""
+    """Show the key figures of all zones within reach, or of one."""
     await caught_up(context, "key_figures", after)
-    figures = context.models.key_figures.figures(zone_id)
+    found = context.models.key_figures.figures(zone_id)
+    figures = [zone for zone in found if caller.reaches_zone(zone.zone_id)]
     if zone_id and not figures:
         raise unknown("zone", zone_id)
     return json_response(FiguresView(figures))

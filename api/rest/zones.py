@@ -10,6 +10,7 @@ from api.rest.presentation import json_response
 from api.rest.reading import (
     After,
     At,
+    Caller,
     Context,
     Cursor,
     Limit,
@@ -24,9 +25,11 @@ from api.rest.reading import (
     needs,
 )
 from api.security.permissions import Permission
+from api.security.principal import Principal
+from api.security.reach import check_zone
 from domain.model.profile import PowerProfile
 from domain.model.values import Instant
-from projections.evses import Delivery
+from projections.evses import Delivery, EvseFilter
 from projections.pre_history import PreEvent
 from projections.zones import Zone
 
@@ -105,12 +108,17 @@ class EtpPage(msgspec.Struct):
     responses=documented(ZonePage, 400),
 )
 async def list_zones(
-    context: Reading, limit: Limit = 100, cursor: Cursor = "", after: After = None
+    context: Reading,
+    caller: Caller,
+    limit: Limit = 100,
+    cursor: Cursor = "",
+    after: After = None,
 ) -> Response:
-    """List the zones by id."""
+    """List the zones within reach by id."""
     await caught_up(context, "zones", after)
     (last,) = key_of("zones", cursor, tuple[str], ("",))
-    items = context.models.zones.page(after=last, limit=limit)
+    zones = None if caller.reaches_all else caller.zones
+    items = context.models.zones.page(after=last, limit=limit, zone_ids=zones)
     more = len(items) == limit
     return json_response(
         ZonePage(items, cursor_of("zones", items[-1].zone_id) if more else None)
@@ -123,9 +131,11 @@ async def list_zones(
     tags=["zones"],
     responses=documented(Zone, 404),
 )
-async def get_zone(context: Reading, zone_id: ZoneId, after: After = None) -> Response:
+async def get_zone(
+    context: Reading, caller: Caller, zone_id: ZoneId, after: After = None
+) -> Response:
     """Show a zone."""
-    return json_response(await _zone(context, zone_id, after))
+    return json_response(await _zone(context, caller, zone_id, after))
 
 
 @router.get(
@@ -136,6 +146,7 @@ async def get_zone(context: Reading, zone_id: ZoneId, after: After = None) -> Re
 )
 async def get_pre(
     context: Reading,
+    caller: Caller,
     zone_id: ZoneId,
     at: At = "",
     limit: Limit = 100,
@@ -143,7 +154,7 @@ async def get_pre(
     after: After = None,
 ) -> Response:
     """Show the PRE in force, and what the RM told."""
-    await _zone(context, zone_id, after)
+    await _zone(context, caller, zone_id, after)
     instant = instant_at(context, at)
     zones = context.models.zones
     before = key_of("pre", cursor, tuple[Stored, Stored], _LAST)
@@ -173,9 +184,11 @@ async def get_pre(
     tags=["zones", "E1"],
     responses=documented(AetpView, 404),
 )
-async def get_aetp(context: Reading, zone_id: ZoneId, after: After = None) -> Response:
+async def get_aetp(
+    context: Reading, caller: Caller, zone_id: ZoneId, after: After = None
+) -> Response:
     """Show the AETP in force."""
-    zone = await _zone(context, zone_id, after)
+    zone = await _zone(context, caller, zone_id, after)
     plan = zone.last_plan
     return json_response(
         AetpView(
@@ -195,16 +208,19 @@ async def get_aetp(context: Reading, zone_id: ZoneId, after: After = None) -> Re
 )
 async def list_etps(
     context: Reading,
+    caller: Caller,
     zone_id: ZoneId,
     limit: Limit = 100,
     cursor: Cursor = "",
     after: After = None,
 ) -> Response:
     """List the ETPs of the zone's EVSEs, on their way and in force."""
-    await _zone(context, zone_id, after)
+    await _zone(context, caller, zone_id, after)
     await caught_up(context, "evses", after)
     (last,) = key_of("etps", cursor, tuple[str], ("",))
-    evses = context.models.evses.page(after=last, limit=limit, zone_id=zone_id)
+    evses = context.models.evses.page(
+        after=last, limit=limit, wanted=EvseFilter(zone_id)
+    )
     items = [
         EvseEtps(
             evse.evse_id,
@@ -222,7 +238,10 @@ async def list_etps(
     )
 
 
-async def _zone(context: Context, zone_id: str, after: int | None) -> Zone:
+async def _zone(
+    context: Context, caller: Principal, zone_id: str, after: int | None
+) -> Zone:
+    check_zone(caller, zone_id)
     await caught_up(context, "zones", after)
     zone = context.models.zones.zone(zone_id)
     if zone is None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from domain.model.values import HOUR, MINUTE, Sealed
-from projections.evses import Evses
+from projections.evses import EvseFilter, Evses
 from projections.key_figures import KeyFigures
 from projections.plans import Plans
 from projections.runner import Runner
@@ -96,13 +96,15 @@ def test_an_evse_shows_the_etp_in_force_and_the_one_on_its_way(models: Models) -
 
 
 def test_evses_are_listed_by_zone_and_state(models: Models) -> None:
-    states = {e.evse_id: e.state for e in models.evses.page(zone_id=ZONE)}
+    states = {e.evse_id: e.state for e in models.evses.page(wanted=EvseFilter(ZONE))}
     assert states == {
         EVSES[0]: "available",
         EVSES[1]: "blocked",
         EVSES[2]: "occupied",
     }
-    assert [e.evse_id for e in models.evses.page(state="blocked")] == [EVSES[1]]
+    assert [
+        e.evse_id for e in models.evses.page(wanted=EvseFilter(state="blocked"))
+    ] == [EVSES[1]]
     assert [e.evse_id for e in models.evses.page(after=EVSES[1])] == [EVSES[2]]
 
 
