@@ -41,6 +41,7 @@ class Code(enum.StrEnum):
     BODY_TOO_SLOW = "body-too-slow"
     CONFLICT = "conflict"
     DIGEST_MISMATCH = "digest-mismatch"
+    DIGEST_MISSING = "digest-missing"
     FAULTY_MESSAGE = "faulty-message"
     FORBIDDEN = "forbidden"
     HTTP_ERROR = "http-error"
@@ -51,6 +52,7 @@ class Code(enum.StrEnum):
     NOT_AUTHENTICATED = "not-authenticated"
     NOT_YET_PROJECTED = "not-yet-projected"
     OCCUPIED = "occupied"
+    PARTY_NEEDED = "party-needed"
     POSITION_AHEAD = "position-ahead"
     REFUSED = "refused"
     STORE_UNAVAILABLE = "store-unavailable"
@@ -144,6 +146,8 @@ def invalid(where: str, value: object, rule: str) -> Problem:
 
 def respond(request: Request, problem: Problem) -> Response:
     """Return the answer for a problem."""
+    # For the gate, which notes what was forbidden or faulty.
+    request.scope["problem_code"] = problem.code
     detail = ProblemDetail(
         type=f"urn:voltledger:problem:{problem.code}",
         title=HTTPStatus(problem.status).phrase,

@@ -1,6 +1,6 @@
 """What the command routes share: who commands, idempotency, the answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -8,14 +8,18 @@ from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel, ConfigDict
 from starlette.concurrency import run_in_threadpool
 
-from api.errors import MEDIA_TYPE, ProblemDetail, invalid
+from api.errors import MEDIA_TYPE, Broken, Code, Problem, ProblemDetail, invalid
 from api.rest.presentation import json_response
 from api.rest.reading import PERMISSION, SCHEMAS, Caller, Context, Reading
 from api.security.principal import Principal
 from domain.model.access_events import CommandAudited
-from domain.model.values import Instant
-from domain.ports import Answer, System
-from domain.use_cases.shared_path import By
+from domain.model.values import DAY, SECOND, Instant, Sealed, iso_of
+from domain.ports import Answer, Recorded, System
+from domain.use_cases.shared_path import By, answered
+
+# How long ago what a party reports may have happened, and how far its clock may be off.
+LONGEST_AGO = 31 * DAY
+_CLOCK_MARGIN = 5 * SECOND
 
 AUDITED = "command.audited"
 
@@ -59,13 +63,16 @@ class CommandResult(msgspec.Struct):
     """What a command recorded.
 
     ``position`` is the last position of it: reads with ``after=`` have seen it.
-    ``version`` is the stream's, for ``If-Match``.
+    ``stream`` is what it decided on first, ``version`` that of the stream's last
+    decision, for ``If-Match``. An id is given where the command was about one only.
     """
 
     position: int
     stream: str
     version: int
     repeated: bool
+    zone_id: str | None = None
+    evse_id: str | None = None
     session_id: str | None = None
 
 
@@ -91,53 +98,110 @@ class Commands(msgspec.Struct, frozen=True):
         """Return the caller's system."""
         return self.context.system
 
-    def by(self, at: Instant | None = None, step: str = "") -> By:
+    @property
+    def party(self) -> str:
+        """Return whom the caller acts for.
+
+        Raises
+        ------
+        Problem
+            422 when that is nobody.
+        """
+        if self.caller.party:
+            return self.caller.party
+        rule = "is of a party, for whom the caller acts"
+        raise Problem(
+            422,
+            Code.PARTY_NEEDED,
+            f"the caller's key names no party: the one for this command {rule}",
+            [Broken("header.authorization", "", rule)],
+        )
+
+    def by(self, told_at: Instant | None = None, step: str = "") -> By:
         """Return who commands; ``step`` tells the appends of one request apart."""
         return By(
             actor=self.caller.actor,
-            at=self.system.clock.now() if at is None else at,
+            at=self.system.clock.now() if told_at is None else told_at,
             command_id=f"{self.key}{step}",
             correlation_id=self.request_id,
             party=self.caller.party,
             audited=self._audited(),
             expected_version=self.expected_version,
+            is_told=told_at is not None,
         )
+
+    async def subject_of(self, kind: str, text: str) -> str:
+        """Return the subject of a credential, in a thread, as it waits for the disk."""
+        return await run_in_threadpool(self.system.vault.subject_of, kind, text)
+
+    async def seal(self, subject_id: str, context: str, text: str) -> Sealed:
+        """Return a text sealed under the key of its subject, in a thread too."""
+        group = text.encode()
+        vault = self.system.vault
+        return await run_in_threadpool(vault.seal, subject_id, context, group)
 
     async def run(
         self,
         use_case: Callable[[System, Command, By], Answer],
         command: Command,
         *,
-        at: Instant | None = None,
+        reach: Callable[[], None] | None = None,
+        occurred_at: Instant | None = None,
     ) -> Response:
         """Run a use case and answer with what it recorded."""
-        return json_response(await self.result(use_case, command, at=at))
+        found = await self.result(
+            use_case, command, reach=reach, occurred_at=occurred_at
+        )
+        return json_response(found)
 
     async def result(
         self,
         use_case: Callable[[System, Command, By], Answer],
         command: Command,
         *,
-        at: Instant | None = None,
+        reach: Callable[[], None] | None = None,
+        occurred_at: Instant | None = None,
         step: str = "",
     ) -> CommandResult:
-        """Run a use case in a thread, as it waits for the disk."""
+        """Run a use case in a thread, as it waits for the disk.
+
+        A repeated command gets its first answer, whatever has changed since; only then
+        ``reach`` raises the problem of what is out of the caller's reach.
+        ``occurred_at`` is when it happened, as the caller told; now when left out.
+        """
 
         def work() -> CommandResult:
-            answer = use_case(self.system, command, self.by(at, step))
+            by = self.by(occurred_at, step)
+            answer = answered(self.system, by, command)
+            if answer is None:
+                if reach is not None:
+                    reach()
+                self._check_told(occurred_at)
+                answer = use_case(self.system, command, by)
             return self._told(answer)
 
         return await run_in_threadpool(work)
 
+    def _check_told(self, occurred_at: Instant | None) -> None:
+        if occurred_at is None:
+            return
+        now = self.system.clock.now()
+        if not now - LONGEST_AGO <= occurred_at <= now + _CLOCK_MARGIN:
+            rule = f"is not after now, {iso_of(now)}, and not more than 31 days ago"
+            raise invalid("body.occurred_at", iso_of(occurred_at), rule)
+
     def _told(self, answer: Answer) -> CommandResult:
-        row = self.system.log.read(after=answer.first - 1, limit=1)[0]
-        session_id = getattr(row.event, "session_id", "") or None
+        rows = self.system.log.read(after=answer.first - 1, limit=answer.count)
+        first = next((row for row in rows if row.is_decision), rows[0])
+        in_stream = (r.decision_version for r in rows if r.stream == first.stream)
         return CommandResult(
             position=answer.first + answer.count - 1,
-            stream=row.stream,
-            version=row.decision_version,
+            stream=first.stream,
+            version=max(in_stream),
             repeated=answer.repeated,
-            session_id=session_id,
+            zone_id=_only(rows, "zone_id"),
+            evse_id=_only(rows, "evse_id"),
+            session_id=_only(rows, "session_id"),
         )
 
     def _audited(self) -> CommandAudited:
@@ -152,6 +216,11 @@ class Commands(msgspec.Struct, frozen=True):
             request_id=self.request_id,
             origin=self.system.vault.seal(self.caller.subject_id, AUDITED, origin),
         )
+
+
+def _only(rows: Sequence[Recorded], name: str) -> str | None:
+    found = {getattr(row.event, name, "") for row in rows} - {""}
+    return found.pop() if len(found) == 1 else None
 
 
 async def _commands(
