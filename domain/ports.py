@@ -142,6 +142,14 @@ class Log(Protocol):
         """Return up to ``limit`` rows with positions above ``after``, in order."""
         ...
 
+    def read_at(self, positions: Sequence[int]) -> Sequence[Recorded]:
+        """Return the rows at some positions, in order of position."""
+        ...
+
+    def recorded_by(self, at: Instant) -> int:
+        """Return the last position recorded at or before ``at``; 0 before row 1."""
+        ...
+
     def last_position(self) -> int:
         """Return the last position; 0 when nothing was recorded."""
         ...

@@ -73,6 +73,10 @@ class Committer:
         """Take a zone over: from now on only appends fenced by the new epoch pass."""
         return self._commit(lambda ledger: ledger.raise_epoch(zone_id, tenant=tenant))
 
+    def queued(self) -> int:
+        """Return how many appends wait for the disk."""
+        return self._jobs.qsize()
+
     def flush(self) -> None:
         """Do nothing: what was answered is durable."""
 
@@ -96,6 +100,16 @@ class Committer:
         """Return up to ``limit`` rows with positions above ``after``, in order."""
         with self.reader() as reader:
             return reader.read(after=after, limit=limit, types=types)
+
+    def read_at(self, positions: Sequence[int]) -> Sequence[Recorded]:
+        """Return the rows at some positions, in order of position."""
+        with self.reader() as reader:
+            return reader.read_at(positions)
+
+    def recorded_by(self, at: Instant) -> int:
+        """Return the last position recorded at or before ``at``; 0 before row 1."""
+        with self.reader() as reader:
+            return reader.recorded_by(at)
 
     def last_position(self) -> int:
         """Return the last committed position; 0 when nothing was recorded."""

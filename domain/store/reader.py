@@ -113,6 +113,33 @@ class LedgerReader:
             )
         )
 
+    def read_at(self, positions: Sequence[int]) -> Sequence[Recorded]:
+        """Return the rows at some positions, in order of position."""
+        found: list[Recorded] = []
+        for first in range(0, len(positions), _CHUNK):
+            some = positions[first : first + _CHUNK]
+            found += _fetched(
+                self._connection.execute(
+                    f"{RECORDED} WHERE position IN ({','.join('?' * len(some))})", some
+                )
+            )
+        found.sort(key=lambda row: row.position)
+        return found
+
+    def recorded_by(self, at: Instant) -> int:
+        """Return the last position recorded at or before ``at``; 0 before row 1.
+
+        ``recorded_at`` never goes back along the log: a binary search finds it.
+        """
+        low, high = 0, self.last_position()
+        while low < high:
+            middle = (low + high + 1) // 2
+            (recorded_at,) = self._connection.execute(
+                "SELECT recorded_at FROM rows WHERE position = ?", (middle,)
+            ).fetchone()
+            low, high = (middle, high) if recorded_at <= at else (low, middle - 1)
+        return low
+
     def last_position(self) -> int:
         """Return the last position; 0 when nothing was recorded."""
         (position,) = self._connection.execute(
