@@ -10,16 +10,23 @@ from domain.model.values import Event, Instant
 class Evse(msgspec.Struct, frozen=True):
     """What decisions about an EVSE need to know.
 
-    ``last_session_id`` is or was its last occupant, plugged at ``plugged_at``;
-    ``blocked`` is why nobody may use it.
+    ``last_session_id`` is or was its last occupant, plugged at ``plugged_at``. It may
+    be ``suspended`` by its operator, have a ``safety_issue`` that nobody has assessed
+    as safe again (7.10), or both.
     """
 
     commissioned: z.EvseCommissioned | None = None
     session_id: str = ""
     last_session_id: str = ""
     plugged_at: Instant = 0
-    blocked: str = ""
+    suspended: str = ""
+    safety_issue: str = ""
     decision_version: int = 0
+
+    @property
+    def blocked(self) -> str:
+        """Return why nobody may use it; empty when it may be used."""
+        return self.safety_issue or self.suspended
 
     def check_usable(self, evse_id: str) -> z.EvseCommissioned:
         """Return the EVSE's data; refuse one nobody commissioned or that is blocked."""
@@ -53,12 +60,30 @@ def evolve_evse(state: Evse, event: Event, at: Instant) -> Evse:
             )
         case z.EvseVacated():
             return msgspec.structs.replace(state, session_id="")
+        case z.EvseBlocked(is_safety=True):
+            return msgspec.structs.replace(state, safety_issue=event.reason)
         case z.EvseBlocked():
-            return msgspec.structs.replace(state, blocked=event.reason)
+            return msgspec.structs.replace(state, suspended=event.reason)
+        case z.EvseAssessed(is_safe=True):
+            return msgspec.structs.replace(state, safety_issue="")
         case z.EvseUnblocked():
-            return msgspec.structs.replace(state, blocked="")
+            return msgspec.structs.replace(state, suspended="", safety_issue="")
         case _:
             return state
+
+
+class Station(msgspec.Struct, frozen=True):
+    """What decisions about a station need to know."""
+
+    commissioned: z.StationCommissioned | None = None
+    decision_version: int = 0
+
+
+def evolve_station(state: Station, event: Event, at: Instant) -> Station:
+    """Return the station after an event."""
+    if isinstance(event, z.StationCommissioned):
+        return msgspec.structs.replace(state, commissioned=event)
+    return state
 
 
 class Zone(msgspec.Struct, frozen=True):

@@ -49,7 +49,7 @@ class ZoneLearned(Event, frozen=True):
 
 
 class StationCommissioned(Event, frozen=True):
-    """A charging station belongs to the zone and offers these EVSEs."""
+    """A charging station belongs to the zone and offers these EVSEs, from now on."""
 
     station_id: str
     zone_id: str
@@ -108,6 +108,7 @@ class EvseBlocked(Event, frozen=True):
     """Nobody may use the EVSE until it is unblocked.
 
     One that is blocked for a safety issue (7.10) stays so until it was assessed safe.
+    It may be blocked for both: by its operator, and for safety.
     """
 
     evse_id: str
@@ -126,7 +127,7 @@ class EvseAssessed(Event, frozen=True):
 
 
 class EvseUnblocked(Event, frozen=True):
-    """The EVSE may be used again."""
+    """The EVSE may be used again: neither its operator nor safety speaks against it."""
 
     evse_id: str
     reason: str

@@ -4,6 +4,8 @@ The PRE is E4 Info1. The AETP that answers it, Info2, is in the event of the pla
 `domain.loop` makes next.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from domain.errors import InvalidValue, Refused
@@ -11,10 +13,12 @@ from domain.model import ids
 from domain.model.plan_events import PreReceived, PreRevoked
 from domain.model.profile import PowerRangeEnvelope
 from domain.model.values import DAY, Instant, iso_of
-from domain.ports import Answer, Append, Batch, System
-from domain.use_cases.shared_path import By, load_zone, record
+from domain.ports import Answer, Append, Batch, Recorded, System
+from domain.use_cases.shared_path import By, load_zone, record, taken
 
 LONGEST_AHEAD = 366 * DAY
+
+_NONE: frozenset[str] = frozenset()
 
 
 class ReceivePre(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,13 +79,7 @@ def revoke_pre(system: System, command: RevokePre, by: By) -> Answer:
     def decide() -> Batch:
         load_zone(system, command.zone_id)
         stream = ids.pre_stream(command.zone_id)
-        known: set[str] = set()
-        for row in system.log.read_stream(stream):
-            if isinstance(row.event, PreReceived):
-                known.add(row.event.pre_id)
-            elif isinstance(row.event, PreRevoked):
-                known.discard(row.event.pre_id)
-        if command.pre_id not in known:
+        if command.pre_id not in taken(system, stream, _NONE, _revocable):
             raise Refused(
                 f"zone {command.zone_id} has no PRE {command.pre_id!r} to revoke"
             )
@@ -89,3 +87,14 @@ def revoke_pre(system: System, command: RevokePre, by: By) -> Answer:
         return Batch(appends=(Append(stream, (event,), by.at),))
 
     return record(system, by, command, decide)
+
+
+def _revocable(known: frozenset[str], rows: Sequence[Recorded]) -> frozenset[str]:
+    """Return the PREs that can be revoked after some more rows."""
+    found = set(known)
+    for row in rows:
+        if isinstance(row.event, PreReceived):
+            found.add(row.event.pre_id)
+        elif isinstance(row.event, PreRevoked):
+            found.discard(row.event.pre_id)
+    return frozenset(found)

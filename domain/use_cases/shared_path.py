@@ -1,8 +1,8 @@
 """The path every use case shares: load by folding, decide, append, retry a conflict."""
 
 import hashlib
-from collections.abc import Callable
-from typing import TypeVar, cast
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar, cast
 
 import msgspec
 
@@ -18,7 +18,18 @@ _ATTEMPTS = 8
 # Most folded states kept in memory (some 1 kB each); beyond, all are folded again.
 _FOLDS_KEPT = 50_000
 
-State = TypeVar("State", session.Session, site.Evse, site.Zone)
+
+class Folded(Protocol):
+    """The state that a stream's events lead to; a msgspec struct."""
+
+    @property
+    def decision_version(self) -> int:
+        """Return the version of the stream's last decision."""
+        ...
+
+
+State = TypeVar("State", bound=Folded)
+Taken = TypeVar("Taken")
 Told = TypeVar("Told", bound=msgspec.Struct)
 
 
@@ -80,12 +91,27 @@ def fold(
     evolve: Callable[[State, Event, Instant], State],
 ) -> State:
     """Return the state of a stream, reading only what was added since the last fold."""
+
+    def take(state: State, rows: Sequence[Recorded]) -> State:
+        for row in rows:
+            state = _after(state, row, evolve)
+        return state
+
+    return taken(system, stream, empty, take)
+
+
+def taken(
+    system: System,
+    stream: str,
+    empty: Taken,
+    take: Callable[[Taken, Sequence[Recorded]], Taken],
+) -> Taken:
+    """Return what a stream comes to, ``take`` given only what was added since."""
     known = system.folds.get(stream, (0, empty))
-    version, state = known[0], cast(State, known[1])
+    version, state = known[0], cast(Taken, known[1])
     rows = system.log.read_stream(stream, after_version=version)
-    for row in rows:
-        state = _after(state, row, evolve)
     if rows:
+        state = take(state, rows)
         if len(system.folds) >= _FOLDS_KEPT:
             system.folds.clear()
         system.folds[stream] = (rows[-1].version, state)
@@ -98,7 +124,8 @@ def _after(
     if row.event is not None:
         state = evolve(state, row.event, row.occurred_at)
     if state.decision_version != row.decision_version:
-        state = msgspec.structs.replace(state, decision_version=row.decision_version)
+        struct = cast(Any, state)
+        state = msgspec.structs.replace(struct, decision_version=row.decision_version)
     return state
 
 
@@ -218,8 +245,6 @@ def _audit(by: By) -> tuple[Append, ...]:
     return (Append(ids.audit_stream(by.at), (by.audited,), by.at),)
 
 
-def decision(
-    stream: str, state: session.Session | site.Evse | site.Zone, at: Instant, *e: Event
-) -> Append:
+def decision(stream: str, state: Folded, at: Instant, *e: Event) -> Append:
     """Return the append of a decision made on a folded state."""
     return Append(stream, e, at, expected=state.decision_version)
