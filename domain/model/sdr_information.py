@@ -1,0 +1,387 @@
+"""The information for the SDR of one service session, as its increments give it (S6).
+
+A function of the increments and of what the EVSEs were commissioned as: the same from
+scratch as while it grows, and as of any position from the increments up to it. A
+correction (7.5) counts from its increment on; the first value stays readable.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from domain.model import session_events as s
+from domain.model import site_events as z
+from domain.model.sdr import Increment
+from domain.model.values import Current, Event, Instant, Quality
+
+# Gives what an EVSE was commissioned as when it was bound, at a position of the log.
+EvseAt = Callable[[str, int], z.EvseCommissioned | None]
+
+_USABLE = (Quality.GOOD, Quality.LATE)
+
+
+class SdrReference(msgspec.Struct, frozen=True):
+    """What a party calls the session."""
+
+    party: str
+    kind: str
+    reference: str
+
+
+class SdrPlace(msgspec.Struct, frozen=True, kw_only=True):
+    """An EVSE that the session took place at, and what it delivers."""
+
+    evse_id: str
+    station_id: str
+    zone_id: str
+    bound_at: Instant
+    released_at: Instant | None = None
+    current: Current | None = None
+    phases: int | None = None
+    voltage_v: int | None = None
+    max_w: int | None = None
+
+
+class SdrPart(msgspec.Struct, frozen=True, kw_only=True):
+    """Authorization, reservation, parking, transfer or other service: begin and end.
+
+    ``description`` says what was asked, where or by whom; ``outcome`` how it ended.
+    """
+
+    kind: str
+    description: str
+    begun_at: Instant
+    begun_in: int
+    ended_at: Instant | None = None
+    ended_in: int | None = None
+    outcome: str = ""
+
+
+class SdrInterval(msgspec.Struct, frozen=True, kw_only=True):
+    """Energy from one metering to the next, by what the registers say."""
+
+    evse_id: str
+    from_at: Instant
+    until_at: Instant
+    to_ev_wh: int
+    from_ev_wh: int
+    sequence: int
+
+
+class SdrEnergy(msgspec.Struct, frozen=True, kw_only=True):
+    """Active energy in all and by interval; reactive energy is not measured: null.
+
+    A transfer that ended counts as its end says, what no interval has by its sign.
+    """
+
+    to_ev_wh: int = 0
+    from_ev_wh: int = 0
+    reactive_to_ev_varh: int | None = None
+    reactive_from_ev_varh: int | None = None
+    intervals: tuple[SdrInterval, ...] = ()
+
+
+class SdrCorrection(msgspec.Struct, frozen=True, kw_only=True):
+    """A trusted party's correction, with the value it replaced."""
+
+    sequence: int
+    corrected_sequence: int | None
+    occurred_at: Instant
+    field: str
+    first_value: str
+    value: str
+    by: str
+    reason: str
+
+
+class SdrInformation(msgspec.Struct, frozen=True, kw_only=True):
+    """All that billing needs to know of one service session, as far as it is known.
+
+    ``is_final`` once the session closed; increments that came after say so. ``needs``,
+    ``v2g``, ``modes``, ``etp_changes`` and ``incidents`` hold the increments that tell
+    of them, corrected.
+    """
+
+    session_id: str
+    session_ids: tuple[str, ...]
+    is_final: bool
+    last_sequence: int
+    opened_at: Instant | None
+    closed_at: Instant | None
+    close_reason: str
+    parties: tuple[str, ...]
+    actors: tuple[str, ...]
+    subject_ids: tuple[str, ...]
+    references: tuple[SdrReference, ...]
+    places: tuple[SdrPlace, ...]
+    parts: tuple[SdrPart, ...]
+    energy: SdrEnergy
+    needs: tuple[Increment, ...]
+    v2g: tuple[Increment, ...]
+    modes: tuple[Increment, ...]
+    etp_changes: tuple[Increment, ...]
+    incidents: tuple[Increment, ...]
+    corrections: tuple[SdrCorrection, ...]
+
+
+def information_of(
+    session_id: str, increments: Sequence[Increment], evse_at: EvseAt
+) -> SdrInformation:
+    """Return the information that some first increments of a session give."""
+    told, corrections = _corrected(increments)
+    told.sort(key=lambda each: (each.occurred_at, each.sequence))
+    closed = _last(told, s.SessionClosed)
+    opened = [each for each in told if isinstance(each.event, s.SessionOpened)]
+    references = _references(told)
+    session_ids = {getattr(each.event, "session_id", "") for each in told}
+    return SdrInformation(
+        session_id=session_id,
+        session_ids=tuple(sorted(session_ids | {session_id})),
+        is_final=closed is not None,
+        last_sequence=len(increments),
+        opened_at=opened[0].occurred_at if opened else None,
+        closed_at=closed.occurred_at if closed else None,
+        close_reason=_field(closed, "reason"),
+        parties=_distinct(
+            [_field(each, "party") for each in opened]
+            + [reference.party for reference in references]
+        ),
+        actors=_distinct(
+            [each.by for each in told]
+            + [_field(each, "by") for each in told if each.kind == "authorization"]
+        ),
+        subject_ids=_distinct(_field(each, "subject_id") for each in told),
+        references=references,
+        places=_places(told, evse_at),
+        parts=_parts(told),
+        energy=_energy(told),
+        needs=_only(told, s.NeedsStated),
+        v2g=_only(told, s.V2gConsented, s.V2gWithdrawn),
+        modes=_only(told, s.TransferModeChanged),
+        etp_changes=_only(told, s.TransferPlanChanged),
+        incidents=_only(told, s.SafetyReported, s.AuthorizationRefused, s.FactKept),
+        corrections=tuple(corrections),
+    )
+
+
+def _corrected(
+    increments: Sequence[Increment],
+) -> tuple[list[Increment], list[SdrCorrection]]:
+    """Return the increments with the values that count, and what was corrected."""
+    told = list(increments)
+    index = {each.position: i for i, each in enumerate(told)}
+    corrections = []
+    for each in increments:
+        correction = each.event
+        if not isinstance(correction, s.TransactionCorrected):
+            continue
+        found = index.get(correction.position)
+        first = increments[found] if found is not None else None
+        if found is not None:
+            event = with_value(told[found].event, correction.field, correction.value)
+            told[found] = msgspec.structs.replace(told[found], event=event)
+        corrections.append(
+            SdrCorrection(
+                sequence=each.sequence,
+                corrected_sequence=first.sequence if first else None,
+                occurred_at=each.occurred_at,
+                field=correction.field,
+                first_value=_field(first, correction.field),
+                value=correction.value,
+                by=correction.by,
+                reason=correction.reason,
+            )
+        )
+    return told, corrections
+
+
+def with_value(event: Event, field: str, value: str) -> Event:
+    """Return an event with the value of a correction; as it is where that cannot be."""
+    if field not in event.__struct_fields__:
+        return event
+    fields = {name: getattr(event, name) for name in event.__struct_fields__}
+    try:
+        return msgspec.convert({**fields, field: value}, type(event), strict=False)
+    except msgspec.ValidationError:
+        return event
+
+
+def _only(told: Iterable[Increment], *kinds: type[Event]) -> tuple[Increment, ...]:
+    return tuple(each for each in told if isinstance(each.event, kinds))
+
+
+def _last(told: Sequence[Increment], kind: type[Event]) -> Increment | None:
+    return next((each for each in reversed(told) if isinstance(each.event, kind)), None)
+
+
+def _field(increment: Increment | None, name: str) -> str:
+    value = getattr(increment.event, name, None) if increment else None
+    return "" if value is None else str(value)
+
+
+def _distinct(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted({value for value in values if value}))
+
+
+def _references(told: Iterable[Increment]) -> tuple[SdrReference, ...]:
+    found = {
+        (each.event.party, each.event.kind, each.event.reference)
+        for each in told
+        if isinstance(each.event, s.ReferenceBound)
+    }
+    return tuple(SdrReference(*reference) for reference in sorted(found))
+
+
+def _places(told: Iterable[Increment], evse_at: EvseAt) -> tuple[SdrPlace, ...]:
+    places: list[SdrPlace] = []
+    for each in told:
+        match each.event:
+            case s.EvseBound() as bound:
+                if places and places[-1].released_at is None:
+                    # A merge binds the EVSE once more to the session that stays.
+                    continue
+                places.append(_place(bound, each, evse_at))
+            case s.EvseReleased() if places:
+                places[-1] = msgspec.structs.replace(
+                    places[-1], released_at=each.occurred_at
+                )
+            case _:
+                pass
+    return tuple(places)
+
+
+def _place(bound: s.EvseBound, told: Increment, evse_at: EvseAt) -> SdrPlace:
+    data = evse_at(bound.evse_id, told.position)
+    place = SdrPlace(
+        evse_id=bound.evse_id,
+        station_id=bound.station_id,
+        zone_id=bound.zone_id,
+        bound_at=told.occurred_at,
+    )
+    if data is None:
+        return place
+    return msgspec.structs.replace(
+        place,
+        current=data.current,
+        phases=data.phases,
+        voltage_v=data.voltage_v,
+        max_w=data.max_w,
+    )
+
+
+# By kind: what begins a part, what ends it, and which field tells one from another.
+_BEGIN: dict[type[Event], tuple[str, ...]] = {
+    s.AuthorizationRequested: ("evse_id",),
+    s.ReservationMade: ("evse_id", "station_id", "evse_class"),
+    s.ParkingStarted: ("place",),
+    s.TransferStarted: ("evse_id",),
+    s.OtherStarted: ("service",),
+}
+_END: dict[type[Event], str] = {
+    s.AuthorizationRefused: "reason",
+    s.AuthorizationEnded: "",
+    s.ReservationEnded: "reason",
+    s.ParkingEnded: "",
+    s.TransferEnded: "reason",
+    s.OtherEnded: "",
+}
+
+
+def _parts(told: Iterable[Increment]) -> tuple[SdrPart, ...]:
+    parts: list[SdrPart] = []
+    for each in told:
+        if getattr(each.event, "quality", Quality.GOOD) not in _USABLE:
+            continue
+        if type(each.event) in _BEGIN:
+            parts.append(_begun(each))
+        elif type(each.event) in _END or isinstance(each.event, s.SessionClosed):
+            _end(parts, each)
+        elif isinstance(each.event, s.AuthorizationAccepted):
+            _accept(parts, each)
+    return tuple(parts)
+
+
+def _begun(told: Increment) -> SdrPart:
+    names = _BEGIN[type(told.event)]
+    description = next((text for name in names if (text := _field(told, name))), "")
+    return SdrPart(
+        kind=told.kind,
+        description=description,
+        begun_at=told.occurred_at,
+        begun_in=told.sequence,
+    )
+
+
+def _end(parts: list[SdrPart], told: Increment) -> None:
+    """End the part that an increment ends; the session's closing ends all."""
+    if isinstance(told.event, s.SessionClosed):
+        ended, outcome = _open(parts), "session closed"
+    else:
+        name = _field(told, "service") if told.kind == "other" else ""
+        candidates = _open(parts, told.kind, name)
+        # An answer is to the last request; of several parkings the first one ends.
+        ended = candidates[-1:] if told.kind == "authorization" else candidates[:1]
+        outcome = _field(told, _END[type(told.event)])
+    for i in ended:
+        parts[i] = msgspec.structs.replace(
+            parts[i],
+            ended_at=told.occurred_at,
+            ended_in=told.sequence,
+            outcome=parts[i].outcome or outcome,
+        )
+
+
+def _accept(parts: list[SdrPart], told: Increment) -> None:
+    for i in _open(parts, "authorization")[-1:]:
+        outcome = f"accepted by {_field(told, 'by')}"
+        parts[i] = msgspec.structs.replace(parts[i], outcome=outcome)
+
+
+def _open(parts: Sequence[SdrPart], kind: str = "", name: str = "") -> list[int]:
+    return [
+        i
+        for i, part in enumerate(parts)
+        if part.ended_at is None
+        and kind in ("", part.kind)
+        and name in ("", part.description)
+    ]
+
+
+def _energy(told: Iterable[Increment]) -> SdrEnergy:
+    intervals: list[SdrInterval] = []
+    to_ev_wh = from_ev_wh = metered_wh = 0
+    # A meter's word after the end of its transfer is in the end's own figure already.
+    is_running = True
+    for each in told:
+        event = each.event
+        if getattr(event, "quality", Quality.GOOD) not in _USABLE:
+            continue
+        counted_wh = 0
+        match event:
+            case s.TransferStarted():
+                is_running, metered_wh = True, 0
+            case s.TransferIntervalMetered():
+                intervals.append(_interval(event, each))
+                counted_wh = event.energy_wh if is_running else 0
+                metered_wh += counted_wh
+            case s.TransferEnded() if is_running:
+                counted_wh = event.energy_wh - metered_wh
+                is_running = False
+            case _:
+                pass
+        to_ev_wh += max(counted_wh, 0)
+        from_ev_wh += max(-counted_wh, 0)
+    return SdrEnergy(
+        to_ev_wh=to_ev_wh, from_ev_wh=from_ev_wh, intervals=tuple(intervals)
+    )
+
+
+def _interval(event: s.TransferIntervalMetered, told: Increment) -> SdrInterval:
+    return SdrInterval(
+        evse_id=event.evse_id,
+        from_at=event.from_at,
+        until_at=told.occurred_at,
+        to_ev_wh=max(event.energy_wh, 0),
+        from_ev_wh=max(-event.energy_wh, 0),
+        sequence=told.sequence,
+    )
