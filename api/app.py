@@ -5,11 +5,14 @@ query parameters are refused; times are RFC 3339 in UTC; every error is problem+
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
+from fastapi.routing import APIRoute
+from starlette.middleware.gzip import GZipMiddleware
 
 from api import errors
+from api.errors import Code, Problem
 from api.rest import (
     description,
     events,
@@ -22,6 +25,13 @@ from api.rest import (
 )
 from api.rest.reading import SCHEMAS, Context
 from api.security.admission import Admission, Gate
+from api.serving.bodies import Bodies
+from api.serving.metrics import Metrics
+from api.serving.observed import Observed
+from api.serving.views import ETags, Heads
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
 
 ROUTES = (
     zones,
@@ -39,7 +49,9 @@ _TAGS = [
 ]
 
 
-def create_app(tenants: Mapping[str, Context], gate: Gate) -> FastAPI:
+def create_app(
+    tenants: Mapping[str, Context], gate: Gate, tracer: "Tracer | None" = None
+) -> FastAPI:
     """Return the application that serves some tenants to whom the gate admits.
 
     Parameters
@@ -48,6 +60,8 @@ def create_app(tenants: Mapping[str, Context], gate: Gate) -> FastAPI:
         What each has, by name; a log is read from several threads.
     gate
         Knows who is asking, and for which tenant.
+    tracer
+        Traces requests when it is given.
     """
     app = FastAPI(
         title="voltledger",
@@ -65,10 +79,43 @@ def create_app(tenants: Mapping[str, Context], gate: Gate) -> FastAPI:
     for module in ROUTES:
         app.include_router(module.router, prefix="/v1")
     errors.install(app)
+    app.add_exception_handler(405, _not_allowed)
+    app.state.metrics = Metrics()
+    # From the innermost to the outermost.
+    app.add_middleware(Bodies)
     app.add_middleware(Admission, gate=gate)
+    app.add_middleware(ETags)
+    # Secrets are in headers and no answer mixes one with what a stranger chose: the
+    # length of an answer tells an eavesdropper nothing of them (BREACH).
+    app.add_middleware(GZipMiddleware, minimum_size=1_000, compresslevel=1)
     app.add_middleware(errors.Answered)
+    app.add_middleware(Observed, metrics=app.state.metrics, tracer=tracer)
+    app.add_middleware(Heads)
     _complete_openapi(app)
     return app
+
+
+async def _not_allowed(request: Request, error: Exception) -> Response:
+    path = request.url.path
+    problem = Problem(
+        405,
+        Code.METHOD_NOT_ALLOWED,
+        f"{request.method} of {path!r}",
+        headers={"Allow": ", ".join(_methods_of(path))},
+    )
+    return errors.respond(request, problem)
+
+
+def _methods_of(path: str) -> list[str]:
+    """Return the methods of a path, which routes of several modules may share."""
+    found: set[str] = set()
+    for module in ROUTES:
+        for route in module.router.routes:
+            if isinstance(route, APIRoute) and route.path_regex.match(
+                path.removeprefix("/v1")
+            ):
+                found |= route.methods
+    return sorted(found | {"HEAD"} if "GET" in found else found)
 
 
 def _complete_openapi(app: FastAPI) -> None:

@@ -202,8 +202,6 @@ async def _on_http(request: Request, error: Exception) -> Response:
     match error.status_code:
         case 404:
             code, detail = Code.UNKNOWN_PATH, f"there is no {path!r}"
-        case 405:
-            code, detail = Code.METHOD_NOT_ALLOWED, f"{request.method} of {path!r}"
         case _:
             code, detail = Code.HTTP_ERROR, str(error.detail)
     return respond(

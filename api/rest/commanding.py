@@ -12,6 +12,7 @@ from api.errors import MEDIA_TYPE, Broken, Code, Problem, ProblemDetail, invalid
 from api.rest.presentation import json_response
 from api.rest.reading import PERMISSION, SCHEMAS, Caller, Context, Reading
 from api.security.principal import Principal
+from api.serving import traces
 from domain.model.access_events import CommandAudited
 from domain.model.values import DAY, SECOND, Instant, Sealed, iso_of
 from domain.ports import Answer, Recorded, System
@@ -77,6 +78,7 @@ class CommandResult(msgspec.Struct):
 
 
 Command = TypeVar("Command", bound=msgspec.Struct)
+UseCase = Callable[[System, Command, By], Answer]
 
 
 class Commands(msgspec.Struct, frozen=True):
@@ -142,7 +144,7 @@ class Commands(msgspec.Struct, frozen=True):
 
     async def run(
         self,
-        use_case: Callable[[System, Command, By], Answer],
+        use_case: UseCase[Command],
         command: Command,
         *,
         reach: Callable[[], None] | None = None,
@@ -156,7 +158,7 @@ class Commands(msgspec.Struct, frozen=True):
 
     async def result(
         self,
-        use_case: Callable[[System, Command, By], Answer],
+        use_case: UseCase[Command],
         command: Command,
         *,
         reach: Callable[[], None] | None = None,
@@ -177,7 +179,8 @@ class Commands(msgspec.Struct, frozen=True):
                 if reach is not None:
                     reach()
                 self._check_told(occurred_at)
-                answer = use_case(self.system, command, by)
+                with traces.within(getattr(use_case, "__name__", "command")):
+                    answer = use_case(self.system, command, by)
             return self._told(answer)
 
         return await run_in_threadpool(work)

@@ -4,10 +4,13 @@ from collections.abc import Mapping
 
 import msgspec
 from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.concurrency import run_in_threadpool
 
 from api.rest.presentation import json_response
-from api.rest.reading import Context, Reading, StrictRoute, documented, needs
+from api.rest.reading import Caller, Context, Reading, StrictRoute, documented, needs
 from api.security.permissions import Permission
+from api.serving.metrics import Metrics, state_of
 from domain.errors import DomainError
 
 router = APIRouter(route_class=StrictRoute)
@@ -100,14 +103,24 @@ def _operation(context: Context) -> OperationView:
 
 
 @router.get(
-    "/metrics/loop",
+    "/metrics",
     openapi_extra=needs(Permission.OPERATION_READ),
     tags=["operation"],
-    responses=documented(dict[str, float]),
+    responses={
+        200: {
+            "description": "Text, as Prometheus reads it.",
+            "content": {"text/plain": {"schema": {"type": "string"}}},
+        },
+        **{k: v for k, v in documented(Health).items() if k != 200},
+    },
 )
-async def get_loop_metrics(context: Reading) -> Response:
-    """Show the metrics of the loop."""
-    return json_response(dict(context.loop_metrics()))
+async def get_metrics(request: Request, context: Reading, caller: Caller) -> Response:
+    """Show how much was asked and how it stands: requests, lags, plans, loops."""
+    metrics: Metrics = request.app.state.metrics
+    text = await run_in_threadpool(
+        metrics.text, caller.tenant, lambda: state_of(context)
+    )
+    return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
 def _store(context: Context) -> StoreHealth:

@@ -83,14 +83,19 @@ async def problem_of(
     return problem
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-async def test_what_is_only_read_is_not_changed(
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+async def test_what_can_only_be_read_is_not_changed(
     client: httpx.AsyncClient, method: str
 ) -> None:
-    answer = await client.request(method, "/plans")
+    answer = await client.request(method, "/key-figures")
     assert answer.status_code == 405
     assert answer.json()["code"] == "method-not-allowed"
-    assert answer.headers["allow"] == "GET"
+    assert answer.headers["allow"] == "GET, HEAD"
+
+
+async def test_all_methods_of_a_path_are_allowed(client: httpx.AsyncClient) -> None:
+    answer = await client.put("/zones")
+    assert answer.headers["allow"] == "GET, HEAD, POST"
 
 
 async def test_a_bad_last_event_id_is_named(client: httpx.AsyncClient) -> None:

@@ -1,0 +1,93 @@
+"""Connections that say nothing for long, say too much, or are too many are closed."""
+
+import asyncio
+import logging
+import time
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+_logger = logging.getLogger(__name__)
+
+# A request's line and headers; what is longer is no request of ours.
+LARGEST_HEAD = 64 * 1024
+_TELL_EACH_S = 10.0
+
+
+class Settings(uvicorn.Config):
+    """The settings of a server, and what it suffers from its connections."""
+
+    most_connections = 1_000
+    head_within_s = 10.0
+    _told_at = float("-inf")
+
+    def tell_crowd(self) -> None:
+        """Log that connections are refused, but not for each of a flood."""
+        if time.monotonic() - self._told_at > _TELL_EACH_S:
+            self._told_at = time.monotonic()
+            _logger.warning(
+                "refusing connections: there are %d, which is what this process's "
+                "limit of open files allows; raise it (ulimit -n) for more",
+                self.most_connections,
+            )
+
+
+class PatientProtocol(HttpToolsProtocol):
+    """HTTP/1.1 of which each request's head comes within a time and a size."""
+
+    config: Settings
+    _waiting: asyncio.TimerHandle | None = None
+    _head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first request, unless there are too many who do."""
+        super().connection_made(transport)
+        if len(self.connections) > self.config.most_connections:
+            self.config.tell_crowd()
+            self._refuse(b"503 Service Unavailable", b"retry-after: 5\r\n")
+        else:
+            self._wait_for_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take a part of a request; the first one of its head begins the time."""
+        if self._waiting is None and (
+            self.cycle is None or self.cycle.response_complete
+        ):
+            self._wait_for_head()
+        super().data_received(data)
+        if self._waiting is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > LARGEST_HEAD:
+                self._refuse(b"431 Request Header Fields Too Large")
+
+    def on_headers_complete(self) -> None:
+        """Begin to answer: the head is there."""
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def _wait_for_head(self) -> None:
+        self._head_bytes = 0
+        self._waiting = self.loop.call_later(self.config.head_within_s, self._give_up)
+
+    def _stop_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+    def _give_up(self) -> None:
+        self._waiting = None
+        self.transport.close()
+
+    def _refuse(self, status: bytes, headers: bytes = b"") -> None:
+        self._stop_waiting()
+        if not self.transport.is_closing():
+            self.transport.write(
+                b"HTTP/1.1 %s\r\n%scontent-length: 0\r\nconnection: close\r\n\r\n"
+                % (status, headers)
+            )
+            self.transport.close()
