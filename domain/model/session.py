@@ -25,7 +25,8 @@ class Session(msgspec.Struct, frozen=True):
 
     ``party`` brought the first transaction. ``presented`` are the (EVSE, subject) of
     all credentials, ``waiting_at`` the EVSE at which one waits for its plug, ``other``
-    the services that run, ``active_at`` the last transaction that counts for closing.
+    the services that run, ``consent`` that to V2G, ``active_at`` the last transaction
+    that counts for closing.
     """
 
     session_id: str = ""
@@ -45,6 +46,7 @@ class Session(msgspec.Struct, frozen=True):
     parking: int = 0
     other: tuple[str, ...] = ()
     needs: s.NeedsStated | None = None
+    consent: s.V2gConsented | None = None
     references: frozenset[tuple[str, str, str]] = frozenset()
     transferring: bool = False
     energy_wh: int = 0
@@ -211,6 +213,14 @@ def _needs(state: Session, event: s.NeedsStated, at: Instant) -> Session:
     return _replace(state, needs=event)
 
 
+def _consented(state: Session, event: s.V2gConsented, at: Instant) -> Session:
+    return _replace(state, consent=event)
+
+
+def _withdrawn(state: Session, event: s.V2gWithdrawn, at: Instant) -> Session:
+    return _replace(state, consent=None)
+
+
 def _started(state: Session, event: s.TransferStarted, at: Instant) -> Session:
     if event.quality not in USABLE or at < state.transfer_started_at:
         return state
@@ -262,6 +272,8 @@ _EVOLVE: dict[type[Event], Rule] = {
     s.OtherStarted: _other_started,
     s.OtherEnded: _other_ended,
     s.NeedsStated: _needs,
+    s.V2gConsented: _consented,
+    s.V2gWithdrawn: _withdrawn,
     s.TransferStarted: _started,
     s.TransferEnded: _ended,
     s.TransferObserved: _observed,

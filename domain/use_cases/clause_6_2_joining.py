@@ -34,6 +34,15 @@ _EMAID = re.compile(
 )
 
 
+def check_impersonal(what: str, text: str) -> None:
+    """Refuse a text that would be kept as it is and has the form of an EMAID."""
+    if _EMAID.fullmatch(text):
+        raise InvalidValue(
+            f"{what} has the form of an EMAID, which is personal data: give the "
+            "subject that the vault knows it by"
+        )
+
+
 class Reference(msgspec.Struct, frozen=True):
     """What a party calls a session; unique per party and kind.
 
@@ -63,11 +72,7 @@ class Reference(msgspec.Struct, frozen=True):
             raise InvalidValue(
                 f"reference of {len(self.text)} characters is not 1 to 255 characters"
             )
-        if _EMAID.fullmatch(self.text):
-            raise InvalidValue(
-                f"reference of kind {self.kind!r} has the form of an EMAID, which is "
-                "personal data: give the subject that the vault knows it by"
-            )
+        check_impersonal(f"reference of kind {self.kind!r}", self.text)
 
 
 class Joined(msgspec.Struct, frozen=True):

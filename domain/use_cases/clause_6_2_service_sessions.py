@@ -96,10 +96,7 @@ def _joined(system: System, command: AddTransaction, by: By) -> Joined:
     if command.session_id:
         state = resolve(system, command.session_id)
         if reference and known and known.session_id != state.session_id:
-            raise Refused(
-                f"reference {reference.key} belongs to service session "
-                f"{known.session_id}, not to {state.session_id}"
-            )
+            raise _belongs_to_another(reference)
         known = state
     if known is not None:
         known.check_open()
@@ -115,6 +112,11 @@ def _joined(system: System, command: AddTransaction, by: By) -> Joined:
         evse_id=evse_id,
         subject_id=subject_id,
     )
+
+
+def _belongs_to_another(reference: Reference) -> Refused:
+    """Return the refusal; which session it is concerns the parties of that one only."""
+    return Refused(f"reference {reference.key} belongs to another service session")
 
 
 def _check(system: System, state: Session, event: Event, at: Instant) -> None:
@@ -170,6 +172,29 @@ def _check_time(event: s.ReservationMade | s.ReservationChanged, at: Instant) ->
             f"reservation from {iso_of(event.from_at)} until {iso_of(event.until_at)} "
             "is more than 2 years away"
         )
+
+
+class BindReference(msgspec.Struct, frozen=True, kw_only=True):
+    """Another party's reference stands for a session, so that it may add to it."""
+
+    session_id: str
+    reference: Reference
+
+
+def bind_reference(system: System, command: BindReference, by: By) -> Answer:
+    """Record the binding; where it is bound to this session already, nothing is."""
+
+    def decide() -> Batch:
+        command.reference.check()
+        state = resolve(system, command.session_id)
+        state.check_open()
+        known = find_by_reference(system, command.reference)
+        if known is not None and known.session_id != state.session_id:
+            raise _belongs_to_another(command.reference)
+        bound = binding(system, state.session_id, command.reference)
+        return batch_of(system, [step(state, by.at, *bound)])
+
+    return record(system, by, command, decide)
 
 
 class MergeSessions(msgspec.Struct, frozen=True, kw_only=True):
@@ -250,6 +275,8 @@ def _carried_over(gone: Session, kept: Session) -> list[Event]:
                 zone_id=gone.zone_id,
             )
         )
+    if gone.consent and not kept.consent:
+        events.append(msgspec.structs.replace(gone.consent, session_id=kept.session_id))
     needs = _needs_of_both(gone, kept)
     if needs is not None and (gone.evse_id or needs != kept.needs):
         events.append(needs)

@@ -2,11 +2,18 @@
 
 import msgspec
 
-from domain.errors import InvalidValue, Refused
+from domain.errors import InvalidValue, Refused, Unknown
 from domain.model import ids
 from domain.model import site_events as z
 from domain.model.profile import POWER_LIMIT_W
-from domain.model.site import Evse, Zone, evolve_evse, evolve_zone
+from domain.model.site import (
+    Evse,
+    Station,
+    Zone,
+    evolve_evse,
+    evolve_station,
+    evolve_zone,
+)
 from domain.model.values import Current
 from domain.ports import Answer, Append, Batch, Claim, System
 from domain.use_cases.shared_path import (
@@ -158,7 +165,7 @@ def commission_station(system: System, command: CommissionStation, by: By) -> An
             appends=(
                 Append(ids.station_stream(command.station_id), (station,), by.at, 0),
                 decision(ids.zone_stream(command.zone_id), zone, by.at, members),
-                *(_commission_evse(system, command, e, by) for e in command.evses),
+                *(_commission_evse(system, station, e, by) for e in command.evses),
             ),
             claims=(Claim("station", command.station_id, command.zone_id),),
         )
@@ -167,42 +174,74 @@ def commission_station(system: System, command: CommissionStation, by: By) -> An
 
 
 def _commission_evse(
-    system: System, command: CommissionStation, data: EvseData, by: By
+    system: System, station: z.StationCommissioned, data: EvseData, by: By
 ) -> Append:
     stream = ids.evse_stream(data.evse_id)
     evse = fold(system, stream, Evse(), evolve_evse)
     if evse.commissioned is not None:
-        raise Refused(
-            f"EVSE {data.evse_id} belongs to station {evse.commissioned.station_id}"
-        )
+        # Whose it is may be nothing that concerns who asks.
+        raise Refused(f"EVSE {data.evse_id} is commissioned already")
     event = z.EvseCommissioned(
-        station_id=command.station_id,
-        zone_id=command.zone_id,
+        station_id=station.station_id,
+        zone_id=station.zone_id,
         **msgspec.structs.asdict(data),
     )
     return decision(stream, evse, by.at, event)
 
 
-class BlockEvse(msgspec.Struct, frozen=True, kw_only=True):
-    """Keep an EVSE from use, or let it be used again (``blocked`` false)."""
+class CommissionEvse(msgspec.Struct, frozen=True, kw_only=True):
+    """Commission one more EVSE of a station that is there."""
 
-    evse_id: str
-    reason: str
-    blocked: bool = True
+    station_id: str
+    evse: EvseData
 
 
-def block_evse(system: System, command: BlockEvse, by: By) -> Answer:
-    """Record that the EVSE is blocked or unblocked."""
+def commission_evse(system: System, command: CommissionEvse, by: By) -> Answer:
+    """Record the EVSE and make it a member of its station's zone."""
+    stream = ids.station_stream(command.station_id)
 
     def decide() -> Batch:
-        if not command.reason:
-            raise InvalidValue(f"EVSE {command.evse_id}: a reason is needed, not ''")
+        command.evse.check()
+        station = fold(system, stream, Station(), evolve_station)
+        if station.commissioned is None:
+            raise Unknown(f"station {command.station_id!r} was never commissioned")
+        zone_id = station.commissioned.zone_id
+        zone = load_zone(system, zone_id)
+        added = (command.evse.evse_id,)
+        offers = msgspec.structs.replace(
+            station.commissioned, evse_ids=station.commissioned.evse_ids + added
+        )
+        members = z.ZoneMembersChanged(zone_id=zone_id, evse_ids=zone.evse_ids + added)
+        return Batch(
+            appends=(
+                decision(stream, station, by.at, offers),
+                decision(ids.zone_stream(zone_id), zone, by.at, members),
+                _commission_evse(system, offers, command.evse, by),
+            ),
+        )
+
+    return record(system, by, command, decide)
+
+
+class ChangeEvseLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Change the power limits of an EVSE."""
+
+    evse_id: str
+    max_w: int
+    floor_w: int
+    min_w: int = 0
+
+
+def change_evse_limits(system: System, command: ChangeEvseLimits, by: By) -> Answer:
+    """Record the EVSE's new limits, which hold to the rules of its commissioning."""
+
+    def decide() -> Batch:
         evse = load_evse(system, command.evse_id)
-        event: z.EvseBlocked | z.EvseUnblocked
-        if command.blocked:
-            event = z.EvseBlocked(evse_id=command.evse_id, reason=command.reason)
-        else:
-            event = z.EvseUnblocked(evse_id=command.evse_id, reason=command.reason)
+        assert evse.commissioned is not None  # load_evse refuses one that is not
+        limits = msgspec.structs.asdict(command)
+        data = msgspec.structs.asdict(evse.commissioned) | limits
+        msgspec.convert(data, EvseData).check()
+        event = z.EvseLimitsChanged(**limits)
         stream = ids.evse_stream(command.evse_id)
         return Batch(appends=(decision(stream, evse, by.at, event),))
 

@@ -8,6 +8,8 @@ What a station reports is recorded in any case. Where it contradicts what is kno
 kept as such and changes nothing.
 """
 
+import re
+
 import msgspec
 
 from domain.errors import InvalidValue, Refused
@@ -31,7 +33,11 @@ LONGEST_STAY = 31 * 24 * HOUR
 
 # What a meter or a wish may say: an energy beyond this is a typing error.
 ENERGY_LIMIT_WH = 1_000_000_000_000
-_WISH_LIMIT_WH = 100_000_000
+WISH_LIMIT_WH = 100_000_000
+COST_LIMIT_MINOR = 1_000_000_000_000
+
+# The form of ISO 4217; which of them a site bills in is its CSO's to say.
+_CURRENCY = re.compile(r"[A-Z]{3}")
 
 # An EV may have taken a little more than its EVSE's limit allows, by the meter's class.
 _METER_MARGIN = 0.05
@@ -220,16 +226,22 @@ def _quality(evse: Evse, energy_wh: int, at: Instant) -> Quality:
 
 
 class StateNeeds(msgspec.Struct, frozen=True, kw_only=True):
-    """E-mobility needs of a session: departure, energies from the arrival on [Wh]."""
+    """E-mobility needs of a session: departure, energies from the arrival on [Wh].
+
+    ``cost_limit_minor`` is the most that the EV user wants to pay (7.4), in minor units
+    (cents) of ``currency``.
+    """
 
     session_id: str
     departure_at: int
     energy_target_wh: int
     energy_min_wh: int = 0
     energy_max_wh: int | None = None
+    cost_limit_minor: int | None = None
+    currency: str = ""
 
     def check(self, at: int) -> None:
-        """Refuse a departure in the past and energies that contradict each other."""
+        """Refuse a departure in the past, energies that contradict, a cost of none."""
         if self.departure_at <= at:
             raise InvalidValue(
                 f"departure {iso_of(self.departure_at)} is not after now, {iso_of(at)}"
@@ -238,16 +250,36 @@ class StateNeeds(msgspec.Struct, frozen=True, kw_only=True):
             raise InvalidValue(
                 f"departure {iso_of(self.departure_at)} is more than 31 days ahead"
             )
+        self._check_energies()
+        self._check_cost()
+
+    def _check_energies(self) -> None:
         most_wh = self.energy_max_wh
         if most_wh is None:
             most_wh = self.energy_target_wh
-        if most_wh > _WISH_LIMIT_WH:
-            raise InvalidValue(f"needs: {most_wh} Wh are beyond {_WISH_LIMIT_WH} Wh")
+        if most_wh > WISH_LIMIT_WH:
+            raise InvalidValue(f"needs: {most_wh} Wh are beyond {WISH_LIMIT_WH} Wh")
         if not 0 <= self.energy_min_wh <= self.energy_target_wh <= most_wh:
             raise InvalidValue(
                 f"needs: minimum {self.energy_min_wh} Wh, target "
                 f"{self.energy_target_wh} Wh, maximum {self.energy_max_wh} Wh do not "
                 "increase from 0"
+            )
+
+    def _check_cost(self) -> None:
+        limit = self.cost_limit_minor
+        if limit is None:
+            if self.currency:
+                raise InvalidValue(f"needs: {self.currency!r} without a limit of cost")
+            return
+        if not _CURRENCY.fullmatch(self.currency):
+            raise InvalidValue(
+                f"needs: currency {self.currency!r} is not three capital letters"
+            )
+        if not 0 <= limit <= COST_LIMIT_MINOR:
+            raise InvalidValue(
+                f"needs: a limit of cost of {limit} minor units is not within 0 and "
+                f"{COST_LIMIT_MINOR}"
             )
 
 
@@ -264,6 +296,8 @@ def state_needs(system: System, command: StateNeeds, by: By) -> Answer:
             energy_target_wh=command.energy_target_wh,
             energy_min_wh=command.energy_min_wh,
             energy_max_wh=command.energy_max_wh,
+            cost_limit_minor=command.cost_limit_minor,
+            currency=command.currency,
         )
         stream = ids.session_stream(state.session_id)
         return Batch(appends=(decision(stream, state, by.at, event),))

@@ -22,11 +22,10 @@ from domain.use_cases.clause_6_2_service_sessions import (
     merge_sessions,
 )
 from domain.use_cases.clause_7_3_commissioning import (
-    BlockEvse,
     ChangeZoneLimits,
-    block_evse,
     change_zone_limits,
 )
+from domain.use_cases.clause_7_10_safety import SuspendEvse, suspend_evse
 from domain.use_cases.e1_smart_charging import SignalPause, signal_pause
 from domain.use_cases.shared_path import By
 from tests.loop.world import (
@@ -87,7 +86,7 @@ def pause(zone: World, paused: bool) -> None:
 
 
 def block(zone: World) -> None:
-    block_evse(zone.system, BlockEvse(evse_id=evse_id(2), reason="rain"), by(zone))
+    suspend_evse(zone.system, SuspendEvse(evse_id=evse_id(2), reason="rain"), by(zone))
 
 
 def shrink(zone: World) -> None:

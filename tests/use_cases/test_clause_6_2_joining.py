@@ -212,8 +212,9 @@ def test_a_reference_is_bound_once(site: Site) -> None:
 def test_a_reference_of_another_session_is_refused(site: Site) -> None:
     first = site.plug(E1, reference=ticket())
     second = site.plug(E2)
-    with pytest.raises(Refused, match=f"parkco/ticket/ticket 1 belongs to .*{first}"):
+    with pytest.raises(Refused, match="ticket 1 belongs to another") as refused:
         site.add(s.ParkingStarted(session_id=""), second, reference=ticket())
+    assert first not in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,15 @@ from domain.model.profile import POWER_LIMIT_W
 from domain.model.values import Current
 from domain.ports import Answer, System
 from domain.use_cases.clause_7_3_commissioning import (
-    BlockEvse,
+    ChangeEvseLimits,
     ChangeZoneLimits,
+    CommissionEvse,
     CommissionStation,
     DefineZone,
     EvseData,
-    block_evse,
+    change_evse_limits,
     change_zone_limits,
+    commission_evse,
     commission_station,
     define_zone,
 )
@@ -60,13 +62,36 @@ def test_limits_of_a_zone_change(site: Site) -> None:
     assert (zone.limit_w, zone.safe_upper_w, zone.name) == (10, 5, "Garage")
 
 
-def test_an_evse_is_blocked_and_unblocked(site: Site) -> None:
-    block_evse(site.system, BlockEvse(evse_id=E1, reason="smoke"), by())
-    assert load_evse(site.system, E1).blocked == "smoke"
-    unblock = BlockEvse(evse_id=E1, reason="assessed", blocked=False)
-    block_evse(site.system, unblock, by())
-    assert load_evse(site.system, E1).blocked == ""
-    site.plug(E1)
+def test_a_station_gets_one_more_evse(site: Site) -> None:
+    command = CommissionEvse(station_id="s1", evse=E5)
+    answer = commission_evse(site.system, command, by())
+    assert load_zone(site.system, ZONE).evse_ids == (E1, E2, E3, E4, E5.evse_id)
+    data = load_evse(site.system, E5.evse_id).commissioned
+    assert data is not None
+    assert (data.station_id, data.zone_id, data.max_w) == ("s1", ZONE, 6_656)
+    assert site.log.read_stream("station-s1")[-1].event == z.StationCommissioned(
+        station_id="s1", zone_id=ZONE, evse_ids=(E1, E2, E5.evse_id)
+    )
+    assert site.rows(answer.first - 1)[0].stream == "station-s1"
+    site.plug(E5.evse_id)
+
+
+def test_limits_of_an_evse_change(site: Site) -> None:
+    command = ChangeEvseLimits(evse_id=E1, max_w=3_000, floor_w=1_300)
+    change_evse_limits(site.system, command, by())
+    data = load_evse(site.system, E1).commissioned
+    assert data is not None
+    assert (data.max_w, data.floor_w, data.min_w) == (3_000, 1_300, 0)
+    assert (data.voltage_v, data.station_id) == (208, "s1")
+
+
+def test_a_refusal_says_nothing_of_whose_the_evse_is(site: Site) -> None:
+    """Given a zone whose operator may know nothing of the other."""
+    define_zone(site.system, ZONE_B, by())
+    taken = msgspec.structs.replace(station(evse_data(E1)), zone_id="b")
+    with pytest.raises(Refused) as refused:
+        commission_station(site.system, taken, by())
+    assert str(refused.value) == f"EVSE {E1} is commissioned already"
 
 
 Act = Callable[[System], Answer]
@@ -92,9 +117,14 @@ def evse(**change: object) -> Act:
     return commissions(station(msgspec.structs.replace(E5, **change)))
 
 
-def blocks(evse_id: str, reason: str) -> Act:
-    command = BlockEvse(evse_id=evse_id, reason=reason)
-    return lambda system: block_evse(system, command, by())
+def adds(station_id: str, evse: EvseData) -> Act:
+    command = CommissionEvse(station_id=station_id, evse=evse)
+    return lambda system: commission_evse(system, command, by())
+
+
+def evse_limits(evse_id: str, **limits: int) -> Act:
+    command = ChangeEvseLimits(evse_id=evse_id, **limits)
+    return lambda system: change_evse_limits(system, command, by())
 
 
 @pytest.mark.parametrize(
@@ -117,7 +147,7 @@ def blocks(evse_id: str, reason: str) -> Act:
             Refused,
             "station s1 is commissioned already",
         ),
-        (commissions(station(evse_data(E1))), Refused, r"E1 belongs to station s1"),
+        (commissions(station(evse_data(E1))), Refused, r"E1 is commissioned already"),
         (
             commissions(msgspec.structs.replace(station(E5), zone_id="x")),
             Unknown,
@@ -133,8 +163,22 @@ def blocks(evse_id: str, reason: str) -> Act:
         (evse(min_w=-1), InvalidValue, "min_w -1 W is below 0 without V2G"),
         (evse(min_w=1), InvalidValue, "min_w 1 W is not within -100000000 and 0 W"),
         (evse(min_w=-(10**9), v2g=True), InvalidValue, "min_w -1000000000 W is not"),
-        (blocks("US*CAL*E9", "x"), Unknown, "was never commissioned"),
-        (blocks(E1, ""), InvalidValue, r"EVSE US\*CAL\*E1: a reason is needed"),
+        (adds("s9", E5), Unknown, "station 's9' was never commissioned"),
+        (adds("s1", evse_data(E1)), Refused, r"E1 is commissioned already"),
+        (adds("s1", evse_data(E3)), Refused, r"E3 is commissioned already"),
+        (
+            adds("s1", msgspec.structs.replace(E5, phases=4)),
+            InvalidValue,
+            "4 phases, not 1 to 3",
+        ),
+        (evse_limits("US*CAL*E9", max_w=2, floor_w=1), Unknown, "was never"),
+        (evse_limits(E1, max_w=0, floor_w=0), InvalidValue, "max_w 0 W is not above"),
+        (evse_limits(E1, max_w=5, floor_w=6), InvalidValue, "floor_w 6 W is not"),
+        (
+            evse_limits(E1, max_w=5, floor_w=5, min_w=-1),
+            InvalidValue,
+            "min_w -1 W is below 0 without V2G",
+        ),
     ],
 )
 def test_bad_input_is_refused_and_leaves_nothing(

@@ -13,7 +13,7 @@ from domain.model import site_events as z
 from domain.model.values import HOUR, MINUTE, Quality
 from domain.ports import Answer
 from domain.use_cases.clause_6_2_guards import CLOSE_AFTER
-from domain.use_cases.clause_7_3_commissioning import BlockEvse, block_evse
+from domain.use_cases.clause_7_10_safety import SuspendEvse, suspend_evse
 from domain.use_cases.e1_smart_charging import (
     ENERGY_LIMIT_WH,
     LONGEST_STAY,
@@ -150,7 +150,7 @@ def test_a_register_below_zero_is_kept_as_implausible(site: Site) -> None:
 def test_a_plug_at_no_usable_evse_is_refused(
     site: Site, evse_id: str, error: type[Refused], says: str
 ) -> None:
-    block_evse(site.system, BlockEvse(evse_id=E2, reason="rain"), by())
+    suspend_evse(site.system, SuspendEvse(evse_id=E2, reason="rain"), by())
     before = site.log.last_position()
     with pytest.raises(error, match=says):
         site.plug(evse_id)
@@ -255,7 +255,7 @@ def test_nothing_ends_where_nothing_was_ever_plugged(site: Site) -> None:
 
 def test_an_ev_leaves_a_blocked_evse(site: Site) -> None:
     session_id = site.plug(E1)
-    block_evse(site.system, BlockEvse(evse_id=E1, reason="fire"), by())
+    suspend_evse(site.system, SuspendEvse(evse_id=E1, reason="fire"), by())
     site.unplug(E1)
     site.run_timers(NINE + HOUR + CLOSE_AFTER)
     assert site.session(session_id).closed
