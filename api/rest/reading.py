@@ -24,6 +24,8 @@ from api.errors import (
 )
 from api.rest.checked_request import CheckedRequest
 from api.rest.presentation import Schemas
+from api.security.keys import KeyRegister
+from api.security.notes import SecurityLog
 from api.security.permissions import Permission, may
 from api.security.principal import Principal
 from domain.errors import InvalidValue
@@ -42,7 +44,8 @@ class Context(msgspec.Struct, frozen=True):
     """What the routes of one tenant read from and write to.
 
     After ``heartbeat_s`` silent seconds a feed says that it is still there; a reader
-    that takes nothing for ``stall_s`` is cut.
+    that takes nothing for ``stall_s`` is cut. Where the store is only read, nobody has
+    a key of its own and nothing is noted.
     """
 
     system: System
@@ -50,6 +53,8 @@ class Context(msgspec.Struct, frozen=True):
     loop_metrics: LoopMetrics
     heartbeat_s: float = 15.0
     stall_s: float = 10.0
+    keys: KeyRegister | None = None
+    security: SecurityLog | None = None
 
 
 async def _caller(request: Request) -> Principal:

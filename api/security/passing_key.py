@@ -50,3 +50,6 @@ class PassingKey:
         if not hmac.compare_digest(digest, self._digest):
             raise not_authenticated("has a key that nobody issued")
         return self._principal
+
+    def answered(self, scope: Scope, status: int) -> None:
+        """Do nothing: the store is only read, so nothing can be noted in it."""
