@@ -1,0 +1,226 @@
+"""Two tenants and several partners who must not learn of each other: ids to walk."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+from fastapi import FastAPI
+
+from api.app import create_app
+from api.rest.reading import Context
+from api.security.passing_key import PassingKey
+from api.security.principal import Principal, Role
+from domain.model import ids
+from domain.model import session_events as s
+from domain.model.access_events import ALL
+from domain.model.plan_events import PlanMade
+from domain.model.profile import PowerProfile, PowerRangeEnvelope, Range
+from domain.model.values import HOUR, MINUTE, Current
+from domain.ports import Answer, Append, Batch, System
+from domain.store.store import Store
+from domain.use_cases.clause_6_2_joining import Reference
+from domain.use_cases.clause_6_2_service_sessions import (
+    AddTransaction,
+    BindReference,
+    add_transaction,
+    bind_reference,
+)
+from domain.use_cases.clause_7_3_commissioning import (
+    CommissionStation,
+    DefineZone,
+    EvseData,
+    commission_station,
+    define_zone,
+)
+from domain.use_cases.e1_smart_charging import PlugEv, StateNeeds, plug_ev, state_needs
+from domain.use_cases.e4_pre_from_rm import ReceivePre, receive_pre
+from domain.use_cases.shared_path import By
+from projections.read_models import ReadModels
+from projections.runner import Runner
+from tests.store.fakes import MONDAY, FakeClock, SeededIds
+
+KEY = "the key of one caller"
+NINE = MONDAY + 9 * HOUR
+
+
+class Named(NamedTuple):
+    """One thing that has an id, and who may learn of it."""
+
+    kind: str
+    id: str
+    tenant: str
+    zone_id: str = ""
+    station_id: str = ""
+    parties: frozenset[str] = frozenset()
+
+
+class World(NamedTuple):
+    """The tenants' contexts, all that has an id, and their systems."""
+
+    contexts: dict[str, Context]
+    named: list[Named]
+
+    def app_for(self, caller: Principal) -> FastAPI:
+        return create_app(self.contexts, PassingKey(KEY, caller))
+
+    def ids(self, kind: str) -> list[str]:
+        return sorted({n.id for n in self.named if n.kind == kind})
+
+
+class Settler:
+    """Settles one tenant: two zones, their stations, sessions of several parties."""
+
+    def __init__(self, tenant: str, system: System, named: list[Named]) -> None:
+        self.tenant = tenant
+        self.system = system
+        self.named = named
+        # Names that no text of ours contains by chance.
+        self.mark = "Qx" if tenant == "main" else "Zw"
+
+    def name(self, kind: str, text: str, **where: str) -> str:
+        found = f"{self.mark}{kind}{text}"
+        self.named.append(Named(kind, found, self.tenant, **where))
+        return found
+
+    def settle(self) -> None:
+        for zone in ("1", "2"):
+            zone_id = f"{self.mark}zone{zone}"
+            self.named.append(Named("zone", zone_id, self.tenant, zone_id))
+            self._zone(zone, zone_id)
+
+    def _zone(self, zone: str, zone_id: str) -> None:
+        by = By(actor="settler", at=MONDAY)
+        define = DefineZone(
+            zone_id=zone_id, name="a zone", limit_w=40_000, safe_upper_w=9_000
+        )
+        define_zone(self.system, define, by)
+        pre = ReceivePre(
+            zone_id=zone_id,
+            pre_id=self.name("pre", zone, zone_id=zone_id),
+            envelope=PowerRangeEnvelope(NINE, (Range(36_000, 0, 20_000),)),
+        )
+        receive_pre(self.system, pre, By(actor="rm", at=NINE - MINUTE))
+        plan = PlanMade(
+            zone_id=zone_id,
+            planned_at=NINE,
+            seen_position=1,
+            trigger="test",
+            status="optimal",
+            problem_digest=bytes(32),
+            etps_changed=(),
+            aetp=PowerProfile(NINE, ((0, 4_000),)),
+        )
+        stream = ids.plan_stream(zone_id, NINE)
+        answer = self.system.log.append(Batch(appends=(Append(stream, (plan,), NINE),)))
+        self.named.append(Named("plan", str(answer.first), self.tenant, zone_id))
+        for station in ("a", "b"):
+            self._station(zone, zone_id, station)
+
+    def _station(self, zone: str, zone_id: str, station: str) -> None:
+        by = By(actor="settler", at=MONDAY)
+        station_id = self.name("station", zone + station, zone_id=zone_id)
+        self.named[-1] = self.named[-1]._replace(station_id=station_id)
+        country = "DE" if self.tenant == "main" else "NL"
+        evse_id = f"{country}*Q{self.mark[1].upper()}X*E{zone}{station.upper()}77"
+        where = Named("evse", evse_id, self.tenant, zone_id, station_id)
+        self.named.append(where)
+        data = EvseData(
+            evse_id=evse_id,
+            current=Current.AC,
+            phases=1,
+            voltage_v=230,
+            max_w=7_360,
+            floor_w=1_380,
+        )
+        command = CommissionStation(
+            station_id=station_id, zone_id=zone_id, evses=(data,)
+        )
+        commission_station(self.system, command, by)
+        self._sessions(zone + station, where)
+
+    def _sessions(self, text: str, where: Named) -> None:
+        """Let one car charge, and one place be booked by a partner for later."""
+        cso, park = f"{self.mark}cso{text}", f"{self.mark}park{text}"
+        for party in (cso, park):
+            self.named.append(
+                Named("party", party, self.tenant, parties=frozenset({party}))
+            )
+        plugged = plug_ev(
+            self.system, PlugEv(evse_id=where.id), By(actor="meter", at=NINE)
+        )
+        at = where._replace(kind="session", id=self._session_of(plugged))
+        self.named.append(at)
+        needs = StateNeeds(
+            session_id=at.id, departure_at=NINE + 8 * HOUR, energy_target_wh=9_000
+        )
+        state_needs(self.system, needs, By(actor="app", at=NINE + MINUTE))
+        booking = self.name("booking", text)
+        self.named[-1] = self.named[-1]._replace(parties=frozenset({cso}))
+        made = s.ReservationMade(
+            session_id="",
+            from_at=NINE + 24 * HOUR,
+            until_at=NINE + 30 * HOUR,
+            evse_class=f"{where.zone_id}/AC",
+        )
+        reserved = add_transaction(
+            self.system,
+            AddTransaction(transaction=made, reference=Reference(cso, "b", booking)),
+            By(actor=cso, at=NINE + 2 * MINUTE, party=cso),
+        )
+        session_id = self._session_of(reserved)
+        parties = frozenset({cso, park})
+        self.named.append(Named("session", session_id, self.tenant, parties=parties))
+        ticket = self.name("ticket", text)
+        self.named[-1] = self.named[-1]._replace(parties=frozenset({park}))
+        bind = BindReference(
+            session_id=session_id, reference=Reference(park, "t", ticket)
+        )
+        bind_reference(self.system, bind, By(actor=cso, at=NINE + 3 * MINUTE))
+
+    def _session_of(self, answer: Answer) -> str:
+        rows = self.system.log.read(after=answer.first - 1, limit=answer.count)
+        streams = [r.stream for r in rows if r.stream.startswith("session-")]
+        return streams[0].removeprefix("session-")
+
+
+def may_learn(caller: Principal, thing: Named) -> bool:
+    """Whether a caller may be told an id; the rule in other words than the product."""
+    if thing.tenant != caller.tenant:
+        return False
+    if ALL in caller.zones or (caller.party and caller.party in thing.parties):
+        return True
+    if caller.roles == {Role.PARKING_OPERATOR}:
+        return False
+    return thing.zone_id in caller.zones or thing.station_id in caller.stations
+
+
+@contextmanager
+def world(folder: Path) -> Iterator[World]:
+    """Settle two tenants and open what the API needs of them."""
+    named: list[Named] = []
+    contexts: dict[str, Context] = {}
+    with ExitStack() as opened:
+        for tenant in ("main", "other"):
+            clock, drawn = FakeClock(NINE), SeededIds(tenant)
+            store = Store(folder / tenant, clock=clock, ids=drawn, master_key=bytes(32))
+            opened.enter_context(store)
+            system = System(store.log, store.samples, store.vault, clock, drawn)
+            Settler(tenant, system, named).settle()
+            clock.at = NINE + 4 * MINUTE
+            runner = Runner(store.log, folder / f"{tenant}-projections")
+            opened.callback(runner.close)
+            runner.catch_up()
+            models = ReadModels(folder / f"{tenant}-projections", runner)
+            opened.callback(models.close)
+            contexts[tenant] = Context(system, models, dict)
+        yield World(contexts, named)
+
+
+def caller(*roles: Role, **reach: object) -> Principal:
+    """Return a caller of the first tenant."""
+    found = Principal(
+        tenant="main", actor="walker", roles=frozenset(roles), subject_id="walker"
+    )
+    return msgspec.structs.replace(found, **reach)
