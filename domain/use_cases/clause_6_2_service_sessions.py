@@ -31,6 +31,7 @@ from domain.use_cases.clause_6_2_joining import (
     join_or_open,
     resolve,
 )
+from domain.use_cases.s6_sdr_information import closing_events
 from domain.use_cases.shared_path import By, decision, load_evse, load_session, record
 
 LONGEST_AHEAD = 2 * 366 * DAY
@@ -70,24 +71,23 @@ class AddTransaction(msgspec.Struct, frozen=True, kw_only=True):
 
 def add_transaction(system: System, command: AddTransaction, by: By) -> Answer:
     """Record an authorization, reservation, parking or other transaction."""
+    return record(system, by, command, lambda: added(system, command, by))
 
-    def decide() -> Batch:
-        event = command.transaction
-        if type(event) not in TRANSACTIONS:
-            raise InvalidValue(
-                f"{type(event).__name__} is no transaction of this command"
-            )
-        if command.reference:
-            command.reference.check()
-        joined = _joined(system, command, by)
-        _check(system, joined.state, event, by.at)
-        session_id = joined.state.session_id
-        filled = msgspec.structs.replace(event, session_id=session_id)
-        bound = binding(system, session_id, command.reference)
-        taken = step(joined.state, by.at, *joined.opening, *bound, filled)
-        return batch_of(system, [taken])
 
-    return record(system, by, command, decide)
+def added(system: System, command: AddTransaction, by: By) -> Batch:
+    """Return the batch that adds a transaction, as things stand."""
+    event = command.transaction
+    if type(event) not in TRANSACTIONS:
+        raise InvalidValue(f"{type(event).__name__} is no transaction of this command")
+    if command.reference:
+        command.reference.check()
+    joined = _joined(system, command, by)
+    _check(system, joined.state, event, by.at)
+    session_id = joined.state.session_id
+    filled = msgspec.structs.replace(event, session_id=session_id)
+    bound = binding(system, session_id, command.reference)
+    taken = step(joined.state, by.at, *joined.opening, *bound, filled)
+    return batch_of(system, [taken])
 
 
 def _joined(system: System, command: AddTransaction, by: By) -> Joined:
@@ -309,8 +309,8 @@ def close_session(system: System, command: CloseSession, by: By) -> Answer:
             raise Refused(
                 f"service session {state.session_id} is plugged at {state.evse_id}"
             )
-        event = s.SessionClosed(session_id=state.session_id, reason=command.reason)
-        return batch_of(system, [step(state, by.at, event)])
+        events = closing_events(system, state.session_id, command.reason, by)
+        return batch_of(system, [step(state, by.at, *events)])
 
     return record(system, by, command, decide)
 
@@ -323,20 +323,21 @@ def run_due_timers(system: System, at: Instant) -> int:
     count = 0
     while due := [t for t in system.log.due_timers(at) if t.kind in TIMER_KINDS]:
         for timer in due:
+            by = By(actor="timer", at=timer.due_at)
 
-            def decide(timer: Timer = timer) -> Batch:
+            def decide(timer: Timer = timer, by: By = by) -> Batch:
                 state = load_session(system, timer.stream.removeprefix("session-"))
                 if timer not in timers_of(state):
                     return Batch(appends=(), timers_done=(timer,))
-                event = _due(timer, state.session_id)
-                return batch_of(system, [step(state, timer.due_at, event)])
+                events = _due(system, timer, state.session_id, by)
+                return batch_of(system, [step(state, by.at, *events)])
 
-            record(system, By(actor="timer", at=timer.due_at), timer, decide)
+            record(system, by, timer, decide)
         count += len(due)
     return count
 
 
-def _due(timer: Timer, session_id: str) -> Event:
+def _due(system: System, timer: Timer, session_id: str, by: By) -> tuple[Event, ...]:
     if timer.kind == CLOSING:
-        return s.SessionClosed(session_id=session_id, reason="idle")
-    return s.ReservationEnded(session_id=session_id, reason="its time is over")
+        return closing_events(system, session_id, "idle", by)
+    return (s.ReservationEnded(session_id=session_id, reason="its time is over"),)

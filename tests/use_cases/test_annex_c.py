@@ -118,6 +118,7 @@ def test_a_complex_service_session(site: Site, system: System) -> None:
         "other.ended",
         "reservation.ended",
         "session.closed",
+        "sdr.collected",
     ]
     state = site.session(session_id)
     assert state.closed

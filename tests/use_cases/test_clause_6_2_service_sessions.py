@@ -94,7 +94,8 @@ def test_a_closed_session_is_on_disk_when_closing_is_answered(tmp_path: Path) ->
         ).fetchall()
         file.close()
     assert [name for (name,) in found] == [
-        "session.opened", "parking.started", "parking.ended", "session.closed"
+        "session.opened", "parking.started", "parking.ended", "session.closed",
+        "sdr.collected",
     ]  # fmt: skip
 
 
@@ -370,7 +371,7 @@ def test_a_session_is_closed_by_command(site: Site) -> None:
     session_id = site.add(PARKED, reference=ticket())
     site.close(session_id)
     assert site.session(session_id).closed
-    assert site.events(session_id)[-1] == s.SessionClosed(
+    assert site.events(session_id)[-2] == s.SessionClosed(
         session_id=session_id, reason="user gone"
     )
 
@@ -389,9 +390,9 @@ def test_a_session_closes_fifteen_minutes_after_its_evse_was_released(
     site.run_timers(NINE + HOUR + CLOSE_AFTER - 1)
     assert site.session(session_id).is_open
     site.run_timers(NINE + 5 * HOUR)
-    last = site.log.read_stream(f"session-{session_id}")[-1]
-    assert last.event == s.SessionClosed(session_id=session_id, reason="idle")
-    assert last.occurred_at == NINE + HOUR + CLOSE_AFTER
+    closed = site.log.read_stream(f"session-{session_id}")[-2]
+    assert closed.event == s.SessionClosed(session_id=session_id, reason="idle")
+    assert closed.occurred_at == NINE + HOUR + CLOSE_AFTER
     assert site.timers() == []
 
 
@@ -476,7 +477,7 @@ def test_timers_that_are_long_due_are_run_in_one_go(site: Site) -> None:
     session_id = site.reserve(evse_id=E1)
     assert site.run_timers(NINE + DAY) == 2
     rows = site.log.read_stream(f"session-{session_id}")
-    assert [row.occurred_at for row in rows[-2:]] == [
+    assert [row.occurred_at for row in rows[-3:-1]] == [
         NINE + HOUR,
         NINE + HOUR + CLOSE_AFTER,
     ]
@@ -573,7 +574,8 @@ def test_a_command_that_was_too_late_decides_again(site: Site) -> None:
     session_id = site.add(PARKED)
     log = InterruptedLog(site.log, lambda: site.add(WASH, session_id))
     site.with_log(log).close(session_id)
-    assert site.types(session_id)[-2:] == ["other.started", "session.closed"]
+    last = ["other.started", "session.closed", "sdr.collected"]
+    assert site.types(session_id)[-3:] == last
 
 
 def test_a_closing_timer_that_was_too_late_closes_nothing(site: Site) -> None:
