@@ -15,12 +15,16 @@ from api import errors
 from api.errors import Code, Problem
 from api.rest import (
     description,
+    envelope_commands,
     events,
+    evse_commands,
     evses,
     health,
     plans,
+    session_commands,
     sessions,
     site_commands,
+    transaction_commands,
     zones,
 )
 from api.rest.reading import SCHEMAS, Context
@@ -36,8 +40,12 @@ if TYPE_CHECKING:
 ROUTES = (
     zones,
     site_commands,
+    envelope_commands,
     evses,
+    evse_commands,
     sessions,
+    session_commands,
+    transaction_commands,
     plans,
     events,
     health,
@@ -45,7 +53,15 @@ ROUTES = (
 )
 _TAGS = [
     {"name": "E1", "description": "Smart charging within the PRE"},
+    {"name": "E3", "description": "Constraints sent to the resource manager"},
     {"name": "E4", "description": "PRE set by the resource manager"},
+    {"name": "S1", "description": "Reservation of an EVSE"},
+    {"name": "S2", "description": "Authorization with credentials"},
+    {"name": "6.2", "description": "Service sessions and their transactions"},
+    {"name": "7.3", "description": "Commissioning"},
+    {"name": "7.4", "description": "What an EV user decides"},
+    {"name": "7.5", "description": "Corrections by trusted parties"},
+    {"name": "7.10", "description": "Safety issues and suspension"},
 ]
 
 
@@ -114,7 +130,7 @@ def _methods_of(path: str) -> list[str]:
             if isinstance(route, APIRoute) and route.path_regex.match(
                 path.removeprefix("/v1")
             ):
-                found |= route.methods
+                found |= route.methods or set()
     return sorted(found | {"HEAD"} if "GET" in found else found)
 
 

@@ -1,6 +1,7 @@
 """What the bodies of commands are made of: ids, energies, instants, references."""
 
 import re
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Self
 
@@ -13,9 +14,11 @@ from pydantic import (
     model_validator,
 )
 
-from api.rest.commanding import Body
+from api.errors import invalid
+from api.rest.commanding import Body, Commands
 from domain.errors import InvalidValue
 from domain.model.values import DAY, Instant, instant_of
+from domain.use_cases.clause_6_2_joining import Reference
 
 _RFC_3339 = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII
@@ -26,6 +29,14 @@ _YEAR_2200 = 84_006 * DAY
 def example(**body: Any) -> ConfigDict:
     """Return the configuration of a body that shows an example of it."""
     return ConfigDict(json_schema_extra={"examples": [body]})
+
+
+def instant_of_text(where: str, text: str) -> Instant:
+    """Return the instant of RFC 3339 text somewhere in a request."""
+    try:
+        return _instant(text)
+    except ValueError as error:
+        raise invalid(where, text, str(error)) from None
 
 
 def _instant(text: Any) -> Instant:
@@ -120,6 +131,13 @@ class ReferenceBody(Body):
     ]
 
 
+def own_reference(commands: Commands, told: ReferenceBody | None) -> Reference | None:
+    """Return what the caller's own party calls a session."""
+    if told is None:
+        return None
+    return Reference(commands.party, told.kind, told.text)
+
+
 class TokenBody(Body):
     """Credentials of an EV user; kept sealed."""
 
@@ -127,6 +145,15 @@ class TokenBody(Body):
 
     kind: Annotated[Name, Field(description="What sort of credential it is.")]
     text: Annotated[str, Field(min_length=1, max_length=255)]
+
+
+async def subject_of(
+    commands: Commands, token: TokenBody | None, reach: Callable[[], None]
+) -> str:
+    """Return whose credentials they are; empty when there are none."""
+    if token is None:
+        return ""
+    return await commands.subject_of(token.kind, token.text, reach)
 
 
 class InSessionBody(Body):

@@ -14,7 +14,7 @@ from api.rest.reading import PERMISSION, SCHEMAS, Caller, Context, Reading
 from api.security.principal import Principal
 from api.serving import traces
 from domain.model.access_events import CommandAudited
-from domain.model.values import DAY, SECOND, Instant, Sealed, iso_of
+from domain.model.values import DAY, SECOND, Instant, iso_of
 from domain.ports import Answer, Recorded, System
 from domain.use_cases.shared_path import By, answered
 
@@ -132,15 +132,21 @@ class Commands(msgspec.Struct, frozen=True):
             is_told=told_at is not None,
         )
 
-    async def subject_of(self, kind: str, text: str) -> str:
-        """Return the subject of a credential, in a thread, as it waits for the disk."""
-        return await run_in_threadpool(self.system.vault.subject_of, kind, text)
+    async def subject_of(self, kind: str, text: str, reach: Callable[[], None]) -> str:
+        """Return the subject of a credential, in a thread, as it waits for the disk.
 
-    async def seal(self, subject_id: str, context: str, text: str) -> Sealed:
-        """Return a text sealed under the key of its subject, in a thread too."""
-        group = text.encode()
+        One seen for the first time is kept only when ``reach`` allows the command.
+        """
         vault = self.system.vault
-        return await run_in_threadpool(vault.seal, subject_id, context, group)
+
+        def work() -> str:
+            found = vault.find_subject(kind, text)
+            if found is None:
+                reach()
+                found = vault.subject_of(kind, text)
+            return found
+
+        return await run_in_threadpool(work)
 
     async def run(
         self,
@@ -148,11 +154,12 @@ class Commands(msgspec.Struct, frozen=True):
         command: Command,
         *,
         reach: Callable[[], None] | None = None,
+        seal: Callable[[Command], Command] | None = None,
         occurred_at: Instant | None = None,
     ) -> Response:
         """Run a use case and answer with what it recorded."""
         found = await self.result(
-            use_case, command, reach=reach, occurred_at=occurred_at
+            use_case, command, reach=reach, seal=seal, occurred_at=occurred_at
         )
         return json_response(found)
 
@@ -162,14 +169,16 @@ class Commands(msgspec.Struct, frozen=True):
         command: Command,
         *,
         reach: Callable[[], None] | None = None,
+        seal: Callable[[Command], Command] | None = None,
         occurred_at: Instant | None = None,
         step: str = "",
     ) -> CommandResult:
         """Run a use case in a thread, as it waits for the disk.
 
-        A repeated command gets its first answer, whatever has changed since; only then
-        ``reach`` raises the problem of what is out of the caller's reach.
-        ``occurred_at`` is when it happened, as the caller told; now when left out.
+        A repeated command gets its first answer, whatever has changed since. For a new
+        one ``reach`` raises the problem of what is out of the caller's reach; then
+        ``seal`` adds what is kept sealed, which tells no request from another.
+        ``occurred_at`` is when it happened, as told; now when left out.
         """
 
         def work() -> CommandResult:
@@ -180,7 +189,8 @@ class Commands(msgspec.Struct, frozen=True):
                     reach()
                 self._check_told(occurred_at)
                 with traces.within(getattr(use_case, "__name__", "command")):
-                    answer = use_case(self.system, command, by)
+                    whole = command if seal is None else seal(command)
+                answer = use_case(self.system, whole, by)
             return self._told(answer)
 
         return await run_in_threadpool(work)

@@ -16,14 +16,18 @@ from api.rest.command_bodies import (
 from api.rest.commanding import Body, Commanding, commanded
 from api.rest.reading import StrictRoute, needs
 from api.security.permissions import Permission
-from api.security.reach import check_zone
+from api.security.reach import check_evse, check_station, check_zone
 from domain.model.values import Current
 from domain.use_cases.clause_7_3_commissioning import (
+    ChangeEvseLimits,
     ChangeZoneLimits,
+    CommissionEvse,
     CommissionStation,
     DefineZone,
     EvseData,
+    change_evse_limits,
     change_zone_limits,
+    commission_evse,
     commission_station,
     define_zone,
 )
@@ -96,6 +100,16 @@ class StationBody(Body):
     evses: Annotated[list[EvseBody], Field(min_length=1, max_length=200)]
 
 
+class EvseLimitsBody(Body):
+    """The power limits of an EVSE; ``min_w`` is below 0 with V2G only."""
+
+    model_config = example(max_w=11_000, floor_w=4_140)
+
+    max_w: Annotated[Watts, Field(ge=1)]
+    floor_w: Watts
+    min_w: Annotated[SignedWatts, Field(le=0)] = 0
+
+
 @router.post(
     "/zones",
     openapi_extra=needs(Permission.ZONES_COMMISSION),
@@ -145,4 +159,38 @@ async def post_station(commands: Commanding, body: StationBody) -> Response:
         commission_station,
         command,
         reach=lambda: check_zone(commands.caller, body.zone_id),
+    )
+
+
+@router.post(
+    "/stations/{station_id}/evses",
+    openapi_extra=needs(Permission.ZONES_COMMISSION),
+    tags=["stations", "7.3"],
+    responses=commanded(),
+)
+async def post_evse(
+    commands: Commanding, station_id: PathId, body: EvseBody
+) -> Response:
+    """Commission one more EVSE of a station."""
+    return await commands.run(
+        commission_evse,
+        CommissionEvse(station_id=station_id, evse=body.data()),
+        reach=lambda: check_station(commands.system, commands.caller, station_id),
+    )
+
+
+@router.post(
+    "/evses/{evse_id}/limits",
+    openapi_extra=needs(Permission.ZONES_COMMISSION),
+    tags=["evses", "7.3"],
+    responses=commanded(),
+)
+async def post_evse_limits(
+    commands: Commanding, evse_id: PathId, body: EvseLimitsBody
+) -> Response:
+    """Change the power limits of an EVSE."""
+    return await commands.run(
+        change_evse_limits,
+        ChangeEvseLimits(evse_id=evse_id, **body.model_dump()),
+        reach=lambda: check_evse(commands.system, commands.caller, evse_id),
     )

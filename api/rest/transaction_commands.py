@@ -1,0 +1,391 @@
+"""Transactions of service sessions over HTTP (6.2): who reports which, and its session.
+
+Reservations (S1) and authorizations (S2) come from a CSO or a station, parking and
+other services from who operates them. A reference is always of the caller's own party.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, Response
+from pydantic import Field
+
+from api.errors import unknown
+from api.rest.command_bodies import (
+    EvseId,
+    InSessionBody,
+    Moment,
+    Name,
+    OccurredAt,
+    OnSessionBody,
+    Reason,
+    TokenBody,
+    example,
+    own_reference,
+    subject_of,
+)
+from api.rest.commanding import Commanding, Commands, commanded
+from api.rest.reading import StrictRoute, needs
+from api.security.permissions import Permission
+from api.security.reach import (
+    check_evse,
+    check_reference,
+    check_session,
+    check_station,
+    check_zone,
+)
+from domain.model import session_events as s
+from domain.model.values import Event
+from domain.use_cases.clause_6_2_joining import find_by_reference
+from domain.use_cases.clause_6_2_service_sessions import (
+    AddTransaction,
+    add_transaction,
+    credential_context,
+)
+from domain.use_cases.shared_path import load_evse
+
+router = APIRouter(route_class=StrictRoute)
+
+_BOOKING = {"kind": "booking", "text": "B-2026-0601"}
+_TICKET = {"kind": "ticket", "text": "P-4711"}
+
+
+class ReservationBody(OnSessionBody):
+    """A place is kept: exactly one EVSE, station or class of EVSEs of a zone."""
+
+    model_config = example(
+        reference=_BOOKING,
+        evse_id="DE*ABC*E100",
+        from_at="2026-06-01T08:00:00Z",
+        until_at="2026-06-01T10:00:00Z",
+    )
+
+    from_at: Moment
+    until_at: Moment
+    evse_id: EvseId | None = None
+    station_id: Name | None = None
+    evse_class: Annotated[
+        str | None,
+        Field(
+            max_length=70,
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9._*-]*/(AC|DC)$",
+            description="A kind of current in a zone.",
+            examples=["yard/AC"],
+        ),
+    ] = None
+
+
+class ReservationChangeBody(InSessionBody):
+    """The reservation's new time."""
+
+    model_config = example(
+        reference=_BOOKING,
+        from_at="2026-06-01T09:00:00Z",
+        until_at="2026-06-01T11:00:00Z",
+    )
+
+    from_at: Moment
+    until_at: Moment
+
+
+class ReservationMatchBody(InSessionBody):
+    """The EV user with the reservation arrived."""
+
+    model_config = example(reference=_BOOKING)
+
+
+class ReservationEndBody(InSessionBody):
+    """The reservation is over."""
+
+    model_config = example(reference=_BOOKING, reason="cancelled")
+
+    reason: Reason
+
+
+class AuthorizationBody(OnSessionBody):
+    """Credentials were presented, at an EVSE or for a session."""
+
+    model_config = example(
+        evse_id="DE*ABC*E100", token={"kind": "rfid", "text": "04A2B3C4D5E6F7"}
+    )
+
+    token: TokenBody
+    evse_id: EvseId | None = None
+    occurred_at: OccurredAt = None
+
+
+class AuthorizationAnswerBody(InSessionBody):
+    """Whether the EV user may charge; why, when not."""
+
+    model_config = example(session_id="9f2c41d07b3e5a68c1d2", accepted=True)
+
+    accepted: bool
+    reason: Annotated[Reason, Field(min_length=0)] = ""
+
+
+class AuthorizationEndBody(InSessionBody):
+    """The authorization no longer holds."""
+
+    model_config = example(session_id="9f2c41d07b3e5a68c1d2")
+
+    occurred_at: OccurredAt = None
+
+
+class ParkingStartBody(OnSessionBody):
+    """Parking began."""
+
+    model_config = example(reference=_TICKET, place="P7")
+
+    place: Annotated[
+        str, Field(max_length=64, description="What the operator calls the place.")
+    ] = ""
+    occurred_at: OccurredAt = None
+
+
+class ParkingEndBody(InSessionBody):
+    """Parking ended."""
+
+    model_config = example(reference=_TICKET)
+
+    occurred_at: OccurredAt = None
+
+
+class OtherStartBody(OnSessionBody):
+    """Another service began."""
+
+    model_config = example(reference=_TICKET, service="valet")
+
+    service: Name
+    occurred_at: OccurredAt = None
+
+
+class OtherEndBody(InSessionBody):
+    """Another service ended."""
+
+    model_config = example(reference=_TICKET, service="valet")
+
+    service: Name
+    occurred_at: OccurredAt = None
+
+
+@router.post(
+    "/reservations",
+    openapi_extra=needs(Permission.RESERVATION_MAKE),
+    tags=["reservations", "S1"],
+    responses=commanded(),
+)
+async def post_reservation(commands: Commanding, body: ReservationBody) -> Response:
+    """Keep a place for an EV user."""
+    made = s.ReservationMade(
+        session_id="",
+        from_at=body.from_at,
+        until_at=body.until_at,
+        evse_id=body.evse_id or "",
+        station_id=body.station_id or "",
+        evse_class=body.evse_class or "",
+    )
+    return await _add(commands, body, made, partial(_check_place, commands, made))
+
+
+@router.post(
+    "/reservations/changes",
+    openapi_extra=needs(Permission.RESERVATION_MAKE),
+    tags=["reservations", "S1"],
+    responses=commanded(),
+)
+async def post_reservation_change(
+    commands: Commanding, body: ReservationChangeBody
+) -> Response:
+    """Change the time of a reservation."""
+    changed = s.ReservationChanged(
+        session_id="", from_at=body.from_at, until_at=body.until_at
+    )
+    return await _add(commands, body, changed)
+
+
+@router.post(
+    "/reservations/matches",
+    openapi_extra=needs(Permission.RESERVATION_MAKE),
+    tags=["reservations", "S1"],
+    responses=commanded(),
+)
+async def post_reservation_match(
+    commands: Commanding, body: ReservationMatchBody
+) -> Response:
+    """Say that the EV user with the reservation arrived."""
+    return await _add(commands, body, s.ReservationMatched(session_id=""))
+
+
+@router.post(
+    "/reservations/ends",
+    openapi_extra=needs(Permission.RESERVATION_MAKE),
+    tags=["reservations", "S1"],
+    responses=commanded(),
+)
+async def post_reservation_end(
+    commands: Commanding, body: ReservationEndBody
+) -> Response:
+    """End a reservation."""
+    ended = s.ReservationEnded(session_id="", reason=body.reason)
+    return await _add(commands, body, ended)
+
+
+@router.post(
+    "/authorizations",
+    openapi_extra=needs(Permission.AUTHORIZATION_ASK),
+    tags=["authorizations", "S2"],
+    responses=commanded(),
+)
+async def post_authorization(commands: Commanding, body: AuthorizationBody) -> Response:
+    """Ask whether the bearer of credentials may charge."""
+    evse_id = body.evse_id or ""
+
+    def reach() -> None:
+        if evse_id:
+            check_evse(commands.system, commands.caller, evse_id)
+            load_evse(commands.system, evse_id)
+
+    asked = s.AuthorizationRequested(
+        session_id="",
+        evse_id=evse_id,
+        subject_id=await subject_of(commands, body.token, reach),
+    )
+
+    def seal(command: AddTransaction) -> AddTransaction:
+        text, context = body.token.text.encode(), credential_context(evse_id)
+        credential = commands.system.vault.seal(asked.subject_id, context, text)
+        whole = msgspec.structs.replace(asked, credential=credential)
+        return msgspec.structs.replace(command, transaction=whole)
+
+    return await _add(commands, body, asked, reach, seal)
+
+
+@router.post(
+    "/authorizations/answers",
+    openapi_extra=needs(Permission.AUTHORIZATION_ANSWER),
+    tags=["authorizations", "S2"],
+    responses=commanded(),
+)
+async def post_authorization_answer(
+    commands: Commanding, body: AuthorizationAnswerBody
+) -> Response:
+    """Answer an authorization request, as the caller's party."""
+    answer: Event
+    if body.accepted:
+        answer = s.AuthorizationAccepted(session_id="", by=commands.party)
+    else:
+        answer = s.AuthorizationRefused(
+            session_id="", by=commands.party, reason=body.reason
+        )
+    return await _add(commands, body, answer)
+
+
+@router.post(
+    "/authorizations/ends",
+    openapi_extra=needs(Permission.AUTHORIZATION_ANSWER),
+    tags=["authorizations", "S2"],
+    responses=commanded(),
+)
+async def post_authorization_end(
+    commands: Commanding, body: AuthorizationEndBody
+) -> Response:
+    """Say that an authorization no longer holds."""
+    return await _add(commands, body, s.AuthorizationEnded(session_id=""))
+
+
+@router.post(
+    "/parking/starts",
+    openapi_extra=needs(Permission.PARKING_REPORT),
+    tags=["parking", "6.2"],
+    responses=commanded(),
+)
+async def post_parking_start(commands: Commanding, body: ParkingStartBody) -> Response:
+    """Report that parking began."""
+    return await _add(commands, body, s.ParkingStarted(session_id="", place=body.place))
+
+
+@router.post(
+    "/parking/ends",
+    openapi_extra=needs(Permission.PARKING_REPORT),
+    tags=["parking", "6.2"],
+    responses=commanded(),
+)
+async def post_parking_end(commands: Commanding, body: ParkingEndBody) -> Response:
+    """Report that parking ended."""
+    return await _add(commands, body, s.ParkingEnded(session_id=""))
+
+
+@router.post(
+    "/other-services/starts",
+    openapi_extra=needs(Permission.OTHER_REPORT),
+    tags=["other services", "6.2"],
+    responses=commanded(),
+)
+async def post_other_start(commands: Commanding, body: OtherStartBody) -> Response:
+    """Report that another service began."""
+    return await _add(
+        commands, body, s.OtherStarted(session_id="", service=body.service)
+    )
+
+
+@router.post(
+    "/other-services/ends",
+    openapi_extra=needs(Permission.OTHER_REPORT),
+    tags=["other services", "6.2"],
+    responses=commanded(),
+)
+async def post_other_end(commands: Commanding, body: OtherEndBody) -> Response:
+    """Report that another service ended."""
+    return await _add(commands, body, s.OtherEnded(session_id="", service=body.service))
+
+
+async def _add(
+    commands: Commands,
+    body: InSessionBody | OnSessionBody,
+    transaction: Event,
+    reach: Callable[[], None] | None = None,
+    seal: Callable[[AddTransaction], AddTransaction] | None = None,
+) -> Response:
+    """Add a transaction to the session that the body names."""
+    command = AddTransaction(
+        transaction=transaction,
+        session_id=body.session_id or "",
+        reference=own_reference(commands, body.reference),
+    )
+
+    def check() -> None:
+        if reach is not None:
+            reach()
+        _check_session(commands, command, must_be=isinstance(body, InSessionBody))
+
+    return await commands.run(
+        add_transaction,
+        command,
+        reach=check,
+        seal=seal,
+        occurred_at=getattr(body, "occurred_at", None),
+    )
+
+
+def _check_session(
+    commands: Commands, command: AddTransaction, *, must_be: bool
+) -> None:
+    system, caller, reference = commands.system, commands.caller, command.reference
+    if command.session_id:
+        check_session(system, caller, command.session_id)
+    if reference is None:
+        return
+    check_reference(system, caller, reference)
+    if must_be and not command.session_id and not find_by_reference(system, reference):
+        raise unknown("reference", reference.key)
+
+
+def _check_place(commands: Commands, made: s.ReservationMade) -> None:
+    if made.evse_id:
+        check_evse(commands.system, commands.caller, made.evse_id)
+    if made.station_id:
+        check_station(commands.system, commands.caller, made.station_id)
+    if made.evse_class:
+        check_zone(commands.caller, made.evse_class.rpartition("/")[0])
