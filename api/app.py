@@ -20,6 +20,7 @@ from api.rest import (
     evse_commands,
     evses,
     health,
+    keys,
     plans,
     session_commands,
     sessions,
@@ -97,6 +98,7 @@ def create_app(
     errors.install(app)
     app.add_exception_handler(405, _not_allowed)
     app.state.metrics = Metrics()
+    app.state.tails = {}
     # From the innermost to the outermost.
     app.add_middleware(Bodies)
     app.add_middleware(Admission, gate=gate)

@@ -3,13 +3,15 @@
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.errors import invalid
 from api.rest.feed import EventFeed
+from api.rest.log_tail import LogTail
 from api.rest.presentation import json_response
 from api.rest.reading import (
+    Caller,
     Context,
     Cursor,
     Limit,
@@ -103,7 +105,9 @@ async def list_events(
     },
 )
 async def follow_events(
+    request: Request,
     context: Reading,
+    caller: Caller,
     stream: Stream = "",
     type_prefix: TypePrefix = "",
     after: Position = None,
@@ -114,28 +118,29 @@ async def follow_events(
     Begins behind `Last-Event-ID`, else behind `after`, else with what comes next.
     """
     types = frozenset(types_of(type_prefix))
-    log = context.system.log
     begin = _begin(last_event_id, after)
     if begin is None:
-        begin = await run_in_threadpool(log.last_position)
+        begin = await run_in_threadpool(context.system.log.last_position)
 
-    def chunk_of(row: Recorded) -> bytes:
-        if (stream and row.stream != stream) or (types and row.type not in types):
-            return b""
-        data = json_response(view_of(row)).body
-        return b"id: %d\nevent: %s\ndata: %s\n\n" % (
-            row.position,
-            row.type.encode(),
-            bytes(data),
-        )
+    def wanted(row: Recorded) -> bool:
+        return (not stream or row.stream == stream) and (not types or row.type in types)
 
+    tails: dict[str, LogTail] = request.app.state.tails
+    tail = tails.get(caller.tenant)
+    if tail is None:
+        tail = tails[caller.tenant] = LogTail(context.system.log, _chunk_of)
     return EventFeed(
-        log,
+        tail,
         after=begin,
-        chunk_of=chunk_of,
+        wanted=wanted,
         heartbeat_s=context.heartbeat_s,
         stall_s=context.stall_s,
     )
+
+
+def _chunk_of(row: Recorded) -> bytes:
+    data = bytes(json_response(view_of(row)).body)
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (row.position, row.type.encode(), data)
 
 
 def _begin(last_event_id: str, after: int | None) -> int | None:

@@ -8,62 +8,57 @@ position of the last event it got.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Sequence
 
 from fastapi import Response
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
+from api.rest.log_tail import Line, LogTail
 from domain.ports import Recorded
 
 _logger = logging.getLogger(__name__)
 
-# Rows read ahead of what a reader took; with the socket's own buffer all that is held.
+# Read ahead of what a reader took; with the socket's own buffer all that is held.
 _BATCH = 100
-_POLL_S = 0.05
+_CHUNK_BYTES = 64 * 1024
 _HEARTBEAT = b": still here\n\n"
 
-
-class FollowedLog(Protocol):
-    """The part of `domain.ports.Log` that a feed needs."""
-
-    def read(
-        self, *, after: int, limit: int, types: Sequence[str] = ()
-    ) -> Sequence[Recorded]:
-        """Return up to ``limit`` rows with positions above ``after``, in order."""
-        ...
-
-    def last_position(self) -> int:
-        """Return the last position; 0 when nothing was recorded."""
-        ...
+StillAdmitted = Callable[[], Awaitable[bool]]
 
 
 class EventFeed(Response):
-    """An answer that does not end until the reader leaves or stops reading."""
+    """An answer that does not end until the reader leaves or stops reading.
+
+    It ends, too, when its caller is admitted no more: ``scope["still_admitted"]``, if
+    there is one, is asked at each heartbeat.
+    """
 
     media_type = "text/event-stream"
 
     def __init__(
         self,
-        log: FollowedLog,
+        tail: LogTail,
         *,
         after: int,
-        chunk_of: Callable[[Recorded], bytes],
+        wanted: Callable[[Recorded], bool],
         heartbeat_s: float,
         stall_s: float,
     ) -> None:
         super().__init__(headers={"Cache-Control": "no-store"})
         del self.headers["content-length"]
-        self._log = log
+        self._tail = tail
         self._after = after
-        self._chunk_of = chunk_of
+        self._wanted = wanted
         self._heartbeat_s = heartbeat_s
         self._stall_s = stall_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the reader is gone."""
+        wake = asyncio.Event()
         gone = asyncio.ensure_future(_until_gone(receive))
+        gone.add_done_callback(lambda _: wake.set())
+        self._tail.join(wake)
         start = {
             "type": "http.response.start",
             "status": 200,
@@ -71,38 +66,73 @@ class EventFeed(Response):
         }
         try:
             await send(start)
-            async for chunk in self._chunks(gone):
-                async with asyncio.timeout(self._stall_s):
-                    body = {"type": "http.response.body", "body": chunk}
-                    await send({**body, "more_body": True})
+            await self._send_all(scope, gone, wake, send)
         except TimeoutError:
             # Left without an end, so that the server closes and the reader, should it
             # read again, knows that it was cut.
             _logger.warning("a reader of the feed stopped reading at %d", self._after)
         finally:
+            self._tail.leave(wake)
             gone.cancel()
 
-    async def _chunks(self, gone: "asyncio.Future[None]") -> AsyncIterator[bytes]:
-        sent_at = time.monotonic()
-        yield _HEARTBEAT
+    async def _send_all(
+        self,
+        scope: Scope,
+        gone: "asyncio.Future[None]",
+        wake: asyncio.Event,
+        send: Send,
+    ) -> None:
+        still_admitted: StillAdmitted | None = scope.get("still_admitted")
+        await self._send(send, _HEARTBEAT)
+        beat_at, is_silent = time.monotonic() + self._heartbeat_s, True
         while not gone.done():
-            rows = await self._next_rows()
-            chunk = b"".join(self._chunk_of(row) for row in rows)
-            if rows:
-                self._after = rows[-1].position
-            if chunk:
-                yield chunk
-                sent_at = time.monotonic()
-            elif time.monotonic() - sent_at >= self._heartbeat_s:
-                yield _HEARTBEAT
-                sent_at = time.monotonic()
-            if not rows:
-                await asyncio.wait([gone], timeout=_POLL_S)
+            wake.clear()
+            lines = await self._next_lines()
+            if chunk := self._taken(lines):
+                await self._send(send, chunk)
+                is_silent = False
+            left_s = beat_at - time.monotonic()
+            if left_s > 0:
+                if not lines:
+                    await _within(wake, left_s)
+                continue
+            if still_admitted is not None and not await still_admitted():
+                await send({"type": "http.response.body", "body": b""})
+                return
+            if is_silent:
+                await self._send(send, _HEARTBEAT)
+            beat_at, is_silent = time.monotonic() + self._heartbeat_s, True
 
-    async def _next_rows(self) -> Sequence[Recorded]:
-        if await run_in_threadpool(self._log.last_position) <= self._after:
-            return ()
-        return await run_in_threadpool(self._log.read, after=self._after, limit=_BATCH)
+    async def _send(self, send: Send, chunk: bytes) -> None:
+        async with asyncio.timeout(self._stall_s):
+            body = {"type": "http.response.body", "body": chunk, "more_body": True}
+            await send(body)
+
+    async def _next_lines(self) -> Sequence[Line]:
+        lines = self._tail.since(self._after)
+        if lines is None:
+            return await run_in_threadpool(self._tail.read, self._after, _BATCH)
+        return lines
+
+    def _taken(self, lines: Sequence[Line]) -> bytes:
+        """Go behind as many lines as one chunk holds; return it."""
+        chunks, size = list[bytes](), 0
+        for row, chunk in lines:
+            self._after = row.position
+            if self._wanted(row):
+                chunks.append(chunk)
+                size += len(chunk)
+                if size >= _CHUNK_BYTES:
+                    break
+        return b"".join(chunks)
+
+
+async def _within(wake: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await wake.wait()
+    except TimeoutError:
+        pass
 
 
 async def _until_gone(receive: Receive) -> None:

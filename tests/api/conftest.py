@@ -10,7 +10,7 @@ import httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI
-from starlette.types import Scope
+from starlette.types import ASGIApp, Scope
 
 from api.app import create_app
 from api.compose import SystemIds
@@ -31,6 +31,7 @@ from domain.use_cases.clause_7_9_4_5_access import IssueKey, issue_key
 from domain.use_cases.shared_path import By
 from projections.read_models import ReadModels
 from projections.runner import Runner
+from tests.api.caller import Caller
 from tests.projections.small_site import DrawnIds, SetClock, Site, Told, day
 
 KEY = "a key of these tests"
@@ -45,6 +46,7 @@ EVERYBODY = Principal(
 
 Get = Callable[..., "httpx.Response"]
 KeyFor = Callable[..., dict[str, str]]
+CallerFor = Callable[..., Caller]
 
 
 class EitherGate:
@@ -154,7 +156,7 @@ async def client(served: Served) -> AsyncIterator[httpx.AsyncClient]:
 
 @contextmanager
 def listening(
-    app: FastAPI, *, stall_s: float = 30.0, head_within_s: float = 10.0
+    app: ASGIApp, *, stall_s: float = 30.0, head_within_s: float = 10.0
 ) -> Iterator[uvicorn.Server]:
     """Serve an application on a real socket of this machine."""
     config = uvicorn_config(app, timeout_graceful_shutdown=1)
@@ -181,3 +183,14 @@ def port_of(server: uvicorn.Server) -> int:
 def address(served: Served) -> Iterator[str]:
     with listening(served.app) as server:
         yield f"http://127.0.0.1:{port_of(server)}/v1"
+
+
+@pytest.fixture
+def caller_for(address: str, key_for: KeyFor) -> Iterator[CallerFor]:
+    """Return how to get a caller at the socket: as `key_for`."""
+    with httpx.Client(base_url=address, timeout=20) as client:
+
+        def caller(*roles: str, **more: Any) -> Caller:
+            return Caller(client, key_for(*roles, **more))
+
+        yield caller

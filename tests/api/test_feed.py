@@ -2,14 +2,17 @@
 
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import httpx
 import msgspec
 import pytest
+from starlette.types import Receive, Scope, Send
 
+from api.rest import log_tail
 from domain.model import site_events as z
 from domain.model.values import MINUTE
 from tests.api.conftest import BEARER, KEY, Served, listening, port_of
@@ -88,6 +91,50 @@ def test_a_silent_feed_says_that_it_is_there(address: str) -> None:
     with following(address) as lines:
         beats = [line for line in (next(lines) for _ in range(6)) if line]
     assert beats == [": still here"] * 3
+
+
+def test_many_readers_each_get_everything_once(
+    served: Served, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who falls behind what is held reads for itself, then follows with the others."""
+    monkeypatch.setattr(log_tail, "_HELD_ROWS", 4)
+    last = served.system.log.last_position()
+    with ExitStack() as opened:
+        readers = [
+            opened.enter_context(following(address, f"?after={after}"))
+            for after in (0, last // 2, last, last)
+        ]
+        assert threads() == 1
+        positions = [limited(served, 7_000 + i) for i in range(30)]
+        for lines, after in zip(readers, (0, last // 2, last, last), strict=True):
+            found = [sent.position for sent in take(lines, positions[-1] - after)]
+            assert found == list(range(after + 1, positions[-1] + 1))
+    until = time.monotonic() + 5
+    while threads() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert threads() == 0
+
+
+def threads() -> int:
+    return [thread.name for thread in threading.enumerate()].count("feed")
+
+
+def test_a_caller_that_is_admitted_no_more_is_cut(served: Served) -> None:
+    revoked = threading.Event()
+
+    async def still_admitted() -> bool:
+        return not revoked.is_set()
+
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        await served.app({**scope, "still_admitted": still_admitted}, receive, send)
+
+    with listening(guarded) as server:
+        address = f"http://127.0.0.1:{port_of(server)}/v1"
+        with following(address) as lines:
+            beats = [next(lines) for _ in range(4)]
+            assert beats[::2] == [": still here"] * 2
+            revoked.set()
+            assert set(lines) <= {": still here", ""}
 
 
 def tell_megabytes(served: Served) -> None:

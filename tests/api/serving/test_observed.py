@@ -38,7 +38,7 @@ async def test_a_good_request_id_is_kept_and_another_is_made(
 ) -> None:
     answer = await client.get("/zones", headers={"X-Request-Id": "Trip-1.a_b"})
     assert answer.headers["x-request-id"] == "Trip-1.a_b"
-    for bad in ("", "a b", "x" * 65, "ä".encode(), "a\tb"):
+    for bad in ("", "a b", "x" * 65, "a/b", "a\tb"):
         made = await client.get("/zones", headers={"X-Request-Id": bad})
         assert len(made.headers["x-request-id"]) == 16
 
