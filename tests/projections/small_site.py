@@ -1,5 +1,6 @@
 """A small site in a real ledger: one zone, three EVSEs, a day with everything in it."""
 
+import itertools
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
@@ -11,7 +12,7 @@ from domain.model import session_events as s
 from domain.model import site_events as z
 from domain.model.profile import Etp, PowerProfile, PowerRangeEnvelope, Range
 from domain.model.values import HOUR, MINUTE, Current, Event, Quality
-from domain.ports import Append, Batch
+from domain.ports import Append, Batch, Claim
 from domain.store.ledger import Ledger
 from domain.store.vault import Vault
 
@@ -33,11 +34,11 @@ class DrawnIds:
 
     def __init__(self, seed: str = "small site") -> None:
         self._seed = seed
-        self._count = 0
+        # Threads may draw at the same time.
+        self._counts = itertools.count(1)
 
     def random(self, n: int) -> bytes:
-        self._count += 1
-        return sha256(f"{self._seed}/{self._count}".encode()).digest()[:n]
+        return sha256(f"{self._seed}/{next(self._counts)}".encode()).digest()[:n]
 
     def new_id(self) -> str:
         return self.random(16).hex()
@@ -71,7 +72,11 @@ class Site:
         """Record events in the order given; return the last position."""
         for stream, at, event in told:
             self.clock.at = max(self.clock.at, at)
-            self.log.append(Batch(appends=(Append(stream, (event,), at),)))
+            claims: tuple[Claim, ...] = ()
+            if isinstance(event, z.StationCommissioned):
+                claims = (Claim("station", event.station_id, event.zone_id),)
+            append = Append(stream, (event,), at)
+            self.log.append(Batch(appends=(append,), claims=claims))
         self.log.flush()
         return self.log.last_position()
 
