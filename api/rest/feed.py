@@ -8,7 +8,7 @@ position of the last event it got.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 from fastapi import Response
 from starlette.concurrency import run_in_threadpool
@@ -24,15 +24,9 @@ _BATCH = 100
 _CHUNK_BYTES = 64 * 1024
 _HEARTBEAT = b": still here\n\n"
 
-StillAdmitted = Callable[[], Awaitable[bool]]
-
 
 class EventFeed(Response):
-    """An answer that does not end until the reader leaves or stops reading.
-
-    It ends, too, when its caller is admitted no more: ``scope["still_admitted"]``, if
-    there is one, is asked at each heartbeat.
-    """
+    """An answer that does not end until the reader leaves or stops reading."""
 
     media_type = "text/event-stream"
 
@@ -66,7 +60,7 @@ class EventFeed(Response):
         }
         try:
             await send(start)
-            await self._send_all(scope, gone, wake, send)
+            await self._send_all(gone, wake, send)
         except TimeoutError:
             # Left without an end, so that the server closes and the reader, should it
             # read again, knows that it was cut.
@@ -76,32 +70,22 @@ class EventFeed(Response):
             gone.cancel()
 
     async def _send_all(
-        self,
-        scope: Scope,
-        gone: "asyncio.Future[None]",
-        wake: asyncio.Event,
-        send: Send,
+        self, gone: "asyncio.Future[None]", wake: asyncio.Event, send: Send
     ) -> None:
-        still_admitted: StillAdmitted | None = scope.get("still_admitted")
         await self._send(send, _HEARTBEAT)
-        beat_at, is_silent = time.monotonic() + self._heartbeat_s, True
+        sent_at = time.monotonic()
         while not gone.done():
             wake.clear()
             lines = await self._next_lines()
             if chunk := self._taken(lines):
                 await self._send(send, chunk)
-                is_silent = False
-            left_s = beat_at - time.monotonic()
-            if left_s > 0:
-                if not lines:
-                    await _within(wake, left_s)
-                continue
-            if still_admitted is not None and not await still_admitted():
-                await send({"type": "http.response.body", "body": b""})
-                return
-            if is_silent:
+                sent_at = time.monotonic()
+            left_s = sent_at + self._heartbeat_s - time.monotonic()
+            if left_s <= 0:
                 await self._send(send, _HEARTBEAT)
-            beat_at, is_silent = time.monotonic() + self._heartbeat_s, True
+                sent_at = time.monotonic()
+            elif not lines:
+                await _within(wake, left_s)
 
     async def _send(self, send: Send, chunk: bytes) -> None:
         async with asyncio.timeout(self._stall_s):

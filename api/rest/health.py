@@ -117,8 +117,10 @@ def _operation(context: Context) -> OperationView:
 async def get_metrics(request: Request, context: Reading, caller: Caller) -> Response:
     """Show how much was asked and how it stands: requests, lags, plans, loops."""
     metrics: Metrics = request.app.state.metrics
+    tail = request.app.state.tails.get(caller.tenant)
+    readers = tail.readers if tail else 0
     text = await run_in_threadpool(
-        metrics.text, caller.tenant, lambda: state_of(context)
+        metrics.text, caller.tenant, lambda: state_of(context, readers)
     )
     return Response(text, media_type=CONTENT_TYPE_LATEST)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPMethod
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from api.rest.reading import Context
@@ -94,20 +94,25 @@ class _State(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Yield the state as it is now."""
-        families: dict[str, GaugeMetricFamily] = {}
+        families: dict[str, GaugeMetricFamily | CounterMetricFamily] = {}
         for name, text, labels, value in self._state():
             if name not in families:
-                families[name] = GaugeMetricFamily(
-                    f"voltledger_{name}", text, labels=list(labels)
-                )
+                counts = name.endswith("_total")
+                family = CounterMetricFamily if counts else GaugeMetricFamily
+                families[name] = family(f"voltledger_{name}", text, labels=list(labels))
             families[name].add_metric(list(labels.values()), value)
         return families.values()
 
 
-def state_of(context: Context) -> Gauges:
-    """Yield how a store's parts stand: gauges by name, meaning, labels and value."""
+def state_of(context: Context, feed_readers: int) -> Gauges:
+    """Yield how a store's parts stand: by name, meaning, labels and value."""
     yield from _ledger(context)
     yield from _zones(context)
+    yield "feed_readers", "Readers of the feed.", {}, feed_readers
+    if context.security is not None:
+        for kind, count in context.security.counts().items():
+            text = "What was noted for security since the start."
+            yield "security_notes_total", text, {"kind": kind}, count
     for name, value in context.loop_metrics().items():
         yield f"loop_{name}", "Of the zone loops, as `/v1/operation` has it.", {}, value
 

@@ -10,7 +10,6 @@ from contextlib import ExitStack, contextmanager
 import httpx
 import msgspec
 import pytest
-from starlette.types import Receive, Scope, Send
 
 from api.rest import log_tail
 from domain.model import site_events as z
@@ -117,24 +116,6 @@ def test_many_readers_each_get_everything_once(
 
 def threads() -> int:
     return [thread.name for thread in threading.enumerate()].count("feed")
-
-
-def test_a_caller_that_is_admitted_no_more_is_cut(served: Served) -> None:
-    revoked = threading.Event()
-
-    async def still_admitted() -> bool:
-        return not revoked.is_set()
-
-    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-        await served.app({**scope, "still_admitted": still_admitted}, receive, send)
-
-    with listening(guarded) as server:
-        address = f"http://127.0.0.1:{port_of(server)}/v1"
-        with following(address) as lines:
-            beats = [next(lines) for _ in range(4)]
-            assert beats[::2] == [": still here"] * 2
-            revoked.set()
-            assert set(lines) <= {": still here", ""}
 
 
 def tell_megabytes(served: Served) -> None:

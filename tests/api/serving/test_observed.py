@@ -167,3 +167,5 @@ async def test_figures_of_requests_and_state(client: httpx.AsyncClient) -> None:
     assert f'voltledger_zone_plan_age_seconds{{zone="{ZONE}"}} 39540.0' in lines
     assert "voltledger_loop_plan_ms_p50 4.5" in lines
     assert "voltledger_ledger_queue 0.0" in lines
+    assert "voltledger_feed_readers 0.0" in lines
+    assert any(line.startswith("voltledger_security_notes_total{") for line in lines)
