@@ -6,6 +6,7 @@ from projections.evses import Evses
 from projections.key_figures import KeyFigures
 from projections.plans import Plans
 from projections.runner import Runner
+from projections.sdr import Sdr
 from projections.session_queries import Sessions
 from projections.zones import Zones
 
@@ -18,6 +19,7 @@ class ReadModels:
         self.zones = Zones(folder)
         self.evses = Evses(folder)
         self.sessions = Sessions(folder)
+        self.sdr = Sdr(folder)
         self.plans = Plans(folder)
         self.key_figures = KeyFigures(folder)
 
@@ -27,6 +29,7 @@ class ReadModels:
             self.zones,
             self.evses,
             self.sessions,
+            self.sdr,
             self.plans,
             self.key_figures,
         ):

@@ -25,6 +25,7 @@ from projections.file import Generations, ProjectionFile
 from projections.fold import Fold
 from projections.key_figures import KeyFiguresFold
 from projections.plans import PlansFold
+from projections.sdr import SdrFold
 from projections.sessions import SessionsFold
 from projections.zones import ZonesFold
 
@@ -33,6 +34,7 @@ ALL: tuple[type[Fold], ...] = (
     ZonesFold,
     EvsesFold,
     SessionsFold,
+    SdrFold,
     PlansFold,
     KeyFiguresFold,
 )

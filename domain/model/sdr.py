@@ -97,17 +97,16 @@ def numbered(rows: Iterable[Row], session_id: str) -> list[Increment]:
         if isinstance(event, s.MergedInto):
             into[own] = event.into_session_id
             theirs = known.setdefault(event.into_session_id, [])
+            is_late = event.into_session_id in closed
             theirs += [
-                renumbered(taken, len(theirs) + taken.sequence) for taken in mine
+                msgspec.structs.replace(
+                    taken, sequence=len(theirs) + i, after_closing=is_late
+                )
+                for i, taken in enumerate(mine, start=1)
             ]
         elif isinstance(event, s.SessionClosed):
             closed.add(own)
     return known[session_id]
-
-
-def renumbered(increment: Increment, sequence: int) -> Increment:
-    """Return an increment as another session takes it over."""
-    return msgspec.structs.replace(increment, sequence=sequence)
 
 
 def digest_of(increments: Iterable[Increment]) -> bytes:
