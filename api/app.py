@@ -22,6 +22,7 @@ from api.rest import (
     health,
     keys,
     plans,
+    security,
     session_commands,
     sessions,
     site_commands,
@@ -49,6 +50,8 @@ ROUTES = (
     transaction_commands,
     plans,
     events,
+    keys,
+    security,
     health,
     description,
 )

@@ -7,6 +7,7 @@ from projections.key_figures import KeyFigures
 from projections.plans import Plans
 from projections.runner import Runner
 from projections.sdr import Sdr
+from projections.security import Security
 from projections.session_queries import Sessions
 from projections.zones import Zones
 
@@ -22,6 +23,7 @@ class ReadModels:
         self.sdr = Sdr(folder)
         self.plans = Plans(folder)
         self.key_figures = KeyFigures(folder)
+        self.security = Security(folder)
 
     def close(self) -> None:
         """Close the readers' connections; the runner is its owner's to close."""
@@ -32,5 +34,6 @@ class ReadModels:
             self.sdr,
             self.plans,
             self.key_figures,
+            self.security,
         ):
             model.reader.close()

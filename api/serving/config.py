@@ -25,6 +25,8 @@ def uvicorn_config(app: ASGIApp, **settings: Any) -> Settings:
         "log_config": None,
         "access_log": False,
         "server_header": False,
+        # uvicorn would believe anybody on this machine where it comes from.
+        "proxy_headers": False,
         "timeout_graceful_shutdown": _GRACE_S,
     }
     config = Settings(app, **{**ours, **settings})

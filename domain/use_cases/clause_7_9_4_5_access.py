@@ -5,6 +5,9 @@ exist, names by their grammar. What each role needs is in `api.security.keys`, b
 the roles themselves, because tokens of people are held to the same rules.
 """
 
+import sys
+from itertools import islice
+
 import msgspec
 
 from domain.errors import InvalidValue, Refused, Unknown
@@ -155,6 +158,8 @@ def _evolve(key: Key | None, event: Event, at: Instant) -> Key | None:
             return key
 
 
-def keys_of(system: System) -> list[Key]:
-    """Return every key ever issued, by id."""
-    return [load_key(system, claim.key) for claim in system.log.claims(KEY_CLAIM)]
+def keys_of(system: System, *, behind: str = "", limit: int = sys.maxsize) -> list[Key]:
+    """Return keys ever issued, by id, those behind an id."""
+    known = (claim.key for claim in system.log.claims(KEY_CLAIM))
+    wanted = islice((key_id for key_id in known if key_id > behind), limit)
+    return [load_key(system, key_id) for key_id in wanted]
