@@ -14,6 +14,7 @@ import pytest
 from api.compose import PROJECTIONS_FOLDER
 from domain.store.sqlite import WriterLock
 from domain.store.store import LEDGER_FILE, open_readonly
+from projections.runner import ALL
 from tests.api.small_day import Ran, run, sessions_file, simulate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -161,7 +162,7 @@ def test_projections_are_rebuilt_to_the_end_of_the_log(
     found = json.loads(result.stdout)["projections"]
     with open_readonly(copy) as log:
         assert {p["position"] for p in found} == {log.last_position()}
-    assert len(found) == (len(name) or 5)
+    assert len(found) == (len(name) or len(ALL))
 
 
 def test_an_unknown_projection_is_refused(ran: Ran) -> None:
