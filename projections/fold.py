@@ -129,6 +129,8 @@ class Fold(ABC):
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self.db = db
+        # Of the row being folded; set by who folds.
+        self.position = 0
         self.handlers: Mapping[type[Event], Handler] = {}
 
     @abstractmethod

@@ -26,6 +26,7 @@ from projections.fold import Fold
 from projections.key_figures import KeyFiguresFold
 from projections.plans import PlansFold
 from projections.sdr import SdrFold
+from projections.security import SecurityFold
 from projections.sessions import SessionsFold
 from projections.zones import ZonesFold
 
@@ -37,6 +38,7 @@ ALL: tuple[type[Fold], ...] = (
     SdrFold,
     PlansFold,
     KeyFiguresFold,
+    SecurityFold,
 )
 BATCH = 20_000
 _RETRY_S = 0.5
@@ -124,7 +126,7 @@ class _Follower:
         row_hash = log.hash_at(last) or b""
         try:
             with self.file.transaction():
-                _fold(self.fold, rows)
+                fold_rows(self.fold, rows)
                 self.fold.save()
                 self.file.track(Tracking(APPLICATION, last), row_hash)
         except BaseException:
@@ -142,7 +144,10 @@ class _Follower:
         )
 
 
-def _fold(fold: Fold, rows: Sequence[Recorded]) -> None:
+def fold_rows(fold: Fold, rows: Sequence[Recorded]) -> None:
+    """Give each row to the fold's handler of its event, if it has one."""
+    if not rows:
+        return
     handlers = fold.handlers
     row = rows[0]
     try:
@@ -150,6 +155,7 @@ def _fold(fold: Fold, rows: Sequence[Recorded]) -> None:
             event = row.event
             handler = handlers.get(event.__class__)  # type: ignore[arg-type]
             if handler is not None:
+                fold.position = row.position
                 handler(row, event)
     # Whatever a fold cannot take stops this projection and no other.
     except Exception as error:
