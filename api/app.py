@@ -5,13 +5,13 @@ query parameters are refused; times are RFC 3339 in UTC; every error is problem+
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute
 from starlette.middleware.gzip import GZipMiddleware
 
-from api import errors
+from api import errors, openapi
 from api.errors import Code, Problem
 from api.rest import (
     description,
@@ -29,7 +29,7 @@ from api.rest import (
     transaction_commands,
     zones,
 )
-from api.rest.reading import SCHEMAS, Context
+from api.rest.reading import Context
 from api.security.admission import Admission, Gate
 from api.serving.bodies import Bodies
 from api.serving.metrics import Metrics
@@ -55,18 +55,6 @@ ROUTES = (
     health,
     description,
 )
-_TAGS = [
-    {"name": "E1", "description": "Smart charging within the PRE"},
-    {"name": "E3", "description": "Constraints sent to the resource manager"},
-    {"name": "E4", "description": "PRE set by the resource manager"},
-    {"name": "S1", "description": "Reservation of an EVSE"},
-    {"name": "S2", "description": "Authorization with credentials"},
-    {"name": "6.2", "description": "Service sessions and their transactions"},
-    {"name": "7.3", "description": "Commissioning"},
-    {"name": "7.4", "description": "What an EV user decides"},
-    {"name": "7.5", "description": "Corrections by trusted parties"},
-    {"name": "7.10", "description": "Safety issues and suspension"},
-]
 
 
 def create_app(
@@ -91,7 +79,10 @@ def create_app(
         # Their pages load scripts from elsewhere, which a site's network may not reach.
         docs_url=None,
         redoc_url=None,
-        openapi_tags=_TAGS,
+        openapi_tags=[
+            {"name": name, "description": text} for name, text in openapi.TAGS.items()
+        ],
+        generate_unique_id_function=openapi.operation_id,
         redirect_slashes=False,
     )
     app.state.tenants = tenants
@@ -112,7 +103,7 @@ def create_app(
     app.add_middleware(errors.Answered)
     app.add_middleware(Observed, metrics=app.state.metrics, tracer=tracer)
     app.add_middleware(Heads)
-    _complete_openapi(app)
+    openapi.complete(app)
     return app
 
 
@@ -137,15 +128,3 @@ def _methods_of(path: str) -> list[str]:
             ):
                 found |= route.methods or set()
     return sorted(found | {"HEAD"} if "GET" in found else found)
-
-
-def _complete_openapi(app: FastAPI) -> None:
-    generated = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = generated()
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        schemas.update(SCHEMAS.components)
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]

@@ -53,7 +53,11 @@ class OperationView(msgspec.Struct):
     loop: dict[str, float]
 
 
-@open_router.get("/health", tags=["operation"], responses=documented(Health))
+@open_router.get(
+    "/health",
+    tags=["operation"],
+    responses={**documented(Health), 503: documented(Health)[200]},
+)
 async def get_health(request: Request) -> Response:
     """Show whether the service works; 503 when it cannot read a store."""
     tenants: Mapping[str, Context] = request.app.state.tenants
