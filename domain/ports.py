@@ -245,6 +245,34 @@ class Ids(Protocol):
         ...
 
 
+class Authorization(msgspec.Struct, frozen=True):
+    """What a CSO answers: whether an EV user may charge, who says so, why not."""
+
+    accepted: bool
+    by: str
+    reason: str = ""
+
+
+class Cso(Protocol):
+    """The CSO's back office, which knows contracts and asks secondary actors."""
+
+    def answer(
+        self, subject_id: str, evse_id: str, at: Instant
+    ) -> Authorization | None:
+        """Answer for a subject at an EVSE; None when the answer comes by a command."""
+        ...
+
+
+class CsoElsewhere:
+    """The back office is another system: its answers come by commands."""
+
+    def answer(
+        self, subject_id: str, evse_id: str, at: Instant
+    ) -> Authorization | None:
+        """Leave the answer to the commands that bring it."""
+        return None
+
+
 class System(msgspec.Struct, frozen=True):
     """Everything a use case needs, put together by `api.compose`."""
 
@@ -255,3 +283,4 @@ class System(msgspec.Struct, frozen=True):
     ids: Ids
     # Folded states by stream: (version, state). A cache; the log is the truth.
     folds: dict[str, tuple[int, Any]] = msgspec.field(default_factory=dict)
+    cso: Cso = msgspec.field(default_factory=CsoElsewhere)

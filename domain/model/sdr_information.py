@@ -82,7 +82,7 @@ class SdrEnergy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SdrCorrection(msgspec.Struct, frozen=True, kw_only=True):
-    """A trusted party's correction, with the value it replaced."""
+    """A trusted party's correction: the values are JSON, the first one as recorded."""
 
     sequence: int
     corrected_sequence: int | None
@@ -186,7 +186,7 @@ def _corrected(
                 corrected_sequence=first.sequence if first else None,
                 occurred_at=each.occurred_at,
                 field=correction.field,
-                first_value=_field(first, correction.field),
+                first_value=_json(first, correction.field),
                 value=correction.value,
                 by=correction.by,
                 reason=correction.reason,
@@ -195,15 +195,14 @@ def _corrected(
     return told, corrections
 
 
-def with_value(event: Event, field: str, value: str) -> Event:
+def with_value(event: Event, field: str, text: str) -> Event:
     """Return an event with the value of a correction; as it is where that cannot be."""
-    if field not in event.__struct_fields__:
-        return event
-    fields = {name: getattr(event, name) for name in event.__struct_fields__}
+    kinds = {each.name: each.type for each in msgspec.structs.fields(type(event))}
     try:
-        return msgspec.convert({**fields, field: value}, type(event), strict=False)
-    except msgspec.ValidationError:
+        value = msgspec.json.decode(text, type=kinds[field])
+    except (KeyError, msgspec.DecodeError):
         return event
+    return msgspec.structs.replace(event, **{field: value})
 
 
 def _only(told: Iterable[Increment], *kinds: type[Event]) -> tuple[Increment, ...]:
@@ -217,6 +216,12 @@ def _last(told: Sequence[Increment], kind: type[Event]) -> Increment | None:
 def _field(increment: Increment | None, name: str) -> str:
     value = getattr(increment.event, name, None) if increment else None
     return "" if value is None else str(value)
+
+
+def _json(increment: Increment | None, name: str) -> str:
+    value = getattr(increment.event, name, None) if increment else None
+    plain = value if isinstance(value, str | int) else None
+    return msgspec.json.encode(plain).decode()
 
 
 def _distinct(values: Iterable[str]) -> tuple[str, ...]:

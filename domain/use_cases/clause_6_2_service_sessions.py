@@ -74,8 +74,11 @@ def add_transaction(system: System, command: AddTransaction, by: By) -> Answer:
     return record(system, by, command, lambda: added(system, command, by))
 
 
-def added(system: System, command: AddTransaction, by: By) -> Batch:
-    """Return the batch that adds a transaction, as things stand."""
+def added(system: System, command: AddTransaction, by: By, *more: Event) -> Batch:
+    """Return the batch that adds a transaction, and more that follow from it at once.
+
+    As the transaction, they come without the id of their session.
+    """
     event = command.transaction
     if type(event) not in TRANSACTIONS:
         raise InvalidValue(f"{type(event).__name__} is no transaction of this command")
@@ -84,9 +87,11 @@ def added(system: System, command: AddTransaction, by: By) -> Batch:
     joined = _joined(system, command, by)
     _check(system, joined.state, event, by.at)
     session_id = joined.state.session_id
-    filled = msgspec.structs.replace(event, session_id=session_id)
+    filled = [
+        msgspec.structs.replace(each, session_id=session_id) for each in (event, *more)
+    ]
     bound = binding(system, session_id, command.reference)
-    taken = step(joined.state, by.at, *joined.opening, *bound, filled)
+    taken = step(joined.state, by.at, *joined.opening, *bound, *filled)
     return batch_of(system, [taken])
 
 

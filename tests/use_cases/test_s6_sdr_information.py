@@ -248,7 +248,7 @@ def event_of(known: list[Increment], wanted: Increment) -> Event:
 
 def test_a_correction_that_fits_nothing_changes_nothing(site: Site) -> None:
     session_id = charged(site)
-    for position, field, value in ((1, "x", "1"), (2, "energy_wh", "much")):
+    for position, field, value in ((1, "x", "1"), (2, "energy_wh", "\"much\"")):
         known = increments_of(site.system, session_id)
         corrected = s.TransactionCorrected(
             session_id=session_id,
