@@ -44,7 +44,11 @@ class Commissioning(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Evse(msgspec.Struct, array_like=True):
-    """An EVSE as it stands. ``etp_in_force`` is the last one accepted."""
+    """An EVSE as it stands. ``etp_in_force`` is the last one accepted.
+
+    ``blocked`` is why nobody may use it, a safety issue first (``is_safety``);
+    ``assessed_at`` is when its safety was assessed last (7.10).
+    """
 
     evse_id: str
     station_id: str = ""
@@ -58,6 +62,8 @@ class Evse(msgspec.Struct, array_like=True):
     reserved_for: str = ""
     blocked: str = ""
     blocked_details: Sealed | None = None
+    is_safety: bool = False
+    assessed_at: Instant | None = None
     etp_planned: Delivery | None = None
     etp_last_sent: Delivery | None = None
     etp_in_force: Delivery | None = None
@@ -67,12 +73,21 @@ class Evse(msgspec.Struct, array_like=True):
     energy_wh: int | None = None
 
 
+class Block(msgspec.Struct, array_like=True, frozen=True):
+    """Why nobody may use an EVSE."""
+
+    reason: str
+    details: Sealed | None = None
+
+
 class EvseDocument(msgspec.Struct, array_like=True):
-    """An EVSE and the deliveries its ETPs are found from."""
+    """An EVSE, the deliveries its ETPs are found from, and what keeps it from use."""
 
     evse_id: str
     evse: Evse = msgspec.field(default_factory=lambda: Evse(""))
     deliveries: dict[int, Delivery] = {}
+    suspended: Block | None = None
+    unsafe: Block | None = None
 
     def __post_init__(self) -> None:
         self.evse.evse_id = self.evse_id
@@ -106,7 +121,7 @@ class EvsesFold(Fold):
     """Writes ``evses.sqlite``."""
 
     name = "evses"
-    schema = 2
+    schema = 3
     ddl = """
     CREATE TABLE evse(
       evse_id TEXT PRIMARY KEY,
@@ -133,6 +148,7 @@ class EvsesFold(Fold):
             z.EvseOccupied: self._occupied,
             z.EvseVacated: self._vacated,
             z.EvseBlocked: self._blocked,
+            z.EvseAssessed: self._assessed,
             z.EvseUnblocked: self._unblocked,
             s.ReservationEnded: self._reservation_ended,
             s.TransferObserved: self._observed,
@@ -210,17 +226,29 @@ class EvsesFold(Fold):
         if kept.newer("occupant", row):
             kept.view.evse.session_id = ""
 
+    # Blocks hold in the order of the log, as every decision on the EVSE sees them,
+    # whatever a late report says of its own time.
+
     def _blocked(self, row: Recorded, event: z.EvseBlocked) -> None:
-        kept = self._evses.get(event.evse_id)
-        if kept.newer("blocked", row):
-            kept.view.evse.blocked = event.reason
-            kept.view.evse.blocked_details = event.details
+        document = self._evses.get(event.evse_id).view
+        block = Block(event.reason, event.details)
+        if event.is_safety:
+            document.unsafe = block
+        else:
+            document.suspended = block
+        _show_block(document)
+
+    def _assessed(self, row: Recorded, event: z.EvseAssessed) -> None:
+        document = self._evses.get(event.evse_id).view
+        document.evse.assessed_at = row.occurred_at
+        if event.is_safe:
+            document.unsafe = None
+        _show_block(document)
 
     def _unblocked(self, row: Recorded, event: z.EvseUnblocked) -> None:
-        kept = self._evses.get(event.evse_id)
-        if kept.newer("blocked", row):
-            kept.view.evse.blocked = ""
-            kept.view.evse.blocked_details = None
+        document = self._evses.get(event.evse_id).view
+        document.suspended = document.unsafe = None
+        _show_block(document)
 
     def _observed(self, row: Recorded, event: s.TransferObserved) -> None:
         if event.quality not in USABLE:
@@ -295,6 +323,13 @@ def _state_of(evse: Evse) -> str:
     if evse.session_id:
         return "occupied"
     return "reserved" if evse.reserved_for else "available"
+
+
+def _show_block(document: EvseDocument) -> None:
+    evse, block = document.evse, document.unsafe or document.suspended
+    evse.blocked = block.reason if block else ""
+    evse.blocked_details = block.details if block else None
+    evse.is_safety = document.unsafe is not None
 
 
 class EvseFilter(NamedTuple):

@@ -47,10 +47,13 @@ class SessionDetail(msgspec.Struct, frozen=True, kw_only=True):
     transfers: tuple[Transaction, ...] = ()
     others: tuple[Transaction, ...] = ()
     needs: tuple[Transaction, ...] = ()
+    consents: tuple[Transaction, ...] = ()
+    safety_issues: tuple[Transaction, ...] = ()
     etp_changes: tuple[Transaction, ...] = ()
     intervals: tuple[Transaction, ...] = ()
     corrections: tuple[Transaction, ...] = ()
     kept_facts: tuple[Transaction, ...] = ()
+    sdr: tuple[Transaction, ...] = ()
 
 
 _LIST_OF_KIND = {
@@ -62,10 +65,13 @@ _LIST_OF_KIND = {
     "transfer": "transfers",
     "other": "others",
     "needs": "needs",
+    "consent": "consents",
+    "safety_issue": "safety_issues",
     "etp_change": "etp_changes",
     "interval": "intervals",
     "correction": "corrections",
     "kept_fact": "kept_facts",
+    "sdr": "sdr",
 }
 
 
@@ -169,6 +175,8 @@ class Sessions:
         stated = [part.needs for part in parts if part.needs]
         if session.needs is None and stated:
             session.needs = stated[0]
+        issues = [part.safety_issue for part in parts if part.safety_issue]
+        session.safety_issue = issues[0] if issues else ""
         return SessionDetail(
             session=session,
             session_ids=ids,

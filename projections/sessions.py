@@ -35,6 +35,11 @@ KINDS: dict[type[Event], str] = {
     s.OtherStarted: "other",
     s.OtherEnded: "other",
     s.NeedsStated: "needs",
+    s.V2gConsented: "consent",
+    s.V2gWithdrawn: "consent",
+    s.SafetyReported: "safety_issue",
+    s.SdrCollected: "sdr",
+    s.SdrReceived: "sdr",
     s.TransferPlanChanged: "etp_change",
     s.TransferIntervalMetered: "interval",
     s.TransactionCorrected: "correction",
@@ -75,6 +80,8 @@ class Session(msgspec.Struct, array_like=True):
     limit_w: int | None = None
     suspended_by_ev: bool = False
     observed_at: Instant | None = None
+    has_v2g_consent: bool = False
+    safety_issue: str = ""
 
 
 Rule = Callable[[Kept[Session], Recorded, Any], None]
@@ -94,7 +101,7 @@ class SessionsFold(Fold):
     """Writes ``sessions.sqlite``."""
 
     name = "sessions"
-    schema = 2
+    schema = 3
     ddl = """
     CREATE TABLE session(
       session_id TEXT PRIMARY KEY,
@@ -137,6 +144,9 @@ class SessionsFold(Fold):
             s.EvseBound: self._bound,
             s.EvseReleased: self._released,
             s.NeedsStated: self._needs_stated,
+            s.V2gConsented: self._consented,
+            s.V2gWithdrawn: self._consented,
+            s.SafetyReported: self._safety_reported,
             s.TransferStarted: self._transfer_started,
             s.TransferPaused: self._transfer_paused,
             s.TransferResumed: self._transfer_resumed,
@@ -267,6 +277,21 @@ class SessionsFold(Fold):
     ) -> None:
         if kept.newer("needs", row):
             kept.view.needs = event
+
+    def _consented(
+        self,
+        kept: Kept[Session],
+        row: Recorded,
+        event: s.V2gConsented | s.V2gWithdrawn,
+    ) -> None:
+        if kept.newer("consent", row):
+            kept.view.has_v2g_consent = isinstance(event, s.V2gConsented)
+
+    def _safety_reported(
+        self, kept: Kept[Session], row: Recorded, event: s.SafetyReported
+    ) -> None:
+        if kept.newer("safety", row):
+            kept.view.safety_issue = event.issue
 
     def _authorization_requested(
         self, kept: Kept[Session], row: Recorded, event: s.AuthorizationRequested

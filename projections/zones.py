@@ -8,7 +8,7 @@ import msgspec
 
 from domain.model import plan_events as p
 from domain.model import site_events as z
-from domain.model.pre import PreInForce
+from domain.model.pre import PreInForce, satisfies
 from domain.model.profile import PowerProfile
 from domain.model.values import Instant
 from domain.ports import Recorded
@@ -29,8 +29,22 @@ class LastPlan(msgspec.Struct, frozen=True, array_like=True):
     unserved_wh: int
 
 
+class SentConstraints(msgspec.Struct, frozen=True, array_like=True):
+    """Power and energy constraints as the RM was told them (E3)."""
+
+    position: int
+    sent_at: Instant
+    told: z.ConstraintsSent
+
+
 class Zone(msgspec.Struct, array_like=True):
-    """A charging site zone as it stands."""
+    """A charging site zone as it stands.
+
+    ``constraints`` are those sent to its RM last, ``pre_answered_at`` when the first
+    PRE after them was received. ``pre_satisfies_constraints`` says of the PRE in force
+    since the last PRE was received or revoked whether it satisfies them, by the rule of
+    `domain.model.pre.satisfies`; None while no PRE has answered.
+    """
 
     zone_id: str
     name: str = ""
@@ -46,13 +60,16 @@ class Zone(msgspec.Struct, array_like=True):
     fallback_since_at: Instant | None = None
     last_plan: LastPlan | None = None
     aetp: PowerProfile | None = None
+    constraints: SentConstraints | None = None
+    pre_answered_at: Instant | None = None
+    pre_satisfies_constraints: bool | None = None
 
 
 class ZonesFold(Fold):
     """Writes ``zones.sqlite``."""
 
     name = "zones"
-    schema = 1
+    schema = 2
     ddl = (
         "CREATE TABLE zone(zone_id TEXT PRIMARY KEY, document BLOB NOT NULL)"
         " WITHOUT ROWID;" + pre_history.DDL
@@ -67,9 +84,10 @@ class ZonesFold(Fold):
             z.ZoneLimitsChanged: self._limits_changed,
             z.ZoneMembersChanged: self._members_changed,
             z.ZoneLearned: self._learned,
+            z.ConstraintsSent: self._constraints_sent,
             z.StationCommissioned: self._station_commissioned,
             p.PreReceived: self._pre_received,
-            p.PreRevoked: self._pre.note,
+            p.PreRevoked: self._pre_revoked,
             p.PreFallbackBegan: self._fallback_began,
             p.PlanMade: self._plan_made,
         }
@@ -131,6 +149,28 @@ class ZonesFold(Fold):
         kept = self._zones.get(event.zone_id)
         if kept.newer("fallback", row):
             kept.view.fallback_since_at = None
+        zone = kept.view
+        # By position: an answer is what was received after the question was recorded.
+        if zone.constraints and zone.pre_answered_at is None:
+            zone.pre_answered_at = row.occurred_at
+        self._judge(row, zone)
+
+    def _pre_revoked(self, row: Recorded, event: p.PreRevoked) -> None:
+        self._pre.note(row, event)
+        self._judge(row, self._zones.get(event.zone_id).view)
+
+    def _constraints_sent(self, row: Recorded, event: z.ConstraintsSent) -> None:
+        zone = self._zones.get(event.zone_id).view
+        zone.constraints = SentConstraints(row.position, row.occurred_at, event)
+        zone.pre_answered_at = zone.pre_satisfies_constraints = None
+
+    def _judge(self, row: Recorded, zone: Zone) -> None:
+        if zone.constraints is None or zone.pre_answered_at is None:
+            return
+        told = zone.constraints.told
+        known_at = max(row.occurred_at, told.from_at)
+        pre = self._pre.book(zone.zone_id).in_force(known_at)
+        zone.pre_satisfies_constraints = satisfies(pre, told, row.occurred_at)
 
     def _fallback_began(self, row: Recorded, event: p.PreFallbackBegan) -> None:
         self._pre.note(row, event)

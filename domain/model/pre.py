@@ -1,11 +1,12 @@
 """The PRE in force: instructions composed, the safe envelope where none covers (E4)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from domain.model.plan_events import PreReceived
-from domain.model.values import SECOND, Instant
+from domain.model.site_events import ConstraintsSent, EnergyWindow
+from domain.model.values import HOUR, SECOND, Instant
 
 Span = tuple[Instant, Instant, int, int]
 
@@ -27,6 +28,20 @@ class PreInForce(msgspec.Struct, frozen=True):
             if start_at <= at < end_at:
                 return max(lower_w, -self.limit_w), min(upper_w, self.limit_w)
         return 0, min(self.safe_upper_w, self.limit_w)
+
+    def ranges(self, from_at: Instant, until_at: Instant) -> Iterator[Span]:
+        """Yield the ranges that hold over a time, the safe envelope among them."""
+        at = from_at
+        for start_at, end_at, _, _ in self.spans:
+            if end_at <= at or start_at >= until_at:
+                continue
+            if start_at > at:
+                yield at, start_at, *self.range_w(at)
+                at = start_at
+            yield at, min(end_at, until_at), *self.range_w(at)
+            at = min(end_at, until_at)
+        if at < until_at:
+            yield at, until_at, *self.range_w(at)
 
     def covers(self, at: Instant) -> bool:
         """Whether an instruction of the RM covers the instant."""
@@ -55,3 +70,33 @@ def compose(
                 spans.append((max(at, start_at), end_at, r.lower_w, r.upper_w))
             at = end_at
     return PreInForce(tuple(spans), safe_upper_w, limit_w)
+
+
+def satisfies(pre: PreInForce, sent: ConstraintsSent, known_at: Instant) -> bool:
+    """Whether a zone can keep to a PRE and to the constraints sent to its RM (E3).
+
+    Power: until the last window ends (without windows, until the PRE does) the PRE
+    leaves at every instant a power that the zone could draw. Energy: the most that both
+    allow by the end of a window is at least its lower energy, the least at most its
+    upper one. The PRE is asked from ``known_at`` on; for the time before, nothing is
+    held against it and the constraints' own limits count.
+    """
+    begin_at = max(sent.from_at, known_at)
+    ends = [window.until_at for window in sent.windows] or [s[1] for s in pre.spans]
+    until_at = max([begin_at + SECOND, *ends[-1:]])
+    return all(
+        lower_w <= sent.upper_w and upper_w >= sent.lower_w
+        for _, _, lower_w, upper_w in pre.ranges(begin_at, until_at)
+    ) and all(_can_take(pre, sent, window, begin_at) for window in sent.windows)
+
+
+def _can_take(
+    pre: PreInForce, sent: ConstraintsSent, window: EnergyWindow, begin_at: Instant
+) -> bool:
+    past = min(begin_at, window.until_at) - sent.from_at
+    least, most = sent.lower_w * past, sent.upper_w * past
+    for start_at, end_at, lower_w, upper_w in pre.ranges(begin_at, window.until_at):
+        time = end_at - start_at
+        least += max(min(lower_w, sent.upper_w), sent.lower_w) * time
+        most += min(max(upper_w, sent.lower_w), sent.upper_w) * time
+    return most >= window.lower_wh * HOUR and least <= window.upper_wh * HOUR
