@@ -44,6 +44,7 @@ from domain.use_cases.clause_6_2_service_sessions import (
     add_transaction,
     credential_context,
 )
+from domain.use_cases.s2_back_office import AskAuthorization, authorize
 from domain.use_cases.shared_path import load_evse
 
 router = APIRouter(route_class=StrictRoute)
@@ -247,19 +248,25 @@ async def post_authorization(commands: Commanding, body: AuthorizationBody) -> R
             check_evse(commands.system, commands.caller, evse_id)
             load_evse(commands.system, evse_id)
 
-    asked = s.AuthorizationRequested(
-        session_id="",
+    command = AskAuthorization(
         evse_id=evse_id,
         subject_id=await subject_of(commands, body.token, reach),
+        session_id=body.session_id or "",
+        reference=own_reference(commands, body.reference),
     )
 
-    def seal(command: AddTransaction) -> AddTransaction:
-        text, context = body.token.text.encode(), credential_context(evse_id)
-        credential = commands.system.vault.seal(asked.subject_id, context, text)
-        whole = msgspec.structs.replace(asked, credential=credential)
-        return msgspec.structs.replace(command, transaction=whole)
+    def check() -> None:
+        reach()
+        _check_session(commands, command)
 
-    return await _add(commands, body, asked, reach, seal)
+    def seal(command: AskAuthorization) -> AskAuthorization:
+        text, context = body.token.text.encode(), credential_context(evse_id)
+        credential = commands.system.vault.seal(command.subject_id, context, text)
+        return msgspec.structs.replace(command, credential=credential)
+
+    return await commands.run(
+        authorize, command, reach=check, seal=seal, occurred_at=body.occurred_at
+    )
 
 
 @router.post(
@@ -346,7 +353,6 @@ async def _add(
     body: InSessionBody | OnSessionBody,
     transaction: Event,
     reach: Callable[[], None] | None = None,
-    seal: Callable[[AddTransaction], AddTransaction] | None = None,
 ) -> Response:
     """Add a transaction to the session that the body names."""
     command = AddTransaction(
@@ -364,13 +370,15 @@ async def _add(
         add_transaction,
         command,
         reach=check,
-        seal=seal,
         occurred_at=getattr(body, "occurred_at", None),
     )
 
 
 def _check_session(
-    commands: Commands, command: AddTransaction, *, must_be: bool
+    commands: Commands,
+    command: AddTransaction | AskAuthorization,
+    *,
+    must_be: bool = False,
 ) -> None:
     system, caller, reference = commands.system, commands.caller, command.reference
     if command.session_id:

@@ -7,6 +7,7 @@ by walking through ids what others have.
 from api.errors import unknown
 from api.security.principal import Principal, Role
 from domain.errors import Unknown
+from domain.model.session import Session
 from domain.ports import System
 from domain.use_cases.clause_6_2_joining import Reference, find_by_reference, resolve
 from domain.use_cases.shared_path import load_evse
@@ -51,7 +52,7 @@ def check_session(system: System, caller: Principal, session_id: str) -> None:
         state = resolve(system, session_id)
     except Unknown:
         raise unknown("session", session_id) from None
-    if not sees_session(caller, state.zone_id, state.station_id, state.parties):
+    if not _sees(system, caller, state):
         raise unknown("session", session_id)
 
 
@@ -66,11 +67,21 @@ def check_reference(system: System, caller: Principal, reference: Reference) -> 
     if caller.reaches_all:
         return
     state = find_by_reference(system, reference)
-    if state is None or sees_session(
-        caller, state.zone_id, state.station_id, state.parties
-    ):
-        return
-    raise unknown("reference", reference.key)
+    if state is not None and not _sees(system, caller, state):
+        raise unknown("reference", reference.key)
+
+
+def _sees(system: System, caller: Principal, state: Session) -> bool:
+    if sees_session(caller, state.zone_id, state.station_id, state.parties):
+        return True
+    if state.zone_id:
+        return False
+    # Credentials were presented before any plug: who is there answers for them.
+    for evse_id, _ in state.presented:
+        data = load_evse(system, evse_id).commissioned
+        if data and sees_session(caller, data.zone_id, data.station_id, frozenset()):
+            return True
+    return False
 
 
 def scope_of(caller: Principal) -> Scope | None:
