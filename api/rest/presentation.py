@@ -13,7 +13,7 @@ import msgspec
 from fastapi import Response
 
 from domain.model.profile import PowerProfile, PowerRangeEnvelope
-from domain.model.values import Event, Sealed, iso_of
+from domain.model.values import Event, Instant, Sealed, iso_of
 
 Schema = dict[str, Any]
 
@@ -48,7 +48,15 @@ def present(value: Any) -> Any:
 
 @cache
 def _fields(cls: type[msgspec.Struct]) -> tuple[tuple[str, bool], ...]:
-    return tuple((name, name.endswith("_at")) for name in cls.__struct_fields__)
+    hints = get_type_hints(cls)
+    return tuple(
+        (name, is_instant(name, hints[name])) for name in cls.__struct_fields__
+    )
+
+
+def is_instant(name: str, hint: Any) -> bool:
+    """Whether a field is an instant: ``_at`` may also be where somebody is."""
+    return name.endswith("_at") and hint in (Instant, Instant | None)
 
 
 def _sealed(_: Sealed) -> dict[str, bool]:
@@ -96,7 +104,7 @@ _PLAIN: dict[Any, Schema] = {
 }
 
 
-def _object(description: str, **properties: Schema) -> Schema:
+def _object(description: str, /, **properties: Schema) -> Schema:
     return {
         "type": "object",
         "description": description,
@@ -180,7 +188,7 @@ class Schemas:
             hints = get_type_hints(kind)
             properties = {
                 field: _instant(hints[field])
-                if field.endswith("_at")
+                if is_instant(field, hints[field])
                 else self.of(hints[field])
                 for field in kind.__struct_fields__
             }
