@@ -67,7 +67,7 @@ _OF_PATHS_ONLY = {404}
 class Recorded(msgspec.Struct, frozen=True):
     """A call of an operation that was made, and its answer."""
 
-    path: dict[str, str]
+    path: dict[str, Any]
     query: dict[str, Any]
     body: Any
     answer: Any

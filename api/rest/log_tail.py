@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from domain.errors import DomainError
+from domain.errors import DomainError, StoreError
 from domain.ports import Recorded
 
 _logger = logging.getLogger(__name__)
@@ -60,6 +60,7 @@ class LogTail:
         # All rows behind it are held; nobody knows before the thread has begun.
         self._begin: int | None = None
         self._stop = threading.Event()
+        self._broken = False
 
     @property
     def readers(self) -> int:
@@ -71,8 +72,9 @@ class LogTail:
         if not self._readers:
             self._stop = threading.Event()
             loop = asyncio.get_running_loop()
+            self._broken = False
             threading.Thread(
-                target=self._follow, args=(loop, self._stop), name="feed", daemon=True
+                target=self._run, args=(loop, self._stop), name="feed", daemon=True
             ).start()
         self._readers.add(wake)
 
@@ -84,7 +86,15 @@ class LogTail:
             self._lines, self._bytes, self._begin = [], 0, None
 
     def since(self, after: int) -> Sequence[Line] | None:
-        """Return the lines behind a position; None where they are not held."""
+        """Return the lines behind a position; None where they are not held.
+
+        Raises
+        ------
+        StoreError
+            when the log is followed no more: its readers are cut, and may come again.
+        """
+        if self._broken:
+            raise StoreError("the log cannot be followed")
         if self._begin is None or after < self._begin:
             return None
         first = bisect_right(self._lines, after, key=lambda line: line.row.position)
@@ -94,6 +104,18 @@ class LogTail:
         """Read lines that are not held; for a thread."""
         rows = self._log.read(after=after, limit=limit)
         return [Line(row, self._encode(row)) for row in rows]
+
+    def _run(self, loop: asyncio.AbstractEventLoop, stop: threading.Event) -> None:
+        try:
+            self._follow(loop, stop)
+        finally:
+            if not stop.is_set() and not loop.is_closed():
+                loop.call_soon_threadsafe(self._break)
+
+    def _break(self) -> None:
+        self._broken = True
+        for wake in self._readers:
+            wake.set()
 
     def _follow(self, loop: asyncio.AbstractEventLoop, stop: threading.Event) -> None:
         position = -1

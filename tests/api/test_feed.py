@@ -114,6 +114,25 @@ def test_many_readers_each_get_everything_once(
     assert threads() == 0
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_readers_are_cut_when_the_log_cannot_be_followed(
+    served: Served, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> bytes:
+        raise RuntimeError("a row that nobody can show")
+
+    with following(address) as lines:
+        assert next(lines) == ": still here"
+        tail = served.app.state.tails["main"]
+        monkeypatch.setattr(tail, "_encode", broken)
+        limited(served, 7_000)
+        with pytest.raises(httpx.RemoteProtocolError):
+            list(lines)
+    monkeypatch.undo()
+    with following(address, f"?after={served.system.log.last_position() - 1}") as lines:
+        assert take(lines, 1)
+
+
 def threads() -> int:
     return [thread.name for thread in threading.enumerate()].count("feed")
 

@@ -1,0 +1,229 @@
+"""The calls of docs/http.md, in the order in which they are made.
+
+``$operation.field`` stands for what an earlier call answered.
+"""
+
+from typing import Any
+
+import msgspec
+
+EVSE, SECOND_EVSE = "DE*ABC*E100", "DE*ABC*E101"
+_BOOKING = {"kind": "booking", "text": "B-2026-0601"}
+_TICKET = {"kind": "ticket", "text": "P-4711"}
+_SESSION = {"session_id": "$post_reservation.session_id"}
+_AT_EVSE = {"evse_id": EVSE}
+
+
+class Call(msgspec.Struct, frozen=True):
+    """A call of an operation; with ``is_signed``, its body has a ``Content-Digest``."""
+
+    operation: str
+    path: dict[str, Any] = msgspec.field(default_factory=dict)
+    query: dict[str, Any] = msgspec.field(default_factory=dict)
+    body: Any = None
+    is_signed: bool = False
+
+
+def evse(evse_id: str) -> dict[str, Any]:
+    return {
+        "evse_id": evse_id,
+        "current": "DC",
+        "phases": 3,
+        "voltage_v": 400,
+        "max_w": 22_000,
+        "floor_w": 4_140,
+        "min_w": -10_000,
+        "v2g": True,
+    }
+
+
+_COMMISSIONING = [
+    Call("get_health"),
+    Call("get_openapi"),
+    Call(
+        "post_zone",
+        body={
+            "zone_id": "yard",
+            "name": "The yard",
+            "limit_w": 50_000,
+            "safe_upper_w": 9_000,
+        },
+    ),
+    Call(
+        "post_zone_limits",
+        {"zone_id": "yard"},
+        body={"limit_w": 40_000, "safe_upper_w": 8_000},
+    ),
+    Call(
+        "post_station",
+        body={"station_id": "cs-1", "zone_id": "yard", "evses": [evse(EVSE)]},
+    ),
+    Call("post_evse", {"station_id": "cs-1"}, body=evse(SECOND_EVSE)),
+    Call(
+        "post_evse_limits",
+        _AT_EVSE,
+        body={"max_w": 11_000, "floor_w": 4_140, "min_w": -7_000},
+    ),
+    Call(
+        "post_constraints",
+        {"zone_id": "yard"},
+        body={
+            "constraints_id": "c-1",
+            "from_at": "2026-06-01T08:00:00Z",
+            "lower_w": 0,
+            "upper_w": 33_000,
+            "windows": [
+                {
+                    "until_at": "2026-06-01T16:00:00Z",
+                    "lower_wh": 30_000,
+                    "upper_wh": 90_000,
+                }
+            ],
+        },
+    ),
+    Call(
+        "post_pre",
+        {"zone_id": "yard"},
+        body={
+            "pre_id": "pre-1",
+            "start_at": "2026-06-01T08:00:00Z",
+            "ranges": [{"duration_s": 900, "lower_w": 0, "upper_w": 20_000}],
+        },
+    ),
+    Call(
+        "post_pre_revocation",
+        {"zone_id": "yard", "pre_id": "pre-1"},
+        body={},
+    ),
+]
+_SESSIONS = [
+    Call(
+        "post_reservation",
+        body={
+            "reference": _BOOKING,
+            "evse_id": EVSE,
+            "from_at": "2026-06-01T08:00:00Z",
+            "until_at": "2026-06-01T10:00:00Z",
+        },
+    ),
+    Call(
+        "post_reservation_change",
+        body={
+            "reference": _BOOKING,
+            "from_at": "2026-06-01T07:00:00Z",
+            "until_at": "2026-06-01T11:00:00Z",
+        },
+    ),
+    Call("post_reservation_match", body={"reference": _BOOKING}),
+    Call(
+        "post_authorization",
+        body={
+            "session_id": "$post_reservation.session_id",
+            "evse_id": EVSE,
+            "token": {"kind": "rfid", "text": "04A2B3C4D5E6F7"},
+        },
+    ),
+    Call("post_authorization_answer", body={**_SESSION, "accepted": True}),
+    Call(
+        "post_needs",
+        _SESSION,
+        body={
+            "departure_at": "2026-06-01T17:30:00Z",
+            "energy_target_wh": 20_000,
+            "energy_min_wh": 5_000,
+            "cost_limit_minor": 900,
+            "currency": "EUR",
+        },
+    ),
+    Call(
+        "post_consent",
+        _SESSION,
+        body={"contract": "c-2026-17", "energy_min_wh": 10_000},
+    ),
+    Call("post_withdrawal", _SESSION, body={}),
+    Call(
+        "post_reference",
+        _SESSION,
+        body={"party": "fleet", "kind": "ticket", "text": "P-4711"},
+    ),
+    Call("post_parking_start", body={"reference": _TICKET, "place": "P7"}),
+    Call("post_other_start", body={"reference": _TICKET, "service": "valet"}),
+    Call("post_plug", _AT_EVSE, body={"register_wh": 1_234_000}),
+    Call("post_pause", _AT_EVSE, body={"paused": True}),
+    Call("post_unplug", _AT_EVSE, body={"energy_wh": 18_400}),
+    Call("post_other_end", body={"reference": _TICKET, "service": "valet"}),
+    Call("post_parking_end", body={"reference": _TICKET}),
+    Call("list_events", query={"type": "parking.started"}),
+    Call(
+        "post_correction",
+        _SESSION,
+        body={
+            "position": "$list_events.items.1.position",
+            "field": "place",
+            "value": "P8",
+            "reason": "the sign was read again",
+        },
+        is_signed=True,
+    ),
+    Call("post_authorization_end", body=_SESSION),
+    Call("post_reservation_end", body={"reference": _BOOKING, "reason": "used"}),
+    Call("post_closing", _SESSION, body={"reason": "user gone"}),
+]
+_SAFETY = [
+    Call("post_suspension", _AT_EVSE, body={"reason": "broken cable"}),
+    Call("post_release", _AT_EVSE, body={"reason": "cable replaced"}),
+    Call(
+        "post_safety_issue",
+        _AT_EVSE,
+        body={"issue": "residual-current", "details": "seen by the janitor"},
+    ),
+    Call(
+        "post_assessment",
+        _AT_EVSE,
+        body={"is_safe": True, "notes": "breaker replaced and measured"},
+    ),
+]
+_MERGING = [
+    # The same operation again, so that there are two sessions.
+    Call("post_parking_start", body={"reference": {"kind": "ticket", "text": "P-1"}}),
+    Call("post_other_start", body={"service": "valet"}),
+    Call(
+        "post_merging",
+        {"session_id": "$post_other_start.session_id"},
+        body={"into_session_id": "$post_parking_start.session_id"},
+    ),
+]
+_READING = [
+    Call("list_zones"),
+    Call("get_zone", {"zone_id": "garage"}),
+    Call("get_pre", {"zone_id": "garage"}, {"at": "2019-10-29T04:00:00Z"}),
+    Call("get_aetp", {"zone_id": "garage"}),
+    Call("list_etps", {"zone_id": "garage"}, {"limit": 1}),
+    Call("list_evses", query={"zone_id": "yard"}),
+    Call("get_evse", _AT_EVSE),
+    Call("list_sessions", query={"limit": 1}),
+    Call("get_session", _SESSION),
+    Call("list_plans", query={"limit": 1}),
+    Call("get_plan", {"position": "$list_plans.items.0.position"}),
+    Call("get_key_figures", query={"zone_id": "garage"}),
+    Call("follow_events", query={"after": 0}),
+    Call("get_operation"),
+    Call("get_metrics"),
+]
+_KEYS = [
+    Call(
+        "post_key",
+        body={"label": "Back office of Fleet Ltd", "roles": ["cso"], "party": "fleet"},
+    ),
+    Call("list_keys", query={"limit": 1}),
+    Call(
+        "post_key_revocation",
+        {"key_id": "$post_key.key_id"},
+        body={"reason": "lost"},
+    ),
+    Call("list_audit", query={"limit": 1}),
+    Call("list_security_events", query={"limit": 1}),
+    Call("list_security_counters", query={"limit": 1}),
+]
+
+CALLS = [*_COMMISSIONING, *_SESSIONS, *_SAFETY, *_MERGING, *_READING, *_KEYS]
