@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from domain.model import session_events as s
+from domain.model import site_events as z
 from domain.model.values import DAY, MINUTE, SECOND, iso_of
 from tests.api.caller import Caller
 from tests.api.conftest import CallerFor, Served
@@ -218,10 +219,14 @@ def test_what_is_said_of_an_issue_is_sealed_and_its_code_is_not(
     assert not in_store(served, b"Smith")
     rows = served.system.log.read_stream(f"evse-{FREE}")
     blocked = next(r.event for r in rows if r.type == "evse.blocked")
+    assert isinstance(blocked, z.EvseBlocked)
+    assert blocked.details is not None
     assert blocked.reason == "smoke"
     details = served.system.vault.open(blocked.details, f"evse.blocked/{FREE}")
     assert details == b"Mr Jones saw it"
     assessed = next(r.event for r in rows if r.type == "evse.assessed")
+    assert isinstance(assessed, z.EvseAssessed)
+    assert assessed.notes is not None
     notes = served.system.vault.open(assessed.notes, f"evse.assessed/{FREE}")
     assert notes == b"Mrs Smith measured"
 
