@@ -14,6 +14,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from api import errors, openapi
 from api.errors import Code, Problem
 from api.rest import (
+    contracts,
     description,
     envelope_commands,
     events,
@@ -22,6 +23,7 @@ from api.rest import (
     health,
     keys,
     plans,
+    sdr,
     security,
     session_commands,
     sessions,
@@ -48,6 +50,8 @@ ROUTES = (
     sessions,
     session_commands,
     transaction_commands,
+    sdr,
+    contracts,
     plans,
     events,
     keys,

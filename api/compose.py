@@ -34,6 +34,7 @@ from domain.store.store import (
 )
 from domain.store.vault import Vault
 from domain.use_cases.clause_6_2_service_sessions import run_due_timers
+from domain.use_cases.s2_back_office import EmbeddedBackOffice
 from optimizer import Planner
 from projections.read_models import ReadModels
 from projections.runner import Feed, Runner
@@ -211,7 +212,8 @@ def _live(
     clock, ids = WallClock(), SystemIds()
     store = Store(folder, clock=clock, ids=ids, master_key=key.key)
     opened.enter_context(store)
-    system = System(store.log, store.samples, store.vault, clock, ids)
+    cso = EmbeddedBackOffice(store.log)
+    system = System(store.log, store.samples, store.vault, clock, ids, cso=cso)
     assert not isinstance(store.log, LedgerReader)  # threaded: a committer
     return key, system, store.log
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from projections.contracts import Contracts
 from projections.evses import Evses
 from projections.key_figures import KeyFigures
 from projections.plans import Plans
@@ -21,6 +22,7 @@ class ReadModels:
         self.evses = Evses(folder)
         self.sessions = Sessions(folder)
         self.sdr = Sdr(folder)
+        self.contracts = Contracts(folder)
         self.plans = Plans(folder)
         self.key_figures = KeyFigures(folder)
         self.security = Security(folder)
@@ -32,6 +34,7 @@ class ReadModels:
             self.evses,
             self.sessions,
             self.sdr,
+            self.contracts,
             self.plans,
             self.key_figures,
             self.security,

@@ -20,6 +20,7 @@ from eventsourcing.persistence import Tracking
 
 from domain.model.registry import BY_NAME
 from domain.ports import Recorded
+from projections.contracts import ContractsFold
 from projections.evses import EvsesFold
 from projections.file import Generations, ProjectionFile
 from projections.fold import Fold
@@ -36,6 +37,7 @@ ALL: tuple[type[Fold], ...] = (
     EvsesFold,
     SessionsFold,
     SdrFold,
+    ContractsFold,
     PlansFold,
     KeyFiguresFold,
     SecurityFold,

@@ -28,6 +28,7 @@ _COMMISSIONED = BY_CLASS[z.EvseCommissioned]
 
 # Where an increment stands in the list of a scope: added at, session, sequence.
 SdrKey = tuple[int, str, int]
+START: SdrKey = (0, "", 0)
 _Row = tuple[str, int, int, int, Instant, str, str, bool, bytes]
 
 
@@ -262,6 +263,14 @@ class SdrIncrement(msgspec.Struct, frozen=True):
     increment: Increment
 
 
+class SdrPage(msgspec.Struct, frozen=True):
+    """Increments behind a key, and the ``last`` key: what comes is behind that."""
+
+    items: list[SdrIncrement]
+    last: SdrKey
+    is_last: bool
+
+
 class Sdr:
     """Queries on ``sdr.sqlite``."""
 
@@ -290,18 +299,13 @@ class Sdr:
             information, increments[since:], session.collected, session.received
         )
 
-    def page(
-        self, scope: Scope | None, *, after: SdrKey, limit: int
-    ) -> tuple[list[SdrIncrement], SdrKey | None]:
-        """Return increments in the order of their adding, and the key to go on from.
-
-        The key is None at the end of what there is.
-        """
+    def page(self, scope: Scope | None, *, after: SdrKey, limit: int) -> SdrPage:
+        """Return increments in the order of their adding."""
         with self.reader.snapshot() as db:
             parts = [_keys(db, part, after, limit) for part in _parts(scope)]
             keys = merged(parts, lambda key: key, limit)
             items = [item for key in keys if (item := self._item(db, key, scope))]
-        return items, keys[-1] if len(keys) == limit else None
+        return SdrPage(items, keys[-1] if keys else after, len(keys) < limit)
 
     def _item(
         self, db: sqlite3.Connection, key: SdrKey, scope: Scope | None

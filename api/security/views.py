@@ -9,7 +9,9 @@ from collections.abc import Sequence
 import msgspec
 
 from api.security.principal import Principal, Role
-from domain.model.session_events import ReferenceBound
+from domain.model.sdr import Increment
+from domain.model.session_events import ReferenceBound, SessionOpened
+from projections.sdr import SdrView
 from projections.session_queries import SessionDetail, Transaction
 from projections.sessions import Session
 
@@ -65,3 +67,32 @@ def _own(
         for bound in references
         if isinstance(bound.event, ReferenceBound) and bound.event.party == caller.party
     )
+
+
+def sdr_for(caller: Principal, view: SdrView) -> SdrView:
+    """Return what the caller is shown of a session's SDR information."""
+    if caller.roles & _STAFF:
+        return view
+    own, told = caller.party, view.information
+    return msgspec.structs.replace(
+        view,
+        information=msgspec.structs.replace(
+            told,
+            parties=tuple(party for party in told.parties if party == own),
+            references=tuple(r for r in told.references if r.party == own),
+        ),
+        increments=tuple(increment_for(caller, each) for each in view.increments),
+        received={by: n for by, n in view.received.items() if by == own},
+    )
+
+
+def increment_for(caller: Principal, increment: Increment) -> Increment:
+    """Return an increment without what other parties call the session."""
+    event = increment.event
+    if caller.roles & _STAFF or getattr(event, "party", caller.party) == caller.party:
+        return increment
+    if isinstance(event, ReferenceBound):
+        event = msgspec.structs.replace(event, party="", reference="")
+    elif isinstance(event, SessionOpened):
+        event = msgspec.structs.replace(event, party="")
+    return msgspec.structs.replace(increment, event=event)

@@ -17,10 +17,9 @@ from domain.model.sdr_information import information_of
 from domain.model.values import MINUTE, Current, Event
 from projections.runner import Runner
 from projections.scope import Scope
-from projections.sdr import Sdr, SdrFold, SdrIncrement, SdrKey
+from projections.sdr import START, Sdr, SdrFold, SdrIncrement
 from tests.projections.small_site import DAWN, EVSES, ZONE, Site, Told, commissioned
 
-START: SdrKey = (0, "", 0)
 SESSIONS = ("a", "b", "c")
 
 
@@ -81,11 +80,11 @@ class Followed:
     def feed(self, scope: Scope | None, limit: int = 2) -> list[SdrIncrement]:
         """Return all that a reader of a scope gets, page by page."""
         found: list[SdrIncrement] = []
-        after: SdrKey | None = START
-        while after is not None:
-            items, after = self.sdr.page(scope, after=after, limit=limit)
-            found += items
-        return found
+        page = self.sdr.page(scope, after=START, limit=limit)
+        while not page.is_last:
+            found += page.items
+            page = self.sdr.page(scope, after=page.last, limit=limit)
+        return found + page.items
 
     def close(self) -> None:
         self.sdr.reader.close()
@@ -225,15 +224,15 @@ def test_who_follows_by_a_cursor_gets_what_came_before_it_was_theirs(
 ) -> None:
     parkco = Scope(party="parkco")
     followed.tell(opened("a"), parked("a"))
-    assert followed.sdr.page(parkco, after=START, limit=9) == ([], None)
+    page = followed.sdr.page(parkco, after=START, limit=9)
+    assert (page.items, page.last, page.is_last) == ([], START, True)
     followed.tell(opened("b", "parkco"))
-    items, _ = followed.sdr.page(parkco, after=START, limit=9)
-    assert [item.session_id for item in items] == ["b"]
-    last = (items[-1].increment.position, "b", 1)
+    page = followed.sdr.page(parkco, after=START, limit=9)
+    assert [item.session_id for item in page.items] == ["b"]
     followed.tell(reference("a", "parkco"))
-    items, _ = followed.sdr.page(parkco, after=last, limit=9)
-    assert [item.increment.sequence for item in items] == [1, 2, 3]
-    assert {item.session_id for item in items} == {"a"}
+    page = followed.sdr.page(parkco, after=page.last, limit=9)
+    assert [item.increment.sequence for item in page.items] == [1, 2, 3]
+    assert {item.session_id for item in page.items} == {"a"}
 
 
 def test_a_session_that_moved_to_another_zone_is_seen_there_only(
