@@ -169,6 +169,27 @@ _SESSIONS = [
     Call("post_reservation_end", body={"reference": _BOOKING, "reason": "used"}),
     Call("post_closing", _SESSION, body={"reason": "user gone"}),
 ]
+_BACK_OFFICE = [
+    Call("get_sdr_information", _SESSION),
+    Call("list_sdr_information", query={"limit": 1}),
+    Call("post_sdr_receipt", _SESSION, body={"sequence": 1}),
+    Call(
+        "post_contract",
+        body={
+            "token": {"kind": "rfid", "text": "04F1E2D3C4B5A6"},
+            "holder": "Fleet car 12",
+            "contract_id": "c-2026-17",
+            "valid_from_at": "2026-06-01T00:00:00Z",
+        },
+    ),
+    Call("list_contracts", query={"limit": 1}),
+    Call("get_contract", {"contract_id": "c-2026-17"}),
+    Call(
+        "post_contract_end",
+        {"contract_id": "c-2026-17"},
+        body={"reason": "moved away"},
+    ),
+]
 _SAFETY = [
     Call("post_suspension", _AT_EVSE, body={"reason": "broken cable"}),
     Call("post_release", _AT_EVSE, body={"reason": "cable replaced"}),
@@ -226,4 +247,12 @@ _KEYS = [
     Call("list_security_counters", query={"limit": 1}),
 ]
 
-CALLS = [*_COMMISSIONING, *_SESSIONS, *_SAFETY, *_MERGING, *_READING, *_KEYS]
+CALLS = [
+    *_COMMISSIONING,
+    *_SESSIONS,
+    *_BACK_OFFICE,
+    *_SAFETY,
+    *_MERGING,
+    *_READING,
+    *_KEYS,
+]
