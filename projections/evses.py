@@ -12,8 +12,9 @@ from domain.model import site_events as z
 from domain.model.profile import PowerProfile
 from domain.model.values import Current, Instant, Sealed
 from domain.ports import Recorded
-from projections.file import Reader
-from projections.fold import USABLE, Documents, Fold, Kept
+from projections.file import Reader, reader_of
+from projections.fold import USABLE, Fold, Kept
+from projections.history import Listings, Touches, Tracked, listings_ddl, touches_ddl
 from projections.scope import Scope, by_states, merged, parts_of
 
 # How many deliveries are looked back on; older ones cannot come into force again.
@@ -114,7 +115,7 @@ class Reservation(msgspec.Struct, array_like=True):
 
 def _columns(document: EvseDocument) -> tuple[Any, ...]:
     evse = document.evse
-    return (evse.zone_id, evse.station_id, evse.state)
+    return (evse.zone_id, evse.station_id, _state_of(evse))
 
 
 class EvsesFold(Fold):
@@ -122,7 +123,8 @@ class EvsesFold(Fold):
 
     name = "evses"
     schema = 3
-    ddl = """
+    ddl = (
+        """
     CREATE TABLE evse(
       evse_id TEXT PRIMARY KEY,
       zone_id TEXT NOT NULL,
@@ -136,11 +138,24 @@ class EvsesFold(Fold):
     CREATE TABLE reservation(session_id TEXT PRIMARY KEY, document BLOB NOT NULL)
       WITHOUT ROWID;
     """
+        + touches_ddl("evse")
+        + touches_ddl("reservation")
+        + listings_ddl("evse", "zone_id TEXT", "station_id TEXT", "state TEXT")
+    )
 
     def __init__(self, db: sqlite3.Connection) -> None:
         super().__init__(db)
-        self._evses = Documents(db, "evse", EvseDocument, _columns)
-        self._reservations = Documents(db, "reservation", Reservation)
+        self._evses = Tracked(
+            self,
+            "evse",
+            EvseDocument,
+            _columns,
+            touches=Touches(db, "evse"),
+            listings=Listings(db, "evse", _columns),
+        )
+        self._reservations = Tracked(
+            self, "reservation", Reservation, touches=Touches(db, "reservation")
+        )
         self.handlers = {
             z.EvseCommissioned: self._commissioned,
             z.EvseLimitsChanged: self._limits_changed,
@@ -159,6 +174,11 @@ class EvsesFold(Fold):
             p.EtpTimedOut: self._timed_out,
             p.EtpConfirmed: self._confirmed,
         }
+
+    @property
+    def documents(self) -> Tracked[EvseDocument]:
+        """The EVSEs, for who folds a part of the past."""
+        return self._evses
 
     def save(self) -> None:
         """Write the EVSEs of this batch."""
@@ -302,6 +322,13 @@ class EvsesFold(Fold):
         return delivery
 
 
+def _show_block(document: EvseDocument) -> None:
+    evse, block = document.evse, document.unsafe or document.suspended
+    evse.blocked = block.reason if block else ""
+    evse.blocked_details = block.details if block else None
+    evse.is_safety = document.unsafe is not None
+
+
 def _let_go(deliveries: dict[int, Delivery]) -> None:
     """Drop the oldest delivery that is not the one in force."""
     in_force = max((n for n, d in deliveries.items() if d.accepted), default=None)
@@ -325,13 +352,6 @@ def _state_of(evse: Evse) -> str:
     return "reserved" if evse.reserved_for else "available"
 
 
-def _show_block(document: EvseDocument) -> None:
-    evse, block = document.evse, document.unsafe or document.suspended
-    evse.blocked = block.reason if block else ""
-    evse.blocked_details = block.details if block else None
-    evse.is_safety = document.unsafe is not None
-
-
 class EvseFilter(NamedTuple):
     """Which EVSEs to list; empty text asks for all."""
 
@@ -347,8 +367,8 @@ STATES = ("available", "reserved", "occupied", "blocked")
 class Evses:
     """Queries on ``evses.sqlite``."""
 
-    def __init__(self, folder: Path) -> None:
-        self.reader = Reader(folder, EvsesFold.name)
+    def __init__(self, source: Path | Reader) -> None:
+        self.reader = reader_of(source, EvsesFold.name)
         self._decode = msgspec.msgpack.Decoder(Kept[EvseDocument]).decode
 
     def page(

@@ -212,6 +212,7 @@ class Reader:
         self._local = _Local()
 
     def _connection(self) -> sqlite3.Connection:
+        """Return this thread's connection."""
         path = self._generations.current()
         known = self._local.known
         if known is not None and known[0] == path:
@@ -226,3 +227,22 @@ class Reader:
         self._open.append(db)
         self._local.known = (path, db)
         return db
+
+
+class OneConnection(Reader):
+    """A reader of a database that one thread has made for itself, in memory."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()
+
+    def _connection(self) -> sqlite3.Connection:
+        return self._db
+
+
+def reader_of(source: Path | Reader, name: str) -> Reader:
+    """Return the reader of a projection: of the file in a folder, or the given one."""
+    return source if isinstance(source, Reader) else Reader(source, name)

@@ -9,7 +9,7 @@ import msgspec
 
 from domain.model.registry import BY_NAME, decode
 from domain.model.values import Event, Instant
-from projections.file import Reader
+from projections.file import Reader, reader_of
 from projections.fold import Kept
 from projections.scope import Scope, by_states, merged, parts_of
 from projections.sessions import Session, SessionsFold
@@ -99,8 +99,8 @@ _PLACES = ("evse_id", "station_id", "zone_id")
 class Sessions:
     """Queries on ``sessions.sqlite``."""
 
-    def __init__(self, folder: Path) -> None:
-        self.reader = Reader(folder, SessionsFold.name)
+    def __init__(self, source: Path | Reader) -> None:
+        self.reader = reader_of(source, SessionsFold.name)
         self._decode = msgspec.msgpack.Decoder(Kept[Session]).decode
 
     def page(
@@ -161,6 +161,11 @@ class Sessions:
             (*values, limit),
         )
         return [self._decode(document).view for (document,) in found]
+
+    def in_short(self, session_id: str) -> Session | None:
+        """Return a session under its own id, as lists show it."""
+        with self.reader.snapshot() as db:
+            return self._find(db, session_id)
 
     def session(self, session_id: str) -> SessionDetail | None:
         """Return a session with its transactions, under any of its ids."""

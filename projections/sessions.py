@@ -10,7 +10,8 @@ from domain.model import session_events as s
 from domain.model.registry import encode
 from domain.model.values import Event, Instant
 from domain.ports import Recorded
-from projections.fold import USABLE, Documents, Fold, Kept
+from projections.fold import USABLE, Fold, Kept
+from projections.history import Listings, Tracked, listings_ddl
 
 # Which list of a service session a transaction stands in.
 KINDS: dict[type[Event], str] = {
@@ -97,12 +98,46 @@ def _columns(session: Session) -> tuple[Any, ...]:
     )
 
 
+def _listed(session: Session) -> tuple[Any, ...]:
+    """Return what lists of the past filter and sort by."""
+    return (
+        session.opened_at,
+        session.zone_id,
+        session.station_id,
+        session.evse_id,
+        session.state,
+        f" {' '.join(session.parties)} ",
+    )
+
+
+_LISTED_DDL = (
+    listings_ddl(
+        "session",
+        "opened_at INTEGER",
+        "zone_id TEXT",
+        "station_id TEXT",
+        "evse_id TEXT",
+        "state TEXT",
+        "parties TEXT",
+        "highest_opened_at INTEGER",
+    )
+    + """
+    CREATE INDEX session_listed_by_opening ON session_listed(opened_at, id);
+    CREATE INDEX session_listed_by_zone ON session_listed(zone_id, opened_at, id);
+    CREATE INDEX session_listed_by_evse ON session_listed(evse_id, opened_at, id);
+    CREATE INDEX session_listed_by_position
+      ON session_listed(position, highest_opened_at);
+    """
+)
+
+
 class SessionsFold(Fold):
     """Writes ``sessions.sqlite``."""
 
     name = "sessions"
     schema = 3
-    ddl = """
+    ddl = (
+        """
     CREATE TABLE session(
       session_id TEXT PRIMARY KEY,
       zone_id TEXT NOT NULL,
@@ -133,10 +168,18 @@ class SessionsFold(Fold):
       PRIMARY KEY (session_id, occurred_at, position)
     ) WITHOUT ROWID;
     """
+        + _LISTED_DDL
+    )
 
     def __init__(self, db: sqlite3.Connection) -> None:
         super().__init__(db)
-        self._sessions = Documents(db, "session", Session, _columns)
+        self._sessions = Tracked(
+            self,
+            "session",
+            Session,
+            _columns,
+            listings=Listings(db, "session", _listed, highest=0),
+        )
         self._new: list[tuple[str, Instant, int, str, str, bytes]] = []
         self._taking_part: list[tuple[str, Instant, str]] = []
         self._rules: dict[type[Event], Rule] = {

@@ -13,8 +13,9 @@ from domain.model.profile import PowerProfile
 from domain.model.values import Instant
 from domain.ports import Recorded
 from projections import pre_history
-from projections.file import Reader
-from projections.fold import Documents, Fold, Kept
+from projections.file import Reader, reader_of
+from projections.fold import Fold, Kept
+from projections.history import Touches, Tracked, touches_ddl
 from projections.pre_history import PreBook, PreEvent, PreHistory
 
 
@@ -72,12 +73,12 @@ class ZonesFold(Fold):
     schema = 2
     ddl = (
         "CREATE TABLE zone(zone_id TEXT PRIMARY KEY, document BLOB NOT NULL)"
-        " WITHOUT ROWID;" + pre_history.DDL
+        " WITHOUT ROWID;" + pre_history.DDL + touches_ddl("zone")
     )
 
     def __init__(self, db: sqlite3.Connection) -> None:
         super().__init__(db)
-        self._zones = Documents(db, "zone", Zone)
+        self._zones = Tracked(self, "zone", Zone, touches=Touches(db, "zone"))
         self._pre = PreHistory(db)
         self.handlers = {
             z.ZoneDefined: self._defined,
@@ -91,6 +92,11 @@ class ZonesFold(Fold):
             p.PreFallbackBegan: self._fallback_began,
             p.PlanMade: self._plan_made,
         }
+
+    @property
+    def documents(self) -> Tracked[Zone]:
+        """The zones, for who folds a part of the past."""
+        return self._zones
 
     def save(self) -> None:
         """Write the zones and PREs of this batch."""
@@ -195,8 +201,8 @@ class ZonesFold(Fold):
 class Zones:
     """Queries on ``zones.sqlite``."""
 
-    def __init__(self, folder: Path) -> None:
-        self.reader = Reader(folder, ZonesFold.name)
+    def __init__(self, source: Path | Reader) -> None:
+        self.reader = reader_of(source, ZonesFold.name)
         self._decode = msgspec.msgpack.Decoder(Kept[Zone]).decode
 
     def page(
