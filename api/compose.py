@@ -14,6 +14,8 @@ from pathlib import Path
 import msgspec
 
 from api.rest.reading import Context
+from api.security.keys import KeyRegister
+from api.security.notes import SecurityLog
 from domain.errors import InvalidValue, StoreError, StoreInUse
 from domain.loop.runner import LoopRunner
 from domain.model.plan_events import LogOpened
@@ -96,17 +98,25 @@ class ReadOnlyLog(LedgerReader):
 
 
 class Service(msgspec.Struct, frozen=True):
-    """What `serve` serves."""
+    """What `serve` serves of one tenant; who may ask and what is noted, where live."""
 
     system: System
     models: ReadModels
     key: MasterKey
     is_simulated: bool
     loops: LoopRunner | None
+    keys: KeyRegister | None
+    security: SecurityLog | None
 
     def context(self) -> Context:
         """Return what the routes read from and write to."""
-        return Context(self.system, self.models, self.loop_metrics)
+        return Context(
+            self.system,
+            self.models,
+            self.loop_metrics,
+            keys=self.keys,
+            security=self.security,
+        )
 
     def loop_metrics(self) -> dict[str, float | int]:
         """Return the metrics of the zone loops; none run on a simulated store."""
@@ -167,9 +177,9 @@ def open_simulation(folder: Path, clock: Clock, ids: Ids) -> Iterator[System]:
 
 @contextmanager
 def open_service(
-    folder: Path, environment: Mapping[str, str] = os.environ
+    folder: Path, environment: Mapping[str, str] = os.environ, tenant: str = TENANT
 ) -> Iterator[Service]:
-    """Open a store for a server and keep its projections up with the log.
+    """Open a tenant's store for a server and keep its projections up with the log.
 
     Raises
     ------
@@ -192,7 +202,28 @@ def open_service(
         runner.start()
         models = ReadModels(projections, runner)
         opened.callback(models.close)
-        yield Service(system, models, key, finished, loops)
+        keys = security = None
+        if not finished:
+            keys, security = KeyRegister(tenant, system), SecurityLog(system)
+            opened.callback(security.close)
+        yield Service(system, models, key, finished, loops, keys, security)
+
+
+@contextmanager
+def open_writer(
+    folder: Path, environment: Mapping[str, str] = os.environ
+) -> Iterator[System]:
+    """Open a live store that no server has, to write to it.
+
+    Raises
+    ------
+    StoreInUse
+        when a server has it.
+    """
+    if is_simulated(folder):
+        raise StoreError(f"the store {folder} was made by simulate: it is only read")
+    with ExitStack() as opened:
+        yield _live(folder, environment, opened)[1]
 
 
 def _loops(system: System, feed: Feed, opened: ExitStack) -> LoopRunner:

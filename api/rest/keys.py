@@ -185,7 +185,7 @@ async def list_keys(
     """List the keys that were ever issued; never their secrets."""
     (behind,) = key_of("keys", cursor, tuple[str], ("",))
     system = context.system
-    found = await run_in_threadpool(keys_of, system, behind=behind, limit=limit)
+    found = await run_in_threadpool(keys_of, system.log, behind=behind, limit=limit)
     more = len(found) == limit
     last = cursor_of("keys", found[-1].issued.key_id) if more else None
     now = system.clock.now()

@@ -140,7 +140,7 @@ class KeyRegister:
         self.tenant = check_tenant(tenant)
         self._system = system
         self._held: dict[str, Held] = {}
-        for key in keys_of(system):
+        for key in keys_of(system.log):
             self._hold(key)
 
     @property
@@ -148,9 +148,13 @@ class KeyRegister:
         """The clock by which keys expire."""
         return self._system.clock
 
+    def had_admin(self) -> bool:
+        """Whether a key of an administrator was ever issued."""
+        return any(Role.ADMIN in held.principal.roles for held in self._held.values())
+
     def refresh(self, key_id: str) -> None:
         """Take up what was recorded of a key."""
-        self._hold(load_key(self._system, key_id))
+        self._hold(load_key(self._system.log, key_id))
 
     def matching(self, key_id: str, secret: str) -> Held | None:
         """Return the key when the secret is its own, also when it no longer opens."""

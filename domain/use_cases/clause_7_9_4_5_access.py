@@ -14,7 +14,7 @@ from domain.errors import InvalidValue, Refused, Unknown
 from domain.model import ids
 from domain.model.access_events import ALL, KeyIssued, KeyRevoked
 from domain.model.values import Event, Instant, iso_of
-from domain.ports import Answer, Append, Batch, Claim, System
+from domain.ports import Answer, Append, Batch, Claim, Log, System
 from domain.use_cases.shared_path import By, load_zone, record
 
 KEY_CLAIM = "access-key"
@@ -120,7 +120,7 @@ def revoke_key(system: System, command: RevokeKey, by: By) -> Answer:
         )
 
     def decide() -> Batch:
-        key = load_key(system, command.key_id)
+        key = load_key(system.log, command.key_id)
         if key.revoked_at is not None:
             raise Refused(
                 f"key {command.key_id} was revoked at {iso_of(key.revoked_at)}"
@@ -133,10 +133,10 @@ def revoke_key(system: System, command: RevokeKey, by: By) -> Answer:
     return record(system, by, command, decide)
 
 
-def load_key(system: System, key_id: str) -> Key:
+def load_key(log: Log, key_id: str) -> Key:
     """Return a key; `Unknown` when it was never issued."""
     key: Key | None = None
-    for row in system.log.read_stream(ids.access_stream(key_id)):
+    for row in log.read_stream(ids.access_stream(key_id)):
         if row.event is not None:
             key = _evolve(key, row.event, row.occurred_at)
         if key is not None:
@@ -158,8 +158,8 @@ def _evolve(key: Key | None, event: Event, at: Instant) -> Key | None:
             return key
 
 
-def keys_of(system: System, *, behind: str = "", limit: int = sys.maxsize) -> list[Key]:
+def keys_of(log: Log, *, behind: str = "", limit: int = sys.maxsize) -> list[Key]:
     """Return keys ever issued, by id, those behind an id."""
-    known = (claim.key for claim in system.log.claims(KEY_CLAIM))
+    known = (claim.key for claim in log.claims(KEY_CLAIM))
     wanted = islice((key_id for key_id in known if key_id > behind), limit)
-    return [load_key(system, key_id) for key_id in wanted]
+    return [load_key(log, key_id) for key_id in wanted]

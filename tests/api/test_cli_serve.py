@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -34,10 +35,13 @@ class Server(NamedTuple):
     start_s: float
     said: str
     headers: dict[str, str]
+    verify: ssl.SSLContext
 
     def get(self, path: str) -> httpx.Response:
-        """Ask with the key that was printed."""
-        return httpx.get(f"{self.address}/v1{path}", headers=self.headers)
+        """Ask with the key that was printed, or with the one in the printed file."""
+        return httpx.get(
+            f"{self.address}/v1{path}", headers=self.headers, verify=self.verify
+        )
 
 
 def command(*arguments: str) -> list[str]:
@@ -45,10 +49,22 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-c", main, "serve", "--port", "0", *arguments]
 
 
+def key_in(said: str) -> str:
+    """Return the key that the printed lines put behind ``Bearer``."""
+    found = re.search(r"Bearer (.*?)\" http", said)
+    assert found is not None, said
+    file = re.fullmatch(r"\$\(cat '(.*)'\)", found[1])
+    return Path(file[1]).read_text().strip() if file else found[1]
+
+
 @contextmanager
 def serving(
-    store: Path, *more: str, environment: Mapping[str, str] | None = None
+    store: Path,
+    *more: str,
+    environment: Mapping[str, str] | None = None,
+    verify: ssl.SSLContext | None = None,
 ) -> Iterator[Server]:
+    verify = verify or ssl.create_default_context()
     begun = time.monotonic()
     process = subprocess.Popen(
         command("--store", f"sqlite:///{store}", *more),
@@ -62,23 +78,22 @@ def serving(
         try:
             assert process.stdout is not None
             said = ""
-            while "key-figures" not in said:
+            while "plan.made" not in said:
                 line = process.stdout.readline()
                 assert line, process.communicate()[1]
                 said += line
-            found = re.search(r"http://127\.0\.0\.1:\d+", said)
+            found = re.search(r"https?://127\.0\.0\.1:\d+", said)
             assert found is not None
             address = found.group()
             while True:
                 try:
-                    httpx.get(f"{address}/v1/health", timeout=START_S)
+                    httpx.get(f"{address}/v1/health", timeout=START_S, verify=verify)
                     break
                 except httpx.ConnectError:
                     assert time.monotonic() < begun + START_S
-            key = re.search(r"Bearer [\w-]+", said)
-            assert key is not None
-            headers = {"Authorization": key.group()}
-            yield Server(process, address, time.monotonic() - begun, said, headers)
+            headers = {"Authorization": f"Bearer {key_in(said)}"}
+            start_s = time.monotonic() - begun
+            yield Server(process, address, start_s, said, headers, verify)
         finally:
             process.kill()
 
@@ -102,9 +117,7 @@ def test_a_simulated_store_is_served_at_the_printed_address(ran: Ran) -> None:
 
 def test_every_curl_line_that_is_printed_works(ran: Ran) -> None:
     with serving(ran.out / "voltledger") as server:
-        assert server.process.stdout is not None
-        said = server.said + server.process.stdout.readline()
-        lines = re.findall(r"(curl -s .*)", said)
+        lines = re.findall(r"(curl -s .*)", server.said)
         assert len(lines) == 3
         for line in lines:
             subprocess.run(["sh", "-c", f"{line} --fail -o /dev/null"], check=True)

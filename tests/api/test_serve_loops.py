@@ -54,7 +54,7 @@ def test_a_server_plans_for_the_ev_it_finds_plugged(tmp_path: Path) -> None:
             plans = server.get("/plans").json()["items"]
             time.sleep(0.1)
         aetp = server.get("/zones/yard/aetp").json()
-        metrics = server.get("/metrics/loop").json()
+        metrics = server.get("/operation").json()["loop"]
         sent = server.get("/events?type=etp.").json()["items"]
     assert plans
     # No PRE was ever set: the safe envelope holds.
