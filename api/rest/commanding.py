@@ -13,8 +13,9 @@ from api.rest.presentation import json_response
 from api.rest.reading import PERMISSION, SCHEMAS, Caller, Context, Reading
 from api.security.principal import Principal
 from api.serving import traces
+from domain.errors import RequestMismatch
 from domain.model.access_events import CommandAudited
-from domain.model.values import DAY, SECOND, Instant, iso_of
+from domain.model.values import DAY, SECOND, Instant, Sealed, iso_of
 from domain.ports import Answer, Recorded, System
 from domain.use_cases.shared_path import By, answered
 
@@ -75,6 +76,15 @@ class CommandResult(msgspec.Struct):
     zone_id: str | None = None
     evse_id: str | None = None
     session_id: str | None = None
+
+
+class Secret(msgspec.Struct, frozen=True):
+    """What a command keeps sealed in one of its fields; empty: nothing."""
+
+    field: str
+    subject_id: str
+    context: str
+    group: bytes
 
 
 Command = TypeVar("Command", bound=msgspec.Struct)
@@ -154,12 +164,12 @@ class Commands(msgspec.Struct, frozen=True):
         command: Command,
         *,
         reach: Callable[[], None] | None = None,
-        seal: Callable[[Command], Command] | None = None,
+        secret: Secret | None = None,
         occurred_at: Instant | None = None,
     ) -> Response:
         """Run a use case and answer with what it recorded."""
         found = await self.result(
-            use_case, command, reach=reach, seal=seal, occurred_at=occurred_at
+            use_case, command, reach=reach, secret=secret, occurred_at=occurred_at
         )
         return json_response(found)
 
@@ -169,16 +179,15 @@ class Commands(msgspec.Struct, frozen=True):
         command: Command,
         *,
         reach: Callable[[], None] | None = None,
-        seal: Callable[[Command], Command] | None = None,
+        secret: Secret | None = None,
         occurred_at: Instant | None = None,
         step: str = "",
     ) -> CommandResult:
         """Run a use case in a thread, as it waits for the disk.
 
         A repeated command gets its first answer, whatever has changed since. For a new
-        one ``reach`` raises the problem of what is out of the caller's reach; then
-        ``seal`` adds what is kept sealed, which tells no request from another.
-        ``occurred_at`` is when it happened, as told; now when left out.
+        one ``reach`` raises the problem of what is out of the caller's reach; then the
+        ``secret`` is sealed. ``occurred_at`` is when it happened, as told, else now.
         """
 
         def work() -> CommandResult:
@@ -189,11 +198,37 @@ class Commands(msgspec.Struct, frozen=True):
                     reach()
                 self._check_told(occurred_at)
                 with traces.within(getattr(use_case, "__name__", "command")):
-                    whole = command if seal is None else seal(command)
-                answer = use_case(self.system, whole, by)
-            return self._told(answer)
+                    answer = use_case(self.system, self._sealed(command, secret), by)
+            rows = self.system.log.read(after=answer.first - 1, limit=answer.count)
+            if answer.repeated and secret is not None:
+                self._check_same(rows, secret)
+            return _told(answer, rows)
 
         return await run_in_threadpool(work)
+
+    def _sealed(self, command: Command, secret: Secret | None) -> Command:
+        if secret is None or not secret.group:
+            return command
+        vault = self.system.vault
+        sealed = vault.seal(secret.subject_id, secret.context, secret.group)
+        return msgspec.structs.replace(command, **{secret.field: sealed})
+
+    def _check_same(self, rows: Sequence[Recorded], secret: Secret) -> None:
+        """Refuse another secret than that of the command which was answered before.
+
+        The log's own digest of a request leaves sealed groups out, as it could be
+        guessed from; where the key was destroyed nobody can tell.
+        """
+        recorded = [
+            self.system.vault.open(value, secret.context)
+            for row in rows
+            if row.event is not None and not isinstance(row.event, CommandAudited)
+            for value in msgspec.structs.astuple(row.event)
+            if isinstance(value, Sealed)
+        ]
+        told = [secret.group] if secret.group else []
+        if None not in recorded and recorded != told:
+            raise RequestMismatch(f"command {self.key!r} was used for another request")
 
     def _check_told(self, occurred_at: Instant | None) -> None:
         if occurred_at is None:
@@ -202,20 +237,6 @@ class Commands(msgspec.Struct, frozen=True):
         if not now - LONGEST_AGO <= occurred_at <= now + _CLOCK_MARGIN:
             rule = f"is not after now, {iso_of(now)}, and not more than 31 days ago"
             raise invalid("body.occurred_at", iso_of(occurred_at), rule)
-
-    def _told(self, answer: Answer) -> CommandResult:
-        rows = self.system.log.read(after=answer.first - 1, limit=answer.count)
-        first = next((row for row in rows if row.is_decision), rows[0])
-        in_stream = (r.decision_version for r in rows if r.stream == first.stream)
-        return CommandResult(
-            position=answer.first + answer.count - 1,
-            stream=first.stream,
-            version=max(in_stream),
-            repeated=answer.repeated,
-            zone_id=_only(rows, "zone_id"),
-            evse_id=_only(rows, "evse_id"),
-            session_id=_only(rows, "session_id"),
-        )
 
     def _audited(self) -> CommandAudited:
         origin = msgspec.msgpack.encode(
@@ -229,6 +250,20 @@ class Commands(msgspec.Struct, frozen=True):
             request_id=self.request_id,
             origin=self.system.vault.seal(self.caller.subject_id, AUDITED, origin),
         )
+
+
+def _told(answer: Answer, rows: Sequence[Recorded]) -> CommandResult:
+    first = next((row for row in rows if row.is_decision), rows[0])
+    in_stream = (row.decision_version for row in rows if row.stream == first.stream)
+    return CommandResult(
+        position=answer.first + answer.count - 1,
+        stream=first.stream,
+        version=max(in_stream),
+        repeated=answer.repeated,
+        zone_id=_only(rows, "zone_id"),
+        evse_id=_only(rows, "evse_id"),
+        session_id=_only(rows, "session_id"),
+    )
 
 
 def _only(rows: Sequence[Recorded], name: str) -> str | None:

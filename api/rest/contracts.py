@@ -13,7 +13,7 @@ from pydantic import Field
 
 from api.errors import forbidden, unknown
 from api.rest.command_bodies import Moment, Name, PathId, Reason, TokenBody, example
-from api.rest.commanding import Body, Commanding, Commands, commanded
+from api.rest.commanding import Body, Commanding, Commands, Secret, commanded
 from api.rest.presentation import json_response
 from api.rest.reading import (
     After,
@@ -98,13 +98,10 @@ async def post_contract(commands: Commanding, body: ContractBody) -> Response:
         v2g=body.v2g,
     )
 
-    def seal(command: RegisterContract) -> RegisterContract:
-        group = msgspec.msgpack.encode([token.kind, token.text, body.holder])
-        context = holder_context(command.contract_id)
-        holder = commands.system.vault.seal(command.subject_id, context, group)
-        return msgspec.structs.replace(command, holder=holder)
-
-    return await commands.run(register_contract, command, seal=seal)
+    group = msgspec.msgpack.encode([token.kind, token.text, body.holder])
+    context = holder_context(command.contract_id)
+    secret = Secret("holder", command.subject_id, context, group)
+    return await commands.run(register_contract, command, secret=secret)
 
 
 def _drawn_id(commands: Commands) -> str:

@@ -1,9 +1,8 @@
 """EVSEs over HTTP: what a station reports (E1), suspension and safety (7.10)."""
 
-from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
-import msgspec
 from fastapi import APIRouter, Response
 from pydantic import Field
 
@@ -18,12 +17,20 @@ from api.rest.command_bodies import (
     own_reference,
     subject_of,
 )
-from api.rest.commanding import Body, Command, Commanding, Commands, UseCase, commanded
+from api.rest.commanding import (
+    Body,
+    Command,
+    Commanding,
+    Commands,
+    Secret,
+    UseCase,
+    commanded,
+)
 from api.rest.reading import StrictRoute, needs
 from api.security.permissions import Permission
 from api.security.reach import check_evse
 from domain.model import ids
-from domain.model.values import Instant, Sealed
+from domain.model.values import Instant
 from domain.use_cases.clause_7_10_safety import (
     RecordAssessment,
     ReleaseEvse,
@@ -137,16 +144,13 @@ class AssessmentBody(Body):
 )
 async def post_plug(commands: Commanding, evse_id: PathId, body: PlugBody) -> Response:
     """Report an EV plugged into the EVSE."""
-
-    def reach() -> None:
-        check_evse(commands.system, commands.caller, evse_id)
-        load_evse(commands.system, evse_id)
-
     command = PlugEv(
         evse_id=evse_id,
         register_wh=body.register_wh,
         reference=own_reference(commands, body.reference),
-        subject_id=await subject_of(commands, body.token, reach),
+        subject_id=await subject_of(
+            commands, body.token, partial(_reach, commands, evse_id)
+        ),
     )
     return await _run(commands, evse_id, plug_ev, command, occurred_at=body.occurred_at)
 
@@ -222,12 +226,8 @@ async def post_safety_issue(
 ) -> Response:
     """Report a safety issue: the EVSE is blocked until it is assessed as safe."""
     command = ReportSafetyIssue(evse_id=evse_id, issue=body.issue)
-
-    def seal(command: ReportSafetyIssue) -> ReportSafetyIssue:
-        details = _sealed(commands, evse_id, issue_context(evse_id), body.details)
-        return msgspec.structs.replace(command, details=details)
-
-    return await _run(commands, evse_id, report_safety_issue, command, seal=seal)
+    secret = _secret("details", evse_id, issue_context(evse_id), body.details)
+    return await _run(commands, evse_id, report_safety_issue, command, secret=secret)
 
 
 @router.post(
@@ -245,12 +245,8 @@ async def post_assessment(
         is_safe=body.is_safe,
         assessor=commands.caller.actor,
     )
-
-    def seal(command: RecordAssessment) -> RecordAssessment:
-        notes = _sealed(commands, evse_id, assessment_context(evse_id), body.notes)
-        return msgspec.structs.replace(command, notes=notes)
-
-    return await _run(commands, evse_id, record_assessment, command, seal=seal)
+    secret = _secret("notes", evse_id, assessment_context(evse_id), body.notes)
+    return await _run(commands, evse_id, record_assessment, command, secret=secret)
 
 
 async def _run(
@@ -259,23 +255,24 @@ async def _run(
     use_case: UseCase[Command],
     command: Command,
     *,
-    seal: Callable[[Command], Command] | None = None,
+    secret: Secret | None = None,
     occurred_at: Instant | None = None,
 ) -> Response:
     return await commands.run(
         use_case,
         command,
-        reach=lambda: check_evse(commands.system, commands.caller, evse_id),
-        seal=seal,
+        reach=partial(_reach, commands, evse_id),
+        secret=secret,
         occurred_at=occurred_at,
     )
 
 
-def _sealed(commands: Commands, evse_id: str, context: str, text: str) -> Sealed | None:
-    """Return a text about an EVSE sealed: whom it names is not known, so it is its."""
-    if not text:
-        return None
-    # No key for what is not there.
+def _reach(commands: Commands, evse_id: str) -> None:
+    check_evse(commands.system, commands.caller, evse_id)
+    # Nothing is kept in the vault for an EVSE that is not there.
     load_evse(commands.system, evse_id)
-    vault = commands.system.vault
-    return vault.seal(ids.evse_stream(evse_id), context, text.encode())
+
+
+def _secret(field: str, evse_id: str, context: str, text: str) -> Secret:
+    """Return a text about an EVSE: whom it names is not known, so it is the EVSE's."""
+    return Secret(field, ids.evse_stream(evse_id), context, text.encode())

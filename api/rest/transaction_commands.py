@@ -8,7 +8,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Annotated
 
-import msgspec
 from fastapi import APIRouter, Response
 from pydantic import Field
 
@@ -26,7 +25,7 @@ from api.rest.command_bodies import (
     own_reference,
     subject_of,
 )
-from api.rest.commanding import Commanding, Commands, commanded
+from api.rest.commanding import Commanding, Commands, Secret, commanded
 from api.rest.reading import StrictRoute, needs
 from api.security.permissions import Permission
 from api.security.reach import (
@@ -259,13 +258,18 @@ async def post_authorization(commands: Commanding, body: AuthorizationBody) -> R
         reach()
         _check_session(commands, command)
 
-    def seal(command: AskAuthorization) -> AskAuthorization:
-        text, context = body.token.text.encode(), credential_context(evse_id)
-        credential = commands.system.vault.seal(command.subject_id, context, text)
-        return msgspec.structs.replace(command, credential=credential)
-
+    secret = Secret(
+        "credential",
+        command.subject_id,
+        credential_context(evse_id),
+        body.token.text.encode(),
+    )
     return await commands.run(
-        authorize, command, reach=check, seal=seal, occurred_at=body.occurred_at
+        authorize,
+        command,
+        reach=check,
+        secret=secret,
+        occurred_at=body.occurred_at,
     )
 
 

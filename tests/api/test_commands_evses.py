@@ -231,6 +231,16 @@ def test_what_is_said_of_an_issue_is_sealed_and_its_code_is_not(
     assert notes == b"Mrs Smith measured"
 
 
+@pytest.mark.parametrize("details", ["", "Mrs Smith saw it"])
+def test_a_key_again_with_another_sealed_text_is_refused(
+    station: Caller, details: str
+) -> None:
+    path, issue = f"{AT}/safety-issues", {"issue": "smoke"}
+    station.done(path, {**issue, "details": "Mr Jones saw it"}, key="i")
+    answer = station.post(path, {**issue, "details": details}, key="i")
+    assert answer.json()["code"] == "idempotency-key-reused"
+
+
 def test_an_issue_is_a_code_and_no_sentence(station: Caller) -> None:
     body = {"issue": "Mr Jones burnt his hand"}
     problem = station.refused(422, "invalid-parameter", f"{AT}/safety-issues", body)
