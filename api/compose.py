@@ -5,6 +5,7 @@ holds it and the chain covers it. Nobody writes to such a store again, for its t
 over: it is opened for reading only.
 """
 
+import enum
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -46,6 +47,13 @@ PROJECTIONS_FOLDER = "projections"
 SIMULATED = "sim-"
 # A live zone has its plan within this, whatever binds; then it says that time ran out.
 PLAN_WITHIN_S = 5.0
+
+
+class BackOffice(enum.StrEnum):
+    """Where the CSO's back office is, which answers for credentials."""
+
+    EMBEDDED = "embedded"
+    EXTERNAL = "external"
 
 
 class WallClock:
@@ -177,7 +185,10 @@ def open_simulation(folder: Path, clock: Clock, ids: Ids) -> Iterator[System]:
 
 @contextmanager
 def open_service(
-    folder: Path, environment: Mapping[str, str] = os.environ, tenant: str = TENANT
+    folder: Path,
+    environment: Mapping[str, str] = os.environ,
+    tenant: str = TENANT,
+    back_office: BackOffice = BackOffice.EMBEDDED,
 ) -> Iterator[Service]:
     """Open a tenant's store for a server and keep its projections up with the log.
 
@@ -195,6 +206,9 @@ def open_service(
             key, system, feed = _finished(folder, opened)
         else:
             key, system, feed = _live(folder, environment, opened)
+            if back_office is BackOffice.EMBEDDED:
+                cso = EmbeddedBackOffice(system.log)
+                system = msgspec.structs.replace(system, cso=cso)
             loops = _loops(system, feed, opened)
         projections = folder / PROJECTIONS_FOLDER
         runner = Runner(system.log, projections, feed=feed)
@@ -243,8 +257,7 @@ def _live(
     clock, ids = WallClock(), SystemIds()
     store = Store(folder, clock=clock, ids=ids, master_key=key.key)
     opened.enter_context(store)
-    cso = EmbeddedBackOffice(store.log)
-    system = System(store.log, store.samples, store.vault, clock, ids, cso=cso)
+    system = System(store.log, store.samples, store.vault, clock, ids)
     assert not isinstance(store.log, LedgerReader)  # threaded: a committer
     return key, system, store.log
 

@@ -16,7 +16,7 @@ import uvicorn
 
 from api.app import create_app
 from api.commands.terminal import StoreUrl, note, say
-from api.compose import Service, open_service, store_folder
+from api.compose import BackOffice, Service, open_service, store_folder
 from api.listening import LOOPBACK, bound_socket
 from api.security.admission import Gate
 from api.security.first_key import make_first_key
@@ -64,6 +64,13 @@ Proxy = Annotated[
         metavar="ADDRESS[,ADDRESS]",
     ),
 ]
+Office = Annotated[
+    BackOffice,
+    typer.Option(
+        help="embedded: credentials are answered for by the contracts in the store; "
+        "external: by a CSO's system, with commands."
+    ),
+]
 Log = Annotated[LogFormat, typer.Option(help="How the log on stderr is written.")]
 
 
@@ -77,6 +84,7 @@ def serve(
     tls_key: CertKey = None,
     tls_client_ca: ClientCa = None,
     behind_proxy: Proxy = "",
+    back_office: Office = BackOffice.EMBEDDED,
     log_format: Log = LogFormat.TEXT,
 ) -> None:
     """Serve the API of a store, and of further tenants', until Ctrl-C or SIGTERM.
@@ -97,7 +105,10 @@ def serve(
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with _listening(host, port) as listening, _opened(folders) as services:
+        with (
+            _listening(host, port) as listening,
+            _opened(folders, back_office) as services,
+        ):
             name = f"[{host}]" if ":" in host else host
             scheme = "http" if tls is None else "https"
             address = f"{scheme}://{name}:{listening.getsockname()[1]}"
@@ -145,10 +156,14 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 @contextmanager
-def _opened(folders: Mapping[str, Path]) -> Iterator[dict[str, Service]]:
+def _opened(
+    folders: Mapping[str, Path], back_office: BackOffice
+) -> Iterator[dict[str, Service]]:
     with ExitStack() as opened:
         services = {
-            name: opened.enter_context(open_service(folder, tenant=name))
+            name: opened.enter_context(
+                open_service(folder, tenant=name, back_office=back_office)
+            )
             for name, folder in folders.items()
         }
         if len(services) > 1 and any(s.is_simulated for s in services.values()):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from api.compose import (
+    BackOffice,
     ReadOnlyLog,
     SystemIds,
     WallClock,
@@ -119,3 +120,18 @@ def test_clock_and_ids_of_a_service_are_those_of_the_machine() -> None:
     ids = SystemIds()
     assert len({ids.new_id() for _ in range(100)}) == 100
     assert len(ids.random(32)) == 32
+
+
+@pytest.mark.parametrize(
+    ("back_office", "answers"), [("embedded", True), ("external", False)]
+)
+def test_the_embedded_back_office_answers_where_no_other_does(
+    tmp_path: Path, back_office: str, answers: bool
+) -> None:
+    key, office = tmp_path / "key", BackOffice(back_office)
+    key.write_bytes(bytes(32))
+    key.chmod(0o600)
+    environment = {KEY_FILE: str(key)}
+    with open_service(tmp_path / "store", environment, back_office=office) as service:
+        said = service.system.cso.answer("somebody", "DE*ABC*E1", AT)
+    assert (said is not None) == answers
