@@ -49,6 +49,7 @@ class Code(enum.StrEnum):
     INTERNAL_ERROR = "internal-error"
     INVALID_PARAMETER = "invalid-parameter"
     METHOD_NOT_ALLOWED = "method-not-allowed"
+    NO_HISTORY_HERE = "no-history-here"
     NOT_AUTHENTICATED = "not-authenticated"
     NOT_YET_PROJECTED = "not-yet-projected"
     OCCUPIED = "occupied"

@@ -77,6 +77,11 @@ class Past:
         self._models = models
         self._position = position
 
+    @property
+    def position(self) -> int:
+        """The position that the log ended at."""
+        return self._position
+
     def zone(self, zone_id: str) -> Zone | None:
         """Return one zone."""
         return next(iter(self._zones([zone_id])), None)

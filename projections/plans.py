@@ -51,6 +51,8 @@ class PlansFold(Fold):
     );
     CREATE INDEX plan_by_zone ON plan(zone_id, outcome, position);
     CREATE INDEX plan_by_outcome ON plan(outcome, position);
+    CREATE INDEX plan_by_time ON plan(zone_id, occurred_at, position)
+      WHERE outcome = 'made';
     """
 
     def __init__(self, db: sqlite3.Connection) -> None:
@@ -156,6 +158,15 @@ class Plans:
             (before, *part.values(), limit),
         )
         return [self._decode(document) for (document,) in rows]
+
+    def in_force(self, zone_id: str, at: Instant) -> Plan | None:
+        """Return the plan of a zone in force at an instant, by all that is known."""
+        rows = self.reader.rows(
+            "SELECT document FROM plan WHERE zone_id = ? AND outcome = 'made'"
+            " AND occurred_at <= ? ORDER BY occurred_at DESC, position DESC LIMIT 1",
+            (zone_id, at),
+        )
+        return self._decode(rows[0][0]) if rows else None
 
     def plan(self, position: int) -> Plan | None:
         """Return the plan at a position."""

@@ -4,8 +4,10 @@ from typing import Annotated, Literal
 
 import msgspec
 from fastapi import APIRouter, Path, Query, Response
+from starlette.concurrency import run_in_threadpool
 
 from api.errors import unknown
+from api.rest.history import AsOf, kind_of, past_of
 from api.rest.presentation import json_response
 from api.rest.reading import (
     After,
@@ -51,19 +53,26 @@ async def list_evses(
     limit: Limit = 100,
     cursor: Cursor = "",
     after: After = None,
+    as_of: AsOf = "",
 ) -> Response:
     """List the EVSEs within reach by id, of one zone, station or state if asked."""
     await caught_up(context, "evses", after)
-    (last,) = key_of("evses", cursor, tuple[str], ("",))
-    items = context.models.evses.page(
-        after=last,
-        limit=limit,
-        wanted=EvseFilter(zone_id, station_id, state or ""),
-        scope=places_of(caller),
-    )
+    past = await past_of(context, "evses", as_of, "evses", cursor)
+    kind = kind_of("evses", past)
+    (last,) = key_of(kind, cursor, tuple[str], ("",))
+    wanted = EvseFilter(zone_id, station_id, state or "")
+    scope = places_of(caller)
+    if past is None:
+        items = context.models.evses.page(
+            after=last, limit=limit, wanted=wanted, scope=scope
+        )
+    else:
+        items = await run_in_threadpool(
+            past.evses, after=last, limit=limit, wanted=wanted, scope=scope
+        )
     more = len(items) == limit
     return json_response(
-        EvsePage(items, cursor_of("evses", items[-1].evse_id) if more else None)
+        EvsePage(items, cursor_of(kind, items[-1].evse_id) if more else None)
     )
 
 
@@ -78,10 +87,15 @@ async def get_evse(
     caller: Caller,
     evse_id: Annotated[str, Path(max_length=200)],
     after: After = None,
+    as_of: AsOf = "",
 ) -> Response:
     """Show an EVSE: what it is, who occupies it, its ETPs, what was observed."""
     await caught_up(context, "evses", after)
-    evse = context.models.evses.evse(evse_id)
+    past = await past_of(context, "evses", as_of)
+    if past is None:
+        evse = context.models.evses.evse(evse_id)
+    else:
+        evse = await run_in_threadpool(past.evse, evse_id)
     if evse is None or not caller.reaches_station(evse.station_id, evse.zone_id):
         raise unknown("evse", evse_id)
     return json_response(evse)

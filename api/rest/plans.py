@@ -6,6 +6,7 @@ import msgspec
 from fastapi import APIRouter, Path, Query, Response
 
 from api.errors import unknown
+from api.rest.history import AsOf, past_of
 from api.rest.presentation import json_response
 from api.rest.reading import (
     After,
@@ -86,10 +87,12 @@ async def get_plan(
     caller: Caller,
     position: Annotated[int, Path(ge=1, le=(1 << 63) - 1)],
     after: After = None,
+    as_of: AsOf = "",
 ) -> Response:
     """Show the plan at a position of the log."""
     await caught_up(context, "plans", after)
-    plan = context.models.plans.plan(position)
+    past = await past_of(context, "plans", as_of)
+    plan = (past or context.models.plans).plan(position)
     if plan is None or not caller.reaches_zone(plan.zone_id):
         raise unknown("plan", str(position))
     return json_response(plan)

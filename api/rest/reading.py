@@ -119,6 +119,15 @@ class StrictRoute(APIRoute):
         return checked
 
 
+# Where what was can be asked for; anywhere else it is refused and said where.
+_PLACES_OF_THE_PAST = {
+    "as_of": "GET /zones, /evses and /service-sessions, each of their items, and "
+    "/plans/{position}",
+    "valid_at": "GET /zones/{zone_id}/pre, /zones/{zone_id}/aetp and "
+    "/evses/{evse_id}/readings",
+}
+
+
 def _query_names(dependant: Dependant) -> set[str]:
     names = {parameter.alias for parameter in dependant.query_params}
     return names.union(*(_query_names(inner) for inner in dependant.dependencies))
@@ -131,6 +140,14 @@ def _check_query(request: Request, known: set[str]) -> None:
             met.add(name)
             continue
         shown = name[:100]
+        if name in _PLACES_OF_THE_PAST and name not in known:
+            rule = f"is answered by {_PLACES_OF_THE_PAST[name]}"
+            raise Problem(
+                422,
+                Code.NO_HISTORY_HERE,
+                f"query parameter {name!r} {rule}",
+                [Broken(f"query.{name}", value[:100], rule)],
+            )
         rule = "is given once" if name in met else f"is one of {sorted(known)}"
         raise Problem(
             422,
@@ -165,18 +182,6 @@ async def caught_up(context: Context, name: str, after: int | None) -> None:
         await asyncio.sleep(0.005)
 
 
-def instant_at(context: Context, text: str) -> Instant:
-    """Return the instant of a parameter; the present one when it is left out."""
-    if not text:
-        return context.system.clock.now()
-    try:
-        # A "+" of an offset that was not escaped arrives as a blank.
-        return instant_of(datetime.fromisoformat(text.replace(" ", "+")))
-    except (ValueError, OverflowError, InvalidValue):
-        rule = "is an RFC 3339 instant with its offset, as 2019-10-29T08:00:00Z"
-        raise invalid("query.at", text, rule) from None
-
-
 def instant_or(where: str, text: str, default: Instant) -> Instant:
     """Return the instant of a parameter; ``default`` when it is left out."""
     if not text:
@@ -201,9 +206,7 @@ def key_of(kind: str, cursor: str, shape: type[Key], first: Key) -> Key:
         return first
     rule = f"is the `next` of a page of {kind}"
     try:
-        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        packed = base64.b64decode(padded, altchars=b"-_", validate=True)
-        found, key = msgspec.json.decode(packed, type=tuple[str, Any])
+        found, key = _unpacked(cursor)
         if found == kind:
             return msgspec.convert(key, shape)
     except (binascii.Error, UnicodeError, msgspec.MsgspecError):
@@ -214,6 +217,20 @@ def key_of(kind: str, cursor: str, shape: type[Key], first: Key) -> Key:
         f"cursor {cursor[:100]!r} is not the `next` of a page of {kind}",
         [Broken("query.cursor", cursor[:200], rule)],
     )
+
+
+def kind_in(cursor: str) -> str:
+    """Return of which kind of list a cursor says it is; empty when it is none."""
+    try:
+        return _unpacked(cursor)[0]
+    except (binascii.Error, UnicodeError, msgspec.MsgspecError):
+        return ""
+
+
+def _unpacked(cursor: str) -> tuple[str, Any]:
+    padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+    packed = base64.b64decode(padded, altchars=b"-_", validate=True)
+    return msgspec.json.decode(packed, type=tuple[str, Any])
 
 
 SCHEMAS = Schemas()

@@ -4,8 +4,10 @@ from typing import Annotated, Literal
 
 import msgspec
 from fastapi import APIRouter, Path, Query, Response
+from starlette.concurrency import run_in_threadpool
 
 from api.errors import unknown
+from api.rest.history import AsOf, kind_of, past_of
 from api.rest.presentation import json_response
 from api.rest.reading import (
     After,
@@ -65,8 +67,12 @@ async def list_sessions(
     limit: Limit = 100,
     cursor: Cursor = "",
     after: After = None,
+    as_of: AsOf = "",
 ) -> Response:
-    """List the service sessions within reach by their opening."""
+    """List the service sessions within reach by their opening.
+
+    With `as_of`, a page may be short while `next` goes on.
+    """
     await caught_up(context, "sessions", after)
     if party and not caller.reaches_all:
         check_party(caller, party)
@@ -82,22 +88,23 @@ async def list_sessions(
         ),
         order == "earliest-first",
     )
-    items = context.models.sessions.page(
-        behind=key_of("service-sessions", cursor, tuple[Stored, str], _LAST)
-        if cursor
-        else None,
-        limit=limit,
-        wanted=wanted,
-        scope=scope_of(caller),
-    )
-    last = items[-1] if len(items) == limit else None
-    return json_response(
-        SessionPage(
-            [session_for(caller, session) for session in items],
-            cursor_of("service-sessions", last.opened_at, last.session_id)
-            if last
-            else None,
+    past = await past_of(context, "sessions", as_of, "service-sessions", cursor)
+    kind = kind_of("service-sessions", past)
+    behind = key_of(kind, cursor, tuple[Stored, str], _LAST) if cursor else None
+    scope = scope_of(caller)
+    if past is None:
+        items = context.models.sessions.page(
+            behind=behind, limit=limit, wanted=wanted, scope=scope
         )
+        last = items[-1] if len(items) == limit else None
+        behind = (last.opened_at, last.session_id) if last else None
+    else:
+        items, behind = await run_in_threadpool(
+            past.sessions, behind=behind, limit=limit, wanted=wanted, scope=scope
+        )
+    shown = [session_for(caller, session) for session in items]
+    return json_response(
+        SessionPage(shown, cursor_of(kind, *behind) if behind else None)
     )
 
 
@@ -112,10 +119,15 @@ async def get_session(
     caller: Caller,
     session_id: Annotated[str, Path(max_length=200)],
     after: After = None,
+    as_of: AsOf = "",
 ) -> Response:
     """Show a service session, under its own id or that of one merged into it."""
     await caught_up(context, "sessions", after)
-    detail = context.models.sessions.session(session_id)
+    past = await past_of(context, "sessions", as_of)
+    if past is None:
+        detail = context.models.sessions.session(session_id)
+    else:
+        detail = await run_in_threadpool(past.session, session_id)
     if detail is None or not sees(caller, detail.session):
         raise unknown("session", session_id)
     return json_response(detail_for(caller, detail))

@@ -4,12 +4,13 @@ from typing import Annotated
 
 import msgspec
 from fastapi import APIRouter, Path, Response
+from starlette.concurrency import run_in_threadpool
 
 from api.errors import unknown
+from api.rest.history import AsOf, ValidAt, instant_valid, kind_of, past_of
 from api.rest.presentation import json_response
 from api.rest.reading import (
     After,
-    At,
     Caller,
     Context,
     Cursor,
@@ -20,7 +21,6 @@ from api.rest.reading import (
     caught_up,
     cursor_of,
     documented,
-    instant_at,
     key_of,
     needs,
 )
@@ -75,11 +75,16 @@ class PreView(msgspec.Struct):
 
 
 class AetpView(msgspec.Struct):
-    """The aggregated energy transfer plan (AETP) in force, and the plan it is of."""
+    """The aggregated energy transfer plan (AETP) in force, and the plan it is of.
+
+    `power_w` is its power at the instant asked for.
+    """
 
     zone_id: str
+    asked_at: Instant
     plan_position: int | None
     made_at: Instant | None
+    power_w: int | None
     aetp: PowerProfile | None
 
 
@@ -113,15 +118,23 @@ async def list_zones(
     limit: Limit = 100,
     cursor: Cursor = "",
     after: After = None,
+    as_of: AsOf = "",
 ) -> Response:
-    """List the zones within reach by id."""
+    """List the zones within reach by id, as they stand or as they were."""
     await caught_up(context, "zones", after)
-    (last,) = key_of("zones", cursor, tuple[str], ("",))
+    past = await past_of(context, "zones", as_of, "zones", cursor)
+    kind = kind_of("zones", past)
+    (last,) = key_of(kind, cursor, tuple[str], ("",))
     zones = None if caller.reaches_all else caller.zones
-    items = context.models.zones.page(after=last, limit=limit, zone_ids=zones)
+    if past is None:
+        items = context.models.zones.page(after=last, limit=limit, zone_ids=zones)
+    else:
+        items = await run_in_threadpool(
+            past.zones, after=last, limit=limit, zone_ids=zones
+        )
     more = len(items) == limit
     return json_response(
-        ZonePage(items, cursor_of("zones", items[-1].zone_id) if more else None)
+        ZonePage(items, cursor_of(kind, items[-1].zone_id) if more else None)
     )
 
 
@@ -132,10 +145,21 @@ async def list_zones(
     responses=documented(Zone, 404),
 )
 async def get_zone(
-    context: Reading, caller: Caller, zone_id: ZoneId, after: After = None
+    context: Reading,
+    caller: Caller,
+    zone_id: ZoneId,
+    after: After = None,
+    as_of: AsOf = "",
 ) -> Response:
-    """Show a zone."""
-    return json_response(await _zone(context, caller, zone_id, after))
+    """Show a zone, as it stands or as it was."""
+    check_zone(caller, zone_id)
+    past = await past_of(context, "zones", as_of)
+    if past is None:
+        return json_response(await _zone(context, caller, zone_id, after))
+    zone = await run_in_threadpool(past.zone, zone_id)
+    if zone is None:
+        raise unknown("zone", zone_id)
+    return json_response(zone)
 
 
 @router.get(
@@ -148,14 +172,14 @@ async def get_pre(
     context: Reading,
     caller: Caller,
     zone_id: ZoneId,
-    at: At = "",
+    valid_at: ValidAt = "",
     limit: Limit = 100,
     cursor: Cursor = "",
     after: After = None,
 ) -> Response:
     """Show the PRE in force, and what the RM told."""
     await _zone(context, caller, zone_id, after)
-    instant = instant_at(context, at)
+    instant = instant_valid(context, valid_at)
     zones = context.models.zones
     before = key_of("pre", cursor, tuple[Stored, Stored], _LAST)
     history = zones.pre_history(zone_id, before=before, limit=limit)
@@ -185,17 +209,26 @@ async def get_pre(
     responses=documented(AetpView, 404),
 )
 async def get_aetp(
-    context: Reading, caller: Caller, zone_id: ZoneId, after: After = None
+    context: Reading,
+    caller: Caller,
+    zone_id: ZoneId,
+    valid_at: ValidAt = "",
+    after: After = None,
 ) -> Response:
-    """Show the AETP in force."""
-    zone = await _zone(context, caller, zone_id, after)
-    plan = zone.last_plan
+    """Show the AETP in force at an instant, by all that is known today."""
+    await _zone(context, caller, zone_id, after)
+    await caught_up(context, "plans", after)
+    instant = instant_valid(context, valid_at)
+    plan = context.models.plans.in_force(zone_id, instant)
+    aetp = plan.aetp if plan else None
     return json_response(
         AetpView(
             zone_id,
+            instant,
             plan.position if plan else None,
-            plan.made_at if plan else None,
-            zone.aetp,
+            plan.occurred_at if plan else None,
+            aetp.power_w(instant) if aetp else None,
+            aetp,
         )
     )
 

@@ -217,7 +217,7 @@ _MERGING = [
 _READING = [
     Call("list_zones"),
     Call("get_zone", {"zone_id": "garage"}),
-    Call("get_pre", {"zone_id": "garage"}, {"at": "2019-10-29T04:00:00Z"}),
+    Call("get_pre", {"zone_id": "garage"}, {"valid_at": "2019-10-29T04:00:00Z"}),
     Call("get_aetp", {"zone_id": "garage"}),
     Call("list_etps", {"zone_id": "garage"}, {"limit": 1}),
     Call("list_evses", query={"zone_id": "yard"}),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from domain.model.values import MINUTE
 from domain.ports import Recorded
 from projections import history, past
 from projections.evses import STATES, EvseFilter
@@ -19,7 +20,7 @@ from projections.runner import ReadLog, Runner
 from projections.scope import Scope
 from projections.session_queries import SessionFilter
 from tests.projections.histories import PARTIES, SESSIONS, erased, histories, sealed
-from tests.projections.small_site import DAWN, EVSES, MINUTE, ZONE, Site, Told, day
+from tests.projections.small_site import DAWN, EVSES, ZONE, Site, Told, day
 
 Folders = pytest.TempPathFactory
 
