@@ -10,18 +10,16 @@ import logging
 import queue
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from domain.errors import DomainError, Refused
+from domain.errors import DomainError
 from domain.model.access_events import SecurityCounted, SecurityNoted
-from domain.model.ids import security_stream
-from domain.model.values import HOUR, MINUTE, Event, Instant, Sealed, utc_day_of
-from domain.ports import Append, Batch, System
+from domain.model.values import HOUR, MINUTE, Instant
+from domain.ports import System
+from domain.use_cases.clause_7_9_4_6_security_log import Note, Told, record_notes
 
-NOTED = "security.noted"
 WINDOW = MINUTE
 # Most rows of a kind in a window, whatever number of sources a flood has.
 _MOST_ROWS = 200
@@ -54,22 +52,8 @@ class Origin(msgspec.Struct, frozen=True, array_like=True):
     path: str = ""
 
 
-class _Note(NamedTuple):
-    at: Instant
-    event: SecurityNoted
-    subject_id: str
-    origin: Origin
-
-
-_Written = _Note | SecurityCounted
-
-
 class SecurityLog:
-    """Notes and counts for one tenant, in its own ledger.
-
-    Origins nobody is known for are sealed under one key a UTC day: destroying it is
-    how their retention ends.
-    """
+    """Notes and counts for one tenant, in its own ledger."""
 
     def __init__(self, system: System) -> None:
         self._system = system
@@ -80,7 +64,7 @@ class SecurityLog:
         self._rows: Counter[str] = Counter()
         self._beyond: Counter[str] = Counter()
         self._logins: dict[tuple[str, str], Instant] = {}
-        self._queue: queue.SimpleQueue[_Written | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Told | None] = queue.SimpleQueue()
         self._thread = threading.Thread(
             target=self._run, name="security-log", daemon=True
         )
@@ -125,7 +109,8 @@ class SecurityLog:
             self._seen.add(source)
             self._rows[kind.value] += 1
         event = SecurityNoted(kind=kind, actor=actor, route=route, detail=detail[:200])
-        self._queue.put(_Note(now, event, subject_id, origin))
+        packed = msgspec.msgpack.encode(origin)
+        self._queue.put(Note(at=now, event=event, subject_id=subject_id, origin=packed))
 
     def close(self) -> None:
         """Write down what is left."""
@@ -153,7 +138,7 @@ class SecurityLog:
     def _run(self) -> None:
         closing = False
         while not closing:
-            told: list[_Written] = []
+            told: list[Told] = []
             try:
                 found = self._queue.get(timeout=_LOOK_AGAIN_S)
                 while found is not None and len(told) < _ROWS_AN_APPEND:
@@ -169,32 +154,14 @@ class SecurityLog:
             with self._lock:
                 self._roll(self._system.clock.now())
 
-    def _write(self, told: Iterable[_Written]) -> None:
-        told = list(told)
+    def _write(self, told: Sequence[Told]) -> None:
         try:
-            self._system.log.append(Batch(appends=tuple(map(self._append, told))))
+            record_notes(self._system, told)
         except DomainError as error:
             _logger.warning("%d security notes were only counted: %s", len(told), error)
             with self._lock:
                 for each in told:
-                    count = each.count if isinstance(each, SecurityCounted) else 1
-                    self._beyond[_event_of(each).kind] += count
-
-    def _append(self, told: _Written) -> Append:
-        if isinstance(told, SecurityCounted):
-            return Append(security_stream(told.until_at), (told,), told.until_at)
-        event: Event = msgspec.structs.replace(told.event, origin=self._sealed(told))
-        return Append(security_stream(told.at), (event,), told.at)
-
-    def _sealed(self, told: _Note) -> Sealed | None:
-        subject_id = told.subject_id or f"origins-{utc_day_of(told.at)}"
-        group = msgspec.msgpack.encode(told.origin)
-        try:
-            return self._system.vault.seal(subject_id, NOTED, group)
-        except Refused:
-            # Its key was destroyed: where it came from is not kept any more.
-            return None
-
-
-def _event_of(told: _Written) -> SecurityNoted | SecurityCounted:
-    return told if isinstance(told, SecurityCounted) else told.event
+                    if isinstance(each, SecurityCounted):
+                        self._beyond[each.kind] += each.count
+                    else:
+                        self._beyond[each.event.kind] += 1
