@@ -10,6 +10,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from domain.model import session_events as s
+from domain.model import site_events as z
 from domain.model.values import MINUTE
 from domain.ports import Recorded
 from projections import history, past
@@ -20,7 +22,16 @@ from projections.runner import ReadLog, Runner
 from projections.scope import Scope
 from projections.session_queries import SessionFilter
 from tests.projections.histories import PARTIES, SESSIONS, erased, histories, sealed
-from tests.projections.small_site import DAWN, EVSES, ZONE, Site, Told, day
+from tests.projections.small_site import (
+    DAWN,
+    EVSES,
+    ZONE,
+    Site,
+    Told,
+    commissioned,
+    day,
+    observed,
+)
 
 Folders = pytest.TempPathFactory
 
@@ -209,3 +220,31 @@ def test_the_last_position_recorded_by_an_instant(told_site: Site) -> None:
         assert told_site.log.recorded_by(row.recorded_at) == by[-1]
         before = [r.position for r in rows if r.recorded_at < row.recorded_at]
         assert told_site.log.recorded_by(row.recorded_at - 1) == (before or [0])[-1]
+
+
+def test_a_reservation_from_before_the_checkpoint_ends_after_it(
+    site: Site, tmp_path: Path
+) -> None:
+    evse_id, other = EVSES[:2]
+    reserved = z.EvseReserved(evse_id=evse_id, session_id="a")
+    told = [*commissioned(), Told(f"evse-{evse_id}", DAWN, reserved)]
+    told += [
+        Told("session-b", DAWN + n, observed("b", evse_id, n, n))
+        for n in range(1, 2 * history.TOUCHES_A_CHECKPOINT)
+    ]
+    ended = s.ReservationEnded(session_id="a", reason="expired")
+    elsewhere = z.EvseReserved(evse_id=other, session_id="c")
+    at = DAWN + MINUTE
+    told += [Told("session-a", at, ended), Told(f"evse-{other}", at, elsewhere)]
+    last = site.tell(told)
+    with followed(site.log, tmp_path) as models:
+        for position in (last - 2, last - 1):
+            then = Past(site.log, models, position).evse(evse_id)
+            assert then is not None
+            kept = position == last - 2
+            assert then.state == ("reserved" if kept else "available")
+            assert then.power_w == 2 * history.TOUCHES_A_CHECKPOINT - 1
+        later = Past(site.log, models, last).evses(
+            limit=9, wanted=EvseFilter(state="reserved"), scope=None
+        )
+        assert [evse.evse_id for evse in later] == [other]
