@@ -258,18 +258,11 @@ async def post_authorization(commands: Commanding, body: AuthorizationBody) -> R
         reach()
         _check_session(commands, command)
 
-    secret = Secret(
-        "credential",
-        command.subject_id,
-        credential_context(evse_id),
-        body.token.text.encode(),
-    )
+    context, group = credential_context(evse_id), body.token.text.encode()
+    secret = Secret("credential", command.subject_id, context, group)
+    at = body.occurred_at
     return await commands.run(
-        authorize,
-        command,
-        reach=check,
-        secret=secret,
-        occurred_at=body.occurred_at,
+        authorize, command, reach=check, secret=secret, occurred_at=at
     )
 
 
