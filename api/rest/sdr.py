@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
+from starlette.concurrency import run_in_threadpool
 
 from api.errors import unknown
 from api.rest.command_bodies import PathId, example
@@ -73,10 +74,17 @@ async def get_sdr_information(
 ) -> Response:
     """Show what the SDR of a session needs; final once the session closed."""
     await caught_up(context, "sdr", after)
-    view = context.models.sdr.information(session_id, scope_of(caller), since=since)
-    if view is None:
-        raise unknown("session", session_id)
-    return json_response(sdr_for(caller, view))
+
+    def work() -> Response:
+        found = context.models.sdr.information(
+            session_id, scope_of(caller), since=since
+        )
+        if found is None:
+            raise unknown("session", session_id)
+        return json_response(sdr_for(caller, found))
+
+    # One of thousands of increments takes longer than others should wait.
+    return await run_in_threadpool(work)
 
 
 @router.get(

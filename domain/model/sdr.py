@@ -32,15 +32,29 @@ class Row(Protocol):
     """The part of a row of the log that an increment is made of."""
 
     @property
-    def position(self) -> int: ...  # noqa: D102
+    def position(self) -> int:
+        """Return where it stands in the log."""
+        ...
+
     @property
-    def occurred_at(self) -> Instant: ...  # noqa: D102
+    def occurred_at(self) -> Instant:
+        """Return when it happened."""
+        ...
+
     @property
-    def type(self) -> str: ...  # noqa: D102
+    def type(self) -> str:
+        """Return the name of its event's type."""
+        ...
+
     @property
-    def actor(self) -> str: ...  # noqa: D102
+    def actor(self) -> str:
+        """Return who brought it."""
+        ...
+
     @property
-    def event(self) -> Event | None: ...  # noqa: D102
+    def event(self) -> Event | None:
+        """Return its event; None when that was dropped."""
+        ...
 
 
 class Increment(msgspec.Struct, frozen=True, kw_only=True):
