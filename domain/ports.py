@@ -196,6 +196,20 @@ class SampleLog(Protocol):
         """Yield the rows of one UTC day."""
         ...
 
+    def read_span(
+        self,
+        stream: str,
+        from_at: Instant,
+        until_at: Instant,
+        *,
+        latest_first: bool = False,
+    ) -> Iterator[Recorded]:
+        """Yield a stream's rows of a time, ordered by when they occurred.
+
+        Those that were recorded more than a day after ``until_at`` are left out.
+        """
+        ...
+
     def close_days_before(self, at: Instant) -> None:
         """Seal every open partition that ended before the UTC day of ``at``."""
         ...

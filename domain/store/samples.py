@@ -1,5 +1,6 @@
 """Raw readings: one chained log file a UTC day, sealed by one event of the ledger."""
 
+import heapq
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -81,6 +82,50 @@ class Samples:
             while chunk := rows.fetchmany(500):
                 yield from recorded(chunk)
 
+    def read_span(
+        self,
+        stream: str,
+        from_at: Instant,
+        until_at: Instant,
+        *,
+        latest_first: bool = False,
+    ) -> Iterator[Recorded]:
+        """Yield a stream's rows of a time, ordered by when they occurred.
+
+        Partitions are looked into up to a day after ``until_at``: what came later than
+        that is left out.
+        """
+        first, last = utc_day_of(from_at), utc_day_of(until_at + DAY)
+        days = [day for day in self.days() if first <= day <= last]
+        parts = [
+            self._read_part(day, stream, from_at, until_at, latest_first)
+            for day in days
+        ]
+        # Of equal instants, in the order in which they were recorded.
+        yield from heapq.merge(
+            *(reversed(parts) if latest_first else parts),
+            key=lambda row: row.occurred_at,
+            reverse=latest_first,
+        )
+
+    def _read_part(
+        self,
+        day: str,
+        stream: str,
+        from_at: Instant,
+        until_at: Instant,
+        latest_first: bool,
+    ) -> Iterator[Recorded]:
+        order = "DESC" if latest_first else "ASC"
+        with closing(connect_readonly(self._path(day))) as connection:
+            rows = connection.execute(
+                f"{RECORDED} WHERE stream = ? AND occurred_at >= ? AND occurred_at < ?"
+                f" ORDER BY occurred_at {order}, position {order}",
+                (stream, from_at, until_at),
+            )
+            while chunk := rows.fetchmany(100):
+                yield from recorded(chunk)
+
     def days(self) -> list[str]:
         """Return the days that have a partition, in order."""
         return sorted(path.stem for path in self._folder.glob("*.sqlite"))
@@ -117,6 +162,7 @@ class Samples:
                 kind="samples",
                 now=self._clock.now(),
             )
+            execute("CREATE INDEX rows_by_time ON rows (stream, occurred_at)")
         execute("COMMIT")
         self._chain = Chain(self._connection)
         self._day = self._earliest = day
