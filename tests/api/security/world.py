@@ -87,7 +87,11 @@ class Settler:
     def settle(self) -> None:
         for zone in ("1", "2"):
             zone_id = f"{self.mark}zone{zone}"
-            self.named.append(Named("zone", zone_id, self.tenant, zone_id))
+            # Who booked a place in it knows what it is called.
+            booked = frozenset(f"{self.mark}cso{zone}{station}" for station in "ab")
+            self.named.append(
+                Named("zone", zone_id, self.tenant, zone_id, parties=booked)
+            )
             self._zone(zone, zone_id)
 
     def _zone(self, zone: str, zone_id: str) -> None:
