@@ -1,7 +1,7 @@
 """What the domain asks of the world: log, vault, clock, ids, planner, delivery."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -107,6 +107,27 @@ class Recorded(msgspec.Struct, frozen=True, gc=False):
         return self.version == self.decision_version
 
 
+class RowFilter(NamedTuple):
+    """Which rows to find; what is empty or None asks for all."""
+
+    stream: str = ""
+    types: tuple[str, ...] = ()
+    actor: str = ""
+    occurred_from_at: Instant | None = None
+    occurred_until_at: Instant | None = None
+
+    def matches(self, row: Recorded) -> bool:
+        """Whether a row is one of them."""
+        begin, end = self.occurred_from_at, self.occurred_until_at
+        return (
+            self.stream in ("", row.stream)
+            and (not self.types or row.type in self.types)
+            and self.actor in ("", row.actor)
+            and (begin is None or row.occurred_at >= begin)
+            and (end is None or row.occurred_at < end)
+        )
+
+
 class Log(Protocol):
     """The ledger: append, read, follow."""
 
@@ -140,6 +161,12 @@ class Log(Protocol):
         self, *, after: int, limit: int, types: Sequence[str] = ()
     ) -> Sequence[Recorded]:
         """Return up to ``limit`` rows with positions above ``after``, in order."""
+        ...
+
+    def find(
+        self, wanted: RowFilter, *, after: int, until: int, limit: int
+    ) -> Sequence[Recorded]:
+        """Return up to ``limit`` rows of positions in (after, until], in order."""
         ...
 
     def read_at(self, positions: Sequence[int]) -> Sequence[Recorded]:

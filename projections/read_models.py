@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from projections.contracts import Contracts
+from projections.correlations import Correlations
 from projections.evses import Evses
 from projections.key_figures import KeyFigures
 from projections.plans import Plans
@@ -25,6 +26,7 @@ class ReadModels:
         self.contracts = Contracts(folder)
         self.plans = Plans(folder)
         self.key_figures = KeyFigures(folder)
+        self.correlations = Correlations(folder)
         self.security = Security(folder)
 
     def close(self) -> None:
@@ -37,6 +39,7 @@ class ReadModels:
             self.contracts,
             self.plans,
             self.key_figures,
+            self.correlations,
             self.security,
         ):
             model.reader.close()

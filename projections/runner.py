@@ -21,6 +21,7 @@ from eventsourcing.persistence import Tracking
 from domain.model.registry import BY_NAME
 from domain.ports import Recorded
 from projections.contracts import ContractsFold
+from projections.correlations import CorrelationsFold
 from projections.evses import EvsesFold
 from projections.file import Generations, ProjectionFile
 from projections.fold import Fold
@@ -40,6 +41,7 @@ ALL: tuple[type[Fold], ...] = (
     ContractsFold,
     PlansFold,
     KeyFiguresFold,
+    CorrelationsFold,
     SecurityFold,
 )
 BATCH = 20_000

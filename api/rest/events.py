@@ -7,6 +7,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.errors import invalid
+from api.rest.event_pages import History, Visible, page_of
 from api.rest.feed import EventFeed
 from api.rest.log_tail import LogTail
 from api.rest.presentation import json_response
@@ -18,15 +19,17 @@ from api.rest.reading import (
     Reading,
     Stored,
     StrictRoute,
+    caught_up,
     cursor_of,
     documented,
+    instant_or,
     key_of,
     needs,
 )
 from api.security.permissions import Permission
 from domain.model.registry import BY_NAME
 from domain.model.values import Event, Instant
-from domain.ports import Recorded
+from domain.ports import Recorded, RowFilter
 
 router = APIRouter(route_class=StrictRoute)
 
@@ -35,6 +38,9 @@ Stream = Annotated[str, Query(max_length=300, description="one stream's events o
 TypePrefix = Annotated[
     str, Query(alias="type", max_length=100, description="as `transfer.`")
 ]
+Exactly = Annotated[str, Query(max_length=200)]
+FromAt = Annotated[str, Query(max_length=40, description="then or later")]
+UntilAt = Annotated[str, Query(max_length=40, description="before then")]
 Position = Annotated[
     int | None, Query(ge=0, le=_MOST, description="events behind this position")
 ]
@@ -59,7 +65,10 @@ class EventView(msgspec.Struct):
 
 
 class EventPage(msgspec.Struct):
-    """A page of events, in order of position."""
+    """A page of events, in order of position.
+
+    It may be short, or empty, while `next` goes on.
+    """
 
     items: list[EventView]
     next: str | None
@@ -73,23 +82,49 @@ class EventPage(msgspec.Struct):
 )
 async def list_events(
     context: Reading,
+    caller: Caller,
     stream: Stream = "",
     type_prefix: TypePrefix = "",
+    correlation_id: Exactly = "",
+    actor: Exactly = "",
+    recorded_from_at: FromAt = "",
+    recorded_until_at: UntilAt = "",
+    occurred_from_at: FromAt = "",
+    occurred_until_at: UntilAt = "",
     after: Position = None,
     limit: Limit = 100,
     cursor: Cursor = "",
 ) -> Response:
-    """List events by position, of one stream or type if asked."""
+    """List events by position: of a stream, type, actor or time, or of one request.
+
+    For a page so much of the log is looked at, at most: it may be short, or empty,
+    while `next` goes on.
+    """
     if cursor and after is not None:
         raise invalid("query.after", after, "is not given together with a cursor")
-    types = types_of(type_prefix)
-    (last,) = key_of("events", cursor, tuple[Stored], (after or 0,))
-    rows = await run_in_threadpool(_rows, context, stream, types, last, limit)
-    items = [view_of(row) for row in rows]
-    more = len(items) == limit
-    return json_response(
-        EventPage(items, cursor_of("events", items[-1].position) if more else None)
+    asked = History(
+        RowFilter(
+            stream,
+            types_of(type_prefix),
+            actor,
+            instant_if("occurred_from_at", occurred_from_at),
+            instant_if("occurred_until_at", occurred_until_at),
+        ),
+        correlation_id,
+        instant_if("recorded_from_at", recorded_from_at),
+        instant_if("recorded_until_at", recorded_until_at),
     )
+    if correlation_id:
+        await caught_up(
+            context, "correlations", await run_in_threadpool(_last_position, context)
+        )
+    (last,) = key_of("events", cursor, tuple[Stored], (after or 0,))
+    found = await run_in_threadpool(
+        page_of, context, caller, asked, after=last, limit=limit
+    )
+    items = [view_of(row) for row in found.rows]
+    following = None if found.behind is None else cursor_of("events", found.behind)
+    return json_response(EventPage(items, following))
 
 
 @router.get(
@@ -123,7 +158,11 @@ async def follow_events(
         begin = await run_in_threadpool(context.system.log.last_position)
 
     def wanted(row: Recorded) -> bool:
-        return (not stream or row.stream == stream) and (not types or row.type in types)
+        asked = (not stream or row.stream == stream) and (
+            not types or row.type in types
+        )
+        # Looked up anew for each: a session comes within reach when it is bound.
+        return asked and Visible(context, caller).stream(row.stream)
 
     tails: dict[str, LogTail] = request.app.state.tails
     tail = tails.get(caller.tenant)
@@ -161,18 +200,13 @@ def types_of(prefix: str) -> tuple[str, ...]:
     return found
 
 
-def _rows(
-    context: Context, stream: str, types: tuple[str, ...], after: int, limit: int
-) -> list[Recorded]:
-    log = context.system.log
-    if not stream:
-        return list(log.read(after=after, limit=limit, types=types))
-    found = [
-        row
-        for row in log.read_stream(stream)
-        if row.position > after and (not types or row.type in types)
-    ]
-    return found[:limit]
+def instant_if(name: str, text: str) -> Instant | None:
+    """Return the instant of a parameter; None when it is left out."""
+    return instant_or(f"query.{name}", text, 0) if text else None
+
+
+def _last_position(context: Context) -> int:
+    return context.system.log.last_position()
 
 
 def view_of(row: Recorded) -> EventView:

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from domain.errors import StoreError
 from domain.model.values import Instant
-from domain.ports import TENANT, Answer, Batch, Claim, Recorded, Timer
+from domain.ports import TENANT, Answer, Batch, Claim, Recorded, RowFilter, Timer
 from domain.store.chain import Change, Origin
 from domain.store.feed import CommitFeed, follow
 from domain.store.ledger import Ledger
@@ -100,6 +100,13 @@ class Committer:
         """Return up to ``limit`` rows with positions above ``after``, in order."""
         with self.reader() as reader:
             return reader.read(after=after, limit=limit, types=types)
+
+    def find(
+        self, wanted: RowFilter, *, after: int, until: int, limit: int
+    ) -> Sequence[Recorded]:
+        """Return up to ``limit`` rows of positions in (after, until], in order."""
+        with self.reader() as reader:
+            return reader.find(wanted, after=after, until=until, limit=limit)
 
     def read_at(self, positions: Sequence[int]) -> Sequence[Recorded]:
         """Return the rows at some positions, in order of position."""

@@ -10,7 +10,7 @@ from typing import Any, Self
 from domain.errors import RequestMismatch
 from domain.model.registry import decode
 from domain.model.values import Instant
-from domain.ports import TENANT, Answer, Batch, Claim, Recorded, Timer
+from domain.ports import TENANT, Answer, Batch, Claim, Recorded, RowFilter, Timer
 from domain.store.sqlite import connect_readonly
 
 RECORDED = (
@@ -110,6 +110,39 @@ class LedgerReader:
             self._connection.execute(
                 f"{RECORDED} WHERE position > ?{wanted} ORDER BY position LIMIT ?",
                 (after, *types, limit),
+            )
+        )
+
+    def find(
+        self, wanted: RowFilter, *, after: int, until: int, limit: int
+    ) -> Sequence[Recorded]:
+        """Return up to ``limit`` rows of positions in (after, until], in order.
+
+        Of a stream, its own rows are looked at, else all of these positions.
+        """
+        where, values = ["position > ?", "position <= ?"], list[str | int]()
+        values += (after, until)
+        index = ""
+        if wanted.stream:
+            index = " INDEXED BY rows_by_stream"
+            where.append("tenant = ? AND stream = ?")
+            values += (TENANT, wanted.stream)
+        if wanted.types:
+            where.append(f"type IN ({','.join('?' * len(wanted.types))})")
+            values += wanted.types
+        for condition, value in (
+            ("actor = ?", wanted.actor or None),
+            ("occurred_at >= ?", wanted.occurred_from_at),
+            ("occurred_at < ?", wanted.occurred_until_at),
+        ):
+            if value is not None:
+                where.append(condition)
+                values.append(value)
+        return _fetched(
+            self._connection.execute(
+                f"{RECORDED}{index} WHERE {' AND '.join(where)}"
+                " ORDER BY position LIMIT ?",
+                (*values, limit),
             )
         )
 

@@ -1,0 +1,98 @@
+"""Histories of events: pages by stream, type, time, correlation, of bounded work."""
+
+from typing import NamedTuple
+
+from api.rest.reading import Context
+from api.security.event_reach import EventReach
+from api.security.permissions import Permission, may
+from api.security.principal import Principal
+from api.security.streams import is_guarded
+from domain.model.values import Instant
+from domain.ports import Recorded, RowFilter
+
+# Positions looked at, and rows read of them, for one page at most.
+_SCANNED = 50_000
+_READ = 5_000
+_AT_ONCE = 500
+
+
+class History(NamedTuple):
+    """What of the log is asked for; an instant of None bounds nothing."""
+
+    rows: RowFilter
+    correlation_id: str = ""
+    recorded_from_at: Instant | None = None
+    recorded_until_at: Instant | None = None
+
+
+class Found(NamedTuple):
+    """Rows of a page, and behind which position it goes on, if it does."""
+
+    rows: list[Recorded]
+    behind: int | None
+
+
+class Visible:
+    """Which rows a caller is shown."""
+
+    def __init__(self, context: Context, caller: Principal) -> None:
+        self._reach = EventReach(context.models, caller)
+        self._guarded_too = may(caller, Permission.SECURITY_READ)
+
+    def stream(self, stream: str) -> bool:
+        """Whether the caller is shown what stands in a stream."""
+        if is_guarded(stream):
+            return self._guarded_too and self._reach.reaches(stream)
+        return self._reach.reaches(stream)
+
+
+def page_of(
+    context: Context, caller: Principal, asked: History, *, after: int, limit: int
+) -> Found:
+    """Return a page of rows behind a position.
+
+    It may be short and yet go on: so much is looked at for one page at most.
+    """
+    visible = Visible(context, caller)
+    after, end = _bounds(context, asked, after)
+    stop = end
+    if not (asked.rows.stream or asked.correlation_id):
+        stop = min(end, after + _SCANNED)
+    found: list[Recorded] = []
+    read = 0
+    while after < stop and len(found) < limit and read < _READ:
+        rows, after = _next(context, asked, after, stop, limit - len(found))
+        read += len(rows)
+        found += (row for row in rows if visible.stream(row.stream))
+    return Found(found, after if after < end else None)
+
+
+def _bounds(context: Context, asked: History, after: int) -> tuple[int, int]:
+    """Return behind which position to begin, and the last one that is asked for."""
+    log = context.system.log
+    end = log.last_position()
+    if asked.recorded_from_at is not None:
+        after = max(after, log.recorded_by(asked.recorded_from_at - 1))
+    if asked.recorded_until_at is not None:
+        end = min(end, log.recorded_by(asked.recorded_until_at - 1))
+    return after, end
+
+
+def _next(
+    context: Context, asked: History, after: int, stop: int, wanted: int
+) -> tuple[list[Recorded], int]:
+    """Return the next rows, and the position up to which all were looked at."""
+    log = context.system.log
+    limit = min(wanted, _AT_ONCE)
+    if not asked.correlation_id:
+        rows = list(log.find(asked.rows, after=after, until=stop, limit=limit))
+        return rows, stop if len(rows) < limit else rows[-1].position
+    positions = context.models.correlations.positions(
+        asked.correlation_id, after=after, limit=_AT_ONCE
+    )
+    within = [position for position in positions if position <= stop]
+    rows = [row for row in log.read_at(within) if asked.rows.matches(row)]
+    if len(rows) > limit:
+        rows = rows[:limit]
+        return rows, rows[-1].position
+    return rows, stop if len(within) < _AT_ONCE else within[-1]
