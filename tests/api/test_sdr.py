@@ -9,6 +9,7 @@ from domain.model.sdr import digest_of
 from domain.model.values import HOUR, iso_of
 from domain.use_cases.s6_sdr_information import increments_of
 from tests.api.caller import Caller
+from tests.api.caller import digest_of as digest_of_body
 from tests.api.conftest import CallerFor, Served
 from tests.projections.small_site import EVSES, ZONE
 
@@ -116,23 +117,21 @@ def test_needs_and_their_limits_are_carried_to_the_cso(
 
 
 def test_a_correction_counts_and_the_first_value_is_told(
-    served: Served, caller_for: CallerFor
+    served: Served, cso: Caller
 ) -> None:
-    operator = caller_for("admin", zones=("*",))
-    known = information(operator, "a")
+    known = information(cso, "a")
     metered = next(
         i for i in known["increments"] if i["type"] == "transfer.interval_metered"
     )
-    event = s.TransactionCorrected(
-        session_id="a",
-        position=metered["position"],
-        field="energy_wh",
-        value="2500",
-        by="cso",
-        reason="read again",
-    )
-    position = served.tell(("session-a", served.clock.now(), event))  # type: ignore[arg-type]
-    told = information(operator, "a", after=position)
+    correction = {
+        "position": metered["position"],
+        "field": "energy_wh",
+        "value": 2_500,
+        "reason": "read again",
+    }
+    path, signed = "/service-sessions/a/corrections", digest_of_body(correction)
+    corrected = cso.done(path, correction, Content_Digest=signed)
+    told = information(cso, "a", after=corrected["position"])
     (correction,) = told["information"]["corrections"]
     assert (correction["first_value"], correction["value"]) == ("3000", "2500")
     (interval,) = told["information"]["energy"]["intervals"]
