@@ -2,7 +2,7 @@
 
 import typer
 
-from api.commands import bench, report, serve, simulate, stores
+from api.commands import bench, export, report, serve, simulate, stores
 from api.commands.events import events_app
 from api.commands.keys import keys_app
 from api.commands.terminal import EXIT_CODES, answering
@@ -21,6 +21,7 @@ for name, command in (
     ("bench", bench.bench),
     ("report", report.report),
     ("verify", stores.verify_store),
+    ("export", export.export),
 ):
     app.command(name, epilog=EXIT_CODES)(answering(command))
 app.add_typer(events_app, name="events")

@@ -219,6 +219,10 @@ class SampleLog(Protocol):
         """Record one row of readings."""
         ...
 
+    def days(self) -> list[str]:
+        """Return the UTC days that have samples, in order."""
+        ...
+
     def read_day(self, day: str) -> Iterator[Recorded]:
         """Yield the rows of one UTC day."""
         ...
