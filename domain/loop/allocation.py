@@ -124,11 +124,12 @@ def _divided(
 
     Fixed EVSEs count at what may be in force. Where the PRE cannot hold that in the
     next quarter hour, they are planned like the others: to tell them to take less is
-    all that can be done.
+    all that can be done. A blocked EVSE is planned at nothing, and only one that does
+    not answer counts: for the others the delivery waits until it is confirmed.
     """
     occupied = state.occupied()
     fixed = [slot for slot in occupied if _is_fixed(slot, now)]
-    blocked = [slot for slot in state.counting() if slot.blocked]
+    blocked = [s for s in state.counting() if s.blocked and _is_fixed(s, now)]
     taken = _counted(state, [*fixed, *blocked], starts, now)
     near = starts < now + QUARTER_HOUR
     if fixed and (taken > envelope_w)[near].any():
