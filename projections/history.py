@@ -18,7 +18,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 # More make reads of the past longer, fewer the file larger: a document as it was is
 # as large as some thirty touches.
-TOUCHES_A_CHECKPOINT = 32
+TOUCHES_A_CHECKPOINT = 64
 
 # Keys whose last touches and listings are kept in memory; beyond, all are read again.
 _KEYS_KEPT = 100_000
