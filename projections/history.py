@@ -7,8 +7,9 @@ sort by, from a position on. Both are exact to the row, in whatever batches it c
 """
 
 import sqlite3
+import struct
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -20,17 +21,29 @@ T = TypeVar("T", bound=msgspec.Struct)
 # as large as some thirty touches.
 TOUCHES_A_CHECKPOINT = 64
 
+# An offset takes four bytes.
+_FARTHEST = (1 << 32) - 1
 # Keys whose last touches and listings are kept in memory; beyond, all are read again.
 _KEYS_KEPT = 100_000
 
 
 def touches_ddl(table: str) -> str:
-    """Return the table of a document table's touches."""
+    """Return the tables of a document table's touches and checkpoints.
+
+    A row of touches has those from ``begin`` on, as offsets from it. At its beginning,
+    but for the first one, is the checkpoint.
+    """
     return f"""
     CREATE TABLE {table}_touch(
       id TEXT NOT NULL,
+      begin INTEGER NOT NULL,
+      offsets BLOB NOT NULL,
+      PRIMARY KEY (id, begin)
+    ) WITHOUT ROWID;
+    CREATE TABLE {table}_checkpoint(
+      id TEXT NOT NULL,
       position INTEGER NOT NULL,
-      before BLOB,
+      document BLOB NOT NULL,
       PRIMARY KEY (id, position)
     ) WITHOUT ROWID;
     """
@@ -48,50 +61,83 @@ def listings_ddl(table: str, *columns: str) -> str:
     """
 
 
+class Chunk(NamedTuple):
+    """Touches from one on: how many there were, and the offsets of what is new."""
+
+    begin: int
+    saved: int
+    new: list[int]
+
+
 class Touches:
     """The positions that touched each document, and now and then the document."""
 
     def __init__(self, db: sqlite3.Connection, table: str) -> None:
         self._db = db
-        self._table = f"{table}_touch"
+        self._table = table
         self._encode = msgspec.msgpack.Encoder().encode
-        self._since: dict[str, int] = {}
-        self._new: list[tuple[str, int, bytes | None]] = []
+        self._last: dict[str, Chunk] = {}
+        self._new: dict[tuple[str, int], list[int]] = {}
+        self._checkpoints: list[tuple[str, int, bytes]] = []
 
     def add(self, key: str, position: int, kept: Kept[Any]) -> None:
         """Note that a row touches a document, which is still as it was before it."""
-        since = self._since.get(key)
-        if since is None:
-            since = self._stored(key)
-        before = None
-        if since == TOUCHES_A_CHECKPOINT:
-            before, since = self._encode(kept), 0
-        self._new.append((key, position, before))
-        self._since[key] = since + 1
+        chunk = self._last.get(key)
+        if chunk is None:
+            chunk = self._stored(key)
+        if (
+            chunk is None
+            or chunk.saved + len(chunk.new) >= TOUCHES_A_CHECKPOINT
+            or position - chunk.begin > _FARTHEST
+        ):
+            if chunk is not None:
+                self._checkpoints.append((key, position, self._encode(kept)))
+            chunk = Chunk(position, 0, [])
+        if not chunk.new:
+            self._last[key] = chunk
+            self._new[key, chunk.begin] = chunk.new
+        chunk.new.append(position - chunk.begin)
 
     def save(self) -> None:
         """Write what is new."""
-        # In the order of the table's key; positions of one key differ.
-        self._new.sort()
-        self._db.executemany(f"INSERT INTO {self._table} VALUES (?, ?, ?)", self._new)
+        rows = [
+            (key, begin, struct.pack(f"<{len(new)}I", *new))
+            for (key, begin), new in sorted(self._new.items())
+        ]
+        self._db.executemany(
+            f"INSERT INTO {self._table}_touch VALUES (?, ?, ?) ON CONFLICT DO UPDATE"
+            " SET offsets = CAST(offsets || excluded.offsets AS BLOB)",
+            rows,
+        )
+        self._db.executemany(
+            f"INSERT INTO {self._table}_checkpoint VALUES (?, ?, ?)", self._checkpoints
+        )
+        self._checkpoints.clear()
+        for key, _ in self._new:
+            begin, saved, new = self._last[key]
+            self._last[key] = Chunk(begin, saved + len(new), [])
         self._new.clear()
-        if len(self._since) > _KEYS_KEPT:
-            self._since.clear()
+        if len(self._last) > _KEYS_KEPT:
+            self._last.clear()
 
     def forget(self) -> None:
         """Drop what is in memory."""
+        self._last.clear()
         self._new.clear()
-        self._since.clear()
+        self._checkpoints.clear()
 
-    def _stored(self, key: str) -> int:
-        """Return how many touches there are from the last checkpoint on."""
-        rows = self._db.execute(
-            f"SELECT before IS NOT NULL FROM {self._table} WHERE id = ?"
-            " ORDER BY position DESC LIMIT ?",
-            (key, TOUCHES_A_CHECKPOINT),
-        ).fetchall()
-        checkpoints = [n for n, (is_checkpoint,) in enumerate(rows, 1) if is_checkpoint]
-        return checkpoints[0] if checkpoints else len(rows)
+    def _stored(self, key: str) -> Chunk | None:
+        row = self._db.execute(
+            f"SELECT begin, length(offsets) / 4 FROM {self._table}_touch"
+            " WHERE id = ? ORDER BY begin DESC LIMIT 1",
+            (key,),
+        ).fetchone()
+        return Chunk(*row, []) if row else None
+
+
+def positions_of(begin: int, offsets: bytes) -> list[int]:
+    """Return the positions of a row of touches."""
+    return [begin + n for n in struct.unpack(f"<{len(offsets) // 4}I", offsets)]
 
 
 class Listings:
@@ -187,7 +233,9 @@ class Tracked(Documents[T]):
 
     def get(self, key: str) -> Kept[T]:
         """Return the document to change, and note that the present row asked."""
-        kept = super().get(key)
+        kept = self._touched.get(key)
+        if kept is None:
+            kept = super().get(key)
         position, before = self._fold.position, self._at.get(key)
         if before != position:
             self._at[key] = position

@@ -18,7 +18,7 @@ from domain.ports import Recorded
 from projections.evses import Evse, EvseFilter, Evses, EvsesFold
 from projections.file import OneConnection, Reader
 from projections.fold import Fold
-from projections.history import Tracked
+from projections.history import Tracked, positions_of
 from projections.plans import Plan
 from projections.read_models import ReadModels
 from projections.runner import fold_rows
@@ -92,7 +92,7 @@ class Past:
         """Return zones by id, those after one; only some where these are given."""
         rows = self._models.zones.reader.rows(
             "SELECT zone_id FROM zone WHERE zone_id > ? AND EXISTS (SELECT 1 FROM"
-            " zone_touch WHERE id = zone_id AND position <= ?) ORDER BY zone_id",
+            " zone_touch WHERE id = zone_id AND begin <= ?) ORDER BY zone_id",
             (after, self._position),
         )
         found = [i for (i,) in rows if zone_ids is None or i in zone_ids]
@@ -174,11 +174,13 @@ class Past:
         found = set[int]()
         for session_id in sessions:
             touches = self._models.evses.reader.rows(
-                "SELECT position FROM reservation_touch WHERE id = ? AND position <= ?",
+                "SELECT begin, offsets FROM reservation_touch"
+                " WHERE id = ? AND begin <= ?",
                 (session_id, self._position),
             )
-            found.update(position for (position,) in touches)
-        return found
+            for touched in touches:
+                found.update(positions_of(*touched))
+        return {position for position in found if position <= self._position}
 
     def _touched(
         self, reader: Reader, table: str, keys: Sequence[str]
@@ -186,23 +188,18 @@ class Past:
         """Return the last checkpoints of documents, and all touches from there on."""
         checkpoints, positions = list[Checkpoint](), set[int]()
         for key in keys:
-            begin = 0
-            found = reader.rows(
-                f"SELECT position, id, before FROM {table}_touch WHERE id = ?"
-                " AND position <= ? AND before IS NOT NULL"
-                " ORDER BY position DESC LIMIT 1",
+            touches = reader.rows(
+                f"SELECT begin, offsets, document FROM {table}_touch AS t"
+                f" LEFT JOIN {table}_checkpoint AS c"
+                " ON c.id = t.id AND c.position = t.begin"
+                " WHERE t.id = ? AND t.begin <= ? ORDER BY t.begin DESC LIMIT 1",
                 (key, self._position),
             )
-            if found:
-                checkpoints.append(Checkpoint(*found[0]))
-                begin = checkpoints[-1].position
-            touches = reader.rows(
-                f"SELECT position FROM {table}_touch WHERE id = ?"
-                " AND position BETWEEN ? AND ?",
-                (key, begin, self._position),
-            )
-            positions.update(position for (position,) in touches)
-        return checkpoints, sorted(positions)
+            for begin, offsets, document in touches:
+                positions.update(positions_of(begin, offsets))
+                if document is not None:
+                    checkpoints.append(Checkpoint(begin, key, document))
+        return checkpoints, sorted(n for n in positions if n <= self._position)
 
     def _sessions(self, fold: SessionsFold, session_ids: Sequence[str]) -> Sessions:
         """Fold sessions with all that were merged into them, or they into."""
