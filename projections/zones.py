@@ -8,7 +8,7 @@ import msgspec
 
 from domain.model import plan_events as p
 from domain.model import site_events as z
-from domain.model.pre import PreInForce, satisfies
+from domain.model.pre import PreInForce, compose, satisfies
 from domain.model.profile import PowerProfile
 from domain.model.values import Instant
 from domain.ports import Recorded
@@ -42,9 +42,9 @@ class Zone(msgspec.Struct, array_like=True):
     """A charging site zone as it stands.
 
     ``constraints`` are those sent to its RM last, ``pre_answered_at`` when the first
-    PRE after them was received. ``pre_satisfies_constraints`` says of the PRE in force
-    since the last PRE was received or revoked whether it satisfies them, by the rule of
-    `domain.model.pre.satisfies`; None while no PRE has answered.
+    PRE after them was received. ``pre_satisfies_constraints`` says of the last PRE
+    since then, from when it takes effect, whether it satisfies them by the rule of
+    `domain.model.pre.satisfies`; None while there is none, and once it is revoked.
     """
 
     zone_id: str
@@ -62,6 +62,7 @@ class Zone(msgspec.Struct, array_like=True):
     last_plan: LastPlan | None = None
     aetp: PowerProfile | None = None
     constraints: SentConstraints | None = None
+    last_pre_id: str = ""
     pre_answered_at: Instant | None = None
     pre_satisfies_constraints: bool | None = None
 
@@ -70,7 +71,7 @@ class ZonesFold(Fold):
     """Writes ``zones.sqlite``."""
 
     name = "zones"
-    schema = 2
+    schema = 3
     ddl = (
         "CREATE TABLE zone(zone_id TEXT PRIMARY KEY, document BLOB NOT NULL)"
         " WITHOUT ROWID;" + pre_history.DDL + touches_ddl("zone")
@@ -155,28 +156,32 @@ class ZonesFold(Fold):
         kept = self._zones.get(event.zone_id)
         if kept.newer("fallback", row):
             kept.view.fallback_since_at = None
-        zone = kept.view
-        # By position: an answer is what was received after the question was recorded.
-        if zone.constraints and zone.pre_answered_at is None:
+        self._answered(row, kept.view, event)
+
+    def _answered(self, row: Recorded, zone: Zone, event: p.PreReceived) -> None:
+        """Judge a PRE by the constraints recorded before it."""
+        zone.last_pre_id = event.pre_id
+        if zone.constraints is None:
+            return
+        if zone.pre_answered_at is None:
             zone.pre_answered_at = row.occurred_at
-        self._judge(row, zone)
+        received = [(row.occurred_at, event)]
+        zone.pre_satisfies_constraints = satisfies(
+            compose(received, zone.safe_upper_w, zone.limit_w),
+            zone.constraints.told,
+            max(row.occurred_at, event.envelope.start_at),
+        )
 
     def _pre_revoked(self, row: Recorded, event: p.PreRevoked) -> None:
         self._pre.note(row, event)
-        self._judge(row, self._zones.get(event.zone_id).view)
+        zone = self._zones.get(event.zone_id).view
+        if zone.last_pre_id == event.pre_id:
+            zone.pre_satisfies_constraints = None
 
     def _constraints_sent(self, row: Recorded, event: z.ConstraintsSent) -> None:
         zone = self._zones.get(event.zone_id).view
         zone.constraints = SentConstraints(row.position, row.occurred_at, event)
         zone.pre_answered_at = zone.pre_satisfies_constraints = None
-
-    def _judge(self, row: Recorded, zone: Zone) -> None:
-        if zone.constraints is None or zone.pre_answered_at is None:
-            return
-        told = zone.constraints.told
-        known_at = max(row.occurred_at, told.from_at)
-        pre = self._pre.book(zone.zone_id).in_force(known_at)
-        zone.pre_satisfies_constraints = satisfies(pre, told, row.occurred_at)
 
     def _fallback_began(self, row: Recorded, event: p.PreFallbackBegan) -> None:
         self._pre.note(row, event)

@@ -72,16 +72,16 @@ def compose(
     return PreInForce(tuple(spans), safe_upper_w, limit_w)
 
 
-def satisfies(pre: PreInForce, sent: ConstraintsSent, known_at: Instant) -> bool:
+def satisfies(pre: PreInForce, sent: ConstraintsSent, effect_at: Instant) -> bool:
     """Whether a zone can keep to a PRE and to the constraints sent to its RM (E3).
 
     Power: until the last window ends (without windows, until the PRE does) the PRE
     leaves at every instant a power that the zone could draw. Energy: the most that both
     allow by the end of a window is at least its lower energy, the least at most its
-    upper one. The PRE is asked from ``known_at`` on; for the time before, nothing is
+    upper one. The PRE is asked from ``effect_at`` on; for the time before, nothing is
     held against it and the constraints' own limits count.
     """
-    begin_at = max(sent.from_at, known_at)
+    begin_at = max(sent.from_at, effect_at)
     ends = [window.until_at for window in sent.windows] or [s[1] for s in pre.spans]
     until_at = max([begin_at + SECOND, *ends[-1:]])
     return all(
