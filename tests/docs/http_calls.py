@@ -11,6 +11,7 @@ EVSE, SECOND_EVSE = "DE*ABC*E100", "DE*ABC*E101"
 _BOOKING = {"kind": "booking", "text": "B-2026-0601"}
 _TICKET = {"kind": "ticket", "text": "P-4711"}
 _SESSION = {"session_id": "$post_reservation.session_id"}
+_READ_AT = "2019-10-29T08:00:00Z"
 _AT_EVSE = {"evse_id": EVSE}
 
 
@@ -222,12 +223,16 @@ _READING = [
     Call("list_etps", {"zone_id": "garage"}, {"limit": 1}),
     Call("list_evses", query={"zone_id": "yard"}),
     Call("get_evse", _AT_EVSE),
+    Call("list_evse_readings", {"evse_id": "US*CAL*E1"}, {"valid_at": _READ_AT}),
+    Call("list_zone_readings", {"zone_id": "garage"}, {"from_at": _READ_AT}),
     Call("list_sessions", query={"limit": 1}),
     Call("get_session", _SESSION),
     Call("list_plans", query={"limit": 1}),
     Call("get_plan", {"position": "$list_plans.items.0.position"}),
     Call("get_key_figures", query={"zone_id": "garage"}),
     Call("follow_events", query={"after": 0}),
+    Call("export_events", query={"from": 1, "until": 50}),
+    Call("export_samples", query={"day": "2019-10-29"}),
     Call("get_operation"),
     Call("get_metrics"),
 ]

@@ -45,7 +45,12 @@ def code_of(call: Call, operation: Document) -> str:
         else:
             arguments.append(f"json={literal(call.body)}")
             arguments.append(f'headers={{"Idempotency-Key": "{key}"}}')
-    taken = "text" if call.operation == "get_metrics" else "json()"
+    kinds = {
+        "get_metrics": "text",
+        "export_events": "read()",
+        "export_samples": "read()",
+    }
+    taken = kinds.get(call.operation, "json()")
     called = _called(f"client.{operation['method']}", arguments)
     return f"{before}answer = {called}.raise_for_status().{taken}\n"
 
