@@ -156,7 +156,8 @@ class ZonesFold(Fold):
         kept = self._zones.get(event.zone_id)
         if kept.newer("fallback", row):
             kept.view.fallback_since_at = None
-        self._answered(row, kept.view, event)
+        if kept.newer("pre", row):
+            self._answered(row, kept.view, event)
 
     def _answered(self, row: Recorded, zone: Zone, event: p.PreReceived) -> None:
         """Judge a PRE by the constraints recorded before it."""
