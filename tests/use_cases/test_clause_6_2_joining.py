@@ -5,7 +5,9 @@ import pytest
 from domain.errors import InvalidValue, Refused
 from domain.model import session_events as s
 from domain.model.values import HOUR, MINUTE
+from domain.ports import Answer
 from domain.use_cases.clause_6_2_joining import Reference
+from domain.use_cases.clause_6_2_service_sessions import BindReference, bind_reference
 from tests.use_cases.small_site import (
     ANNA,
     BEN,
@@ -16,6 +18,7 @@ from tests.use_cases.small_site import (
     NINE,
     ZONE,
     Site,
+    by,
     requested,
     ticket,
 )
@@ -215,6 +218,50 @@ def test_a_reference_of_another_session_is_refused(site: Site) -> None:
     with pytest.raises(Refused, match="ticket 1 belongs to another") as refused:
         site.add(s.ParkingStarted(session_id=""), second, reference=ticket())
     assert first not in str(refused.value)
+
+
+def bind(site: Site, session_id: str, reference: Reference) -> Answer:
+    command = BindReference(session_id=session_id, reference=reference)
+    return bind_reference(site.system, command, by())
+
+
+def test_a_partys_reference_is_bound_so_that_it_adds_to_the_session(site: Site) -> None:
+    session_id = site.plug(E1)
+    bind(site, session_id, ticket())
+    assert site.events(session_id)[-1] == s.ReferenceBound(
+        session_id=session_id, party="parkco", kind="ticket", reference="ticket 1"
+    )
+    assert site.add(s.ParkingStarted(session_id=""), reference=ticket()) == session_id
+    assert "parkco" in site.session(session_id).parties
+
+
+def test_a_reference_bound_again_changes_nothing(site: Site) -> None:
+    session_id = site.plug(E1, reference=ticket())
+    before = site.rows()
+    assert bind(site, session_id, ticket()).count == 0
+    assert site.rows() == before
+
+
+def test_a_reference_is_not_bound_to_two_sessions(site: Site) -> None:
+    """And who asks does not learn whose it is."""
+    first, second = site.plug(E1, reference=ticket()), site.plug(E2)
+    with pytest.raises(Refused, match="ticket 1 belongs to another") as refused:
+        bind(site, second, ticket())
+    assert first not in str(refused.value)
+    site.merge(first, site.add(s.ParkingStarted(session_id="")))
+    with pytest.raises(Refused, match="ticket 1 belongs to another"):
+        bind(site, second, ticket())
+    assert site.guards()["reference"] == ["parkco/ticket/ticket 1"]
+    assert "session.reference_bound" not in site.types(second)
+
+
+def test_a_reference_is_bound_to_an_open_session_only(site: Site) -> None:
+    session_id = site.add(s.ParkingStarted(session_id=""))
+    site.close(session_id)
+    with pytest.raises(Refused, match=f"{session_id} is closed"):
+        bind(site, session_id, ticket())
+    with pytest.raises(InvalidValue, match="is personal data"):
+        bind(site, session_id, Reference("cso", "token", "04A2"))
 
 
 @pytest.mark.parametrize(

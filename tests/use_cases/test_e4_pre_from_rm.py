@@ -1,12 +1,15 @@
 """E4 The RM sets and revokes the PRE of a zone."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
 from domain.errors import InvalidValue, Refused, RequestMismatch, Unknown
 from domain.model.plan_events import PreReceived, PreRevoked
 from domain.model.profile import POWER_LIMIT_W, PowerRangeEnvelope, Range
 from domain.model.values import DAY, HOUR, SECOND
-from domain.ports import Answer
+from domain.ports import Answer, Log, Recorded
 from domain.use_cases.e4_pre_from_rm import (
     ReceivePre,
     RevokePre,
@@ -45,6 +48,32 @@ def test_a_revocation_is_recorded(site: Site) -> None:
     receive_pre(site.system, order(), by())
     revoke_pre(site.system, RevokePre(zone_id=ZONE, pre_id="p1"), by())
     assert site.rows()[-1].event == PreRevoked(zone_id=ZONE, pre_id="p1")
+
+
+class CountingLog:
+    """A log that counts the rows it reads from streams of PREs."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self.count = 0
+
+    def read_stream(self, stream: str, *, after_version: int = 0) -> Sequence[Recorded]:
+        rows = self._log.read_stream(stream, after_version=after_version)
+        self.count += len(rows) if stream.startswith("pre-") else 0
+        return rows
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+
+def test_a_revocation_reads_only_what_is_new(site: Site) -> None:
+    log = CountingLog(site.log)
+    seen = site.with_log(log)
+    for i in range(50):
+        receive_pre(seen.system, order(pre_id=f"p{i}"), by())
+    for i in range(50):
+        revoke_pre(seen.system, RevokePre(zone_id=ZONE, pre_id=f"p{i}"), by())
+    assert log.count == 50 + 49
 
 
 def test_only_a_pre_in_hand_is_revoked(site: Site) -> None:

@@ -56,6 +56,23 @@ def test_a_blocked_or_unknown_evse_is_refused() -> None:
     assert evse_after(COMMISSIONED, blocked, unblocked).check_usable("E1")
 
 
+def test_one_blocked_for_two_reasons_is_free_when_neither_holds() -> None:
+    issue = z.EvseBlocked(evse_id="E1", reason="smoke", is_safety=True)
+    suspended = z.EvseBlocked(evse_id="E1", reason="rain")
+    unsafe = z.EvseAssessed(evse_id="E1", is_safe=False, assessor="i")
+    safe = z.EvseAssessed(evse_id="E1", is_safe=True, assessor="i")
+    free = z.EvseUnblocked(evse_id="E1", reason="again")
+    for events, blocked in (
+        ((issue, suspended), "smoke"),
+        ((suspended, issue, unsafe), "smoke"),
+        ((suspended, issue, safe), "rain"),
+        ((issue, safe), ""),
+        ((suspended, issue, safe, free), ""),
+        ((suspended, free), ""),
+    ):
+        assert evse_after(COMMISSIONED, *events).blocked == blocked
+
+
 def test_a_zone_knows_limits_members_and_what_it_learned() -> None:
     state = Zone()
     for event in (
