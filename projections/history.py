@@ -132,7 +132,7 @@ class Touches:
             " WHERE id = ? ORDER BY begin DESC LIMIT 1",
             (key,),
         ).fetchone()
-        return Chunk(*row, []) if row else None
+        return Chunk(row[0], row[1], []) if row else None
 
 
 def positions_of(begin: int, offsets: bytes) -> list[int]:
