@@ -124,7 +124,7 @@ async def get_metrics(request: Request, context: Reading, caller: Caller) -> Res
     tail = request.app.state.tails.get(caller.tenant)
     readers = tail.readers if tail else 0
     text = await run_in_threadpool(
-        metrics.text, caller.tenant, lambda: state_of(context, readers)
+        metrics.text, caller.tenant, lambda: state_of(context, caller, readers)
     )
     return Response(text, media_type=CONTENT_TYPE_LATEST)
 

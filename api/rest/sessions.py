@@ -27,7 +27,7 @@ from api.rest.reading import (
 )
 from api.security.permissions import Permission
 from api.security.principal import Principal
-from api.security.reach import check_party, scope_of, sees_session
+from api.security.reach import scope_of, sees_session
 from api.security.views import detail_for, session_for
 from projections.session_queries import ALL_SESSIONS, SessionDetail, SessionFilter
 from projections.sessions import Session
@@ -74,8 +74,6 @@ async def list_sessions(
     With `as_of`, a page may be short while `next` goes on.
     """
     await caught_up(context, "sessions", after)
-    if party and not caller.reaches_all:
-        check_party(caller, party)
     wanted = SessionFilter(
         zone_id,
         station_id,
@@ -91,7 +89,7 @@ async def list_sessions(
     past = await past_of(context, "sessions", as_of, "service-sessions", cursor)
     kind = kind_of("service-sessions", past)
     behind = key_of(kind, cursor, tuple[Stored, str], _LAST) if cursor else None
-    scope = scope_of(caller)
+    scope = scope_of(caller, party)
     if past is None:
         items = context.models.sessions.page(
             behind=behind, limit=limit, wanted=wanted, scope=scope

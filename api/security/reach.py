@@ -56,12 +56,6 @@ def check_session(system: System, caller: Principal, session_id: str) -> None:
         raise unknown("session", session_id)
 
 
-def check_party(caller: Principal, party: str) -> None:
-    """Answer a party other than the caller's own as unknown."""
-    if not caller.reaches_all and party != caller.party:
-        raise unknown("party", party)
-
-
 def check_reference(system: System, caller: Principal, reference: Reference) -> None:
     """Answer a reference to a session out of reach as unknown."""
     if caller.reaches_all:
@@ -84,10 +78,15 @@ def _sees(system: System, caller: Principal, state: Session) -> bool:
     return False
 
 
-def scope_of(caller: Principal) -> Scope | None:
-    """Return what lists of sessions show the caller; None for all there are."""
+def scope_of(caller: Principal, party: str = "") -> Scope | None:
+    """Return what lists of sessions show the caller; None for all there are.
+
+    Asked for the sessions of a party that is not its own, it is shown none.
+    """
     if caller.reaches_all:
         return None
+    if party not in ("", caller.party):
+        return Scope()
     if caller.roles <= _BY_PARTY_ONLY:
         return Scope(party=caller.party)
     return Scope(caller.zones, caller.stations, caller.party)

@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from api.rest.reading import Context
+from api.security.principal import Principal
 from domain.errors import DomainError
 from domain.model.values import SECOND
 from domain.store.committer import Committer
@@ -104,10 +105,13 @@ class _State(Collector):
         return families.values()
 
 
-def state_of(context: Context, feed_readers: int) -> Gauges:
-    """Yield how a store's parts stand: by name, meaning, labels and value."""
+def state_of(context: Context, caller: Principal, feed_readers: int) -> Gauges:
+    """Yield how a store's parts stand: by name, meaning, labels and value.
+
+    Of the zones, those within the caller's reach.
+    """
     yield from _ledger(context)
-    yield from _zones(context)
+    yield from _zones(context, caller)
     yield "feed_readers", "Readers of the feed.", {}, feed_readers
     if context.security is not None:
         for kind, count in context.security.counts().items():
@@ -146,12 +150,12 @@ def _lag_s(context: Context, position: int) -> float:
     return (context.system.clock.now() - rows[0].recorded_at) / SECOND
 
 
-def _zones(context: Context) -> Gauges:
+def _zones(context: Context, caller: Principal) -> Gauges:
     now, after = context.system.clock.now(), ""
     while zones := context.models.zones.page(after=after, limit=_PAGE):
         after = zones[-1].zone_id
         for zone in zones:
-            if zone.last_plan is not None:
+            if zone.last_plan is not None and caller.reaches_zone(zone.zone_id):
                 age_s = (now - zone.last_plan.made_at) / SECOND
                 label = {"zone": zone.zone_id}
                 yield "zone_plan_age_seconds", "Since its last plan.", label, age_s

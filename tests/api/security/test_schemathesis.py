@@ -7,10 +7,12 @@ and none tells an id out of the caller's reach. `VOLTLEDGER_FULL=1` asks far mor
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
 from schemathesis import Case
 from schemathesis.checks import not_a_server_error
 from schemathesis.config import SchemathesisConfig
@@ -74,7 +76,10 @@ def test_every_operation_answers_as_documented(settled: World, role: Role) -> No
             continue
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
             cases = operation.as_strategy(generation_mode=mode)
-            ask(settled, who, cases, headers)
+            # Where nothing is asked for, nothing can be asked for wrongly.
+            may_fail = (Unsatisfiable,) if mode is GenerationMode.NEGATIVE else ()
+            with suppress(*may_fail):
+                ask(settled, who, cases, headers)
         tried += 1
     assert tried > 40
 
@@ -96,7 +101,7 @@ def ask(settled: World, who: Principal, cases: object, headers: dict[str, str]) 
         if answer.status_code == 503:
             return
         case.validate_response(answer, checks=CHECKS)
-        told = [found for found in foreign if found in answer.text]
-        assert told == [], case.path
+        text = answer.content.decode(errors="replace")
+        assert [found for found in foreign if found in text] == [], case.path
 
     asked()

@@ -197,7 +197,13 @@ def may_learn(caller: Principal, thing: Named) -> bool:
         return True
     if caller.roles == {Role.PARKING_OPERATOR}:
         return False
-    return thing.zone_id in caller.zones or thing.station_id in caller.stations
+    if thing.zone_id in caller.zones or thing.station_id in caller.stations:
+        return True
+    # A station knows which zone it is in.
+    return thing.kind == "zone" and any(
+        station.startswith(thing.id.replace("zone", "station"))
+        for station in caller.stations
+    )
 
 
 @contextmanager
