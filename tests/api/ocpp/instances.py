@@ -229,6 +229,70 @@ def fullest(schema: Schema, root: Schema) -> Any:
             return {"any": [1]}
 
 
+class Edge(NamedTuple):
+    """A place of a payload; what its schema only just allows there, or not quite."""
+
+    container: Any
+    name: Any
+    allowed: list[Any]
+    forbidden: list[Any]
+
+
+def edges(value: Any, schema: Schema, root: Schema) -> Iterator[Edge]:
+    """Yield the edges of a payload's schema, those of each definition once."""
+    seen: set[int] = set()
+    waiting = [(value, resolved(schema, root))]
+    while waiting:
+        value, schema = waiting.pop()
+        if id(schema) in seen:
+            continue
+        seen.add(id(schema))
+        required = schema.get("required", ())
+        for name, member in schema.get("properties", {}).items():
+            known = resolved(member, root)
+            inner = value[name]
+            allowed, forbidden = _edge(inner, known)
+            (forbidden if name in required else allowed).append(MISSING)
+            yield Edge(value, name, allowed, forbidden)
+            if known.get("type") == "array":
+                inner, known = inner[0], resolved(known["items"], root)
+            waiting.append((inner, known))
+        if schema.get("additionalProperties") is False and "properties" in schema:
+            yield Edge(value, "strange", [], [1])
+
+
+MISSING = object()
+
+
+def _edge(value: Any, schema: Schema) -> tuple[list[Any], list[Any]]:
+    """Return values at the edge of a schema, and over it."""
+    match schema:
+        case {"enum": values}:
+            return list(values), [values[0] + "x", values[0].swapcase(), None]
+        case {"maxLength": most}:
+            return ["", "ä" * most], ["x" * (most + 1), None, 1]
+        case {"format": "date-time"}:
+            return list(INSTANTS), [*NOT_INSTANTS, None, 1]
+        case {"type": "array"}:
+            least, most = schema.get("minItems", 0), schema.get("maxItems")
+            over = [value[:1] * (most + 1)] if most else []
+            short = [value[:1] * (least - 1)] if least else []
+            return [value[:1] * (most or 50)], [*over, *short, None, {}]
+        case {"type": "integer" | "number" as kind}:
+            least, most = schema.get("minimum"), schema.get("maximum")
+            allowed = [least, most, 1 if least is None and most is None else None]
+            forbidden = [None if least is None else least - 1]
+            forbidden += [None if most is None else most + 1, True, "1", None]
+            forbidden += [1.5] if kind == "integer" else []
+            return [one for one in allowed if one is not None], forbidden
+        case {"type": "boolean"}:
+            return [True, False], [None, 0, "true"]
+        case {"type": "object"}:
+            return [], [None, [], "x"]
+        case _:
+            return [], []
+
+
 def instant(text: str) -> datetime | None:
     """Return the instant that a text means, by other code than msgspec's."""
     found = _INSTANT.fullmatch(text)
