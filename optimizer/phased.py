@@ -9,7 +9,8 @@ The tiers are solved by the interior point of `optimizer.kernels.phases`:
    a quadratic, which on a polymatroid is exactly the lexicographic maximum of the
    least shares; S. Fujishige, *Lexicographically optimal base of a polymatroid with
    respect to a weight vector*, Mathematics of Operations Research 5(2), 1980). A later
-   step costs at most `EARLY` more.
+   step costs at most `EARLY` more, the less the longer the EV stays (`_haste`): who
+   stays is a reserve for power that nobody else can use.
 2. Where prices differ between steps, money with those energies kept (a price of 1
    against prices within 0..`MONEY`), earliness at `EARLY_MONEY` beside it.
 
@@ -52,9 +53,11 @@ from optimizer.solution import Solution, Solver
 from optimizer.tiers import NOTHING_WH, gaps_wh
 
 POLICY = 0.01
-EARLY = 1e-3
+EARLY = 4e-5
 MONEY = 0.05
 EARLY_MONEY = 5e-7
+# A stay for which a later step costs half of what it costs who leaves at once [h].
+_HALF_HASTE_H = 4.0
 _LEVEL = 8.0
 # Gap that is small enough, and one that is a failure, per energy asked for.
 _ENOUGH, _ENOUGH_MONEY, _FAILED = 1e-8, 1e-10, 1e-5
@@ -145,7 +148,7 @@ class _Run:
         pays = bool(self.optional.any())
         self.price_from = 0.0 if pays else float(price.min(initial=np.inf))
         self.price_unit = float(np.abs(price - self.price_from).max()) / MONEY
-        self.early = grid.middle / problem.n_step
+        self.early = np.outer(_haste(problem), grid.middle / problem.n_step)
 
     def solution(self) -> Solution:
         """Return the plan with its prices."""
@@ -202,7 +205,7 @@ class _Run:
     def _stage(
         self, grid: Grid, parts: list[_Parts], cost: Floats, enough: float
     ) -> tuple[Floats, Duals]:
-        """Solve for segments and a cost of energy per joined step (G,)."""
+        """Solve for segments and a cost of energy, as (n, G) broadcasts."""
         none = np.zeros_like(self.optional)
         whole = np.stack([*parts, _Parts(self.optional, none, none)])
         whole[:, 0] = np.where(whole[:, 0] > _NONE, whole[:, 0], 0.0)
@@ -210,6 +213,7 @@ class _Run:
         x, duals = np.zeros_like(grid.cap), Duals.none(grid)
         if rows.size == 0:
             return x, duals
+        cost = np.broadcast_to(cost, grid.cap.shape)
         stage = Stage.of(grid, rows, whole[:, :, rows], cost)
         gap = stage.run(enough, self.deadline)
         need = float(stage.layout.need.sum())
@@ -267,6 +271,14 @@ class _Run:
         n_step = problem.n_step
         service = np.array(rows).reshape(len(rows), n_row, n_step)
         return service, np.array(lines, complex).reshape(len(rows), n_line, n_step)
+
+
+def _haste(problem: Problem) -> Floats:
+    """Return what a later step costs each EV (n,), beside one that leaves at once."""
+    end_h = np.concatenate([[0.0], np.cumsum(problem.hours)])
+    stay_h = end_h[np.minimum(problem.departure_step, problem.n_step)]
+    haste: Floats = _HALF_HASTE_H / (_HALF_HASTE_H + stay_h)
+    return haste
 
 
 def _levels(problem: Problem, low: Floats, beyond: Floats) -> Iterator[Floats]:

@@ -211,8 +211,8 @@ class Stage(NamedTuple):
             EVs that can charge and have a part.
         parts : (p, 3, k)
             Width, weight and bend of their segments; those of no width are left out.
-        cost : (G,)
-            Of energy.
+        cost : (n, G)
+            Of energy, by EV of the grid.
         """
         of_class, cap = grid.of_class[rows], grid.cap[rows]
         order = np.argsort(of_class, kind="stable")
@@ -235,7 +235,7 @@ class Stage(NamedTuple):
                 [
                     cell_cap,
                     grid.efficiency[rows][ev] * grid.hours[step],
-                    cost[step] * grid.hours[step],
+                    cost[rows][ev, step] * grid.hours[step],
                 ]
             ),
             block_start=block_start,

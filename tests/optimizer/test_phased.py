@@ -216,6 +216,35 @@ def test_policies_serve_the_smallest_need_or_everybody_alike() -> None:
     assert alike == pytest.approx([1_400.0 * 2 / 3, 1_400.0 / 3], rel=1e-3)
 
 
+def one_line(target_wh: list[float], departure_step: list[int]) -> Problem:
+    """Return EVs from now on, in steps of 15 minutes, on a line of 4.6 kW."""
+    n, n_step = len(target_wh), max(departure_step)
+    return Problem(
+        step_s=np.full(1, 900.0),
+        power_max_w=np.full(n, MAX_W),
+        arrival_step=np.zeros(n, np.int64),
+        departure_step=np.array(departure_step),
+        energy_target_wh=np.array(target_wh),
+        energy_max_wh=np.array(target_wh),
+        pre_lower_w=np.zeros(n_step),
+        pre_upper_w=np.full(n_step, 1e6),
+        phases=PhaseNetwork(
+            np.ones((1, n)), np.zeros(n), np.array([20.0]), np.full(n, 230.0)
+        ),
+    )
+
+
+@pytest.mark.parametrize("shortage", Shortage)
+def test_of_evs_that_can_all_wait_who_leaves_first_comes_first(
+    shortage: Shortage,
+) -> None:
+    problem = replace(one_line([1_150.0] * 3, [9, 4, 24]), shortage=shortage)
+    power = Phased().solve(problem).power_w
+    assert not unmet_wh(problem).any()
+    assert power.argmax(axis=1).tolist() == [1, 0, 2]
+    assert power[:, :3].max(axis=1) == pytest.approx(4_600.0, abs=20.0)
+
+
 def test_energy_comes_in_the_cheapest_steps_that_the_lines_leave() -> None:
     price = np.array([0.3, 0.1, 0.2, 0.4])
     problem = Problem(
