@@ -10,7 +10,8 @@ The tiers are solved by the interior point of `optimizer.kernels.phases`:
    least shares; S. Fujishige, *Lexicographically optimal base of a polymatroid with
    respect to a weight vector*, Mathematics of Operations Research 5(2), 1980). A later
    step costs at most `EARLY` more, the less the longer the EV stays (`_haste`): who
-   stays is a reserve for power that nobody else can use.
+   stays is a reserve for power that nobody else can use. Under FINISH_MOST the last
+   ones are solved once more, with those EVs later that the plan does not finish.
 2. Where prices differ between steps, money with those energies kept (a price of 1
    against prices within 0..`MONEY`), earliness at `EARLY_MONEY` beside it.
 
@@ -56,6 +57,10 @@ POLICY = 0.01
 EARLY = 4e-5
 MONEY = 0.05
 EARLY_MONEY = 5e-7
+# What a later step costs an EV that the plan does not finish beside one that it does.
+UNFINISHED = 0.3
+# Who gets this share is finished.
+_FINISHED = 0.99
 # A stay for which a later step costs half of what it costs who leaves at once [h].
 _HALF_HASTE_H = 4.0
 _LEVEL = 8.0
@@ -179,6 +184,7 @@ class _Run:
     def _energies(self) -> Floats:
         """Solve the energy tiers; return powers."""
         x, fixed = np.zeros_like(self.grid.cap), np.zeros_like(self.target)
+        parts: list[_Parts] = []
         for first in range(0, len(self.levels), 2):
             pair = self.levels[first : first + 2]
             weights = (_LEVEL, 1.0)[-len(pair) :]
@@ -191,7 +197,18 @@ class _Run:
             x, _ = self._stage(self.grid, parts, EARLY * self.early, _ENOUGH)
             asked = sum((gap for gap in pair), fixed)
             fixed = np.minimum(self._energy(x), asked)
-        return x
+        return self._unfinished_later(x, parts)
+
+    def _unfinished_later(self, x: Floats, parts: list[_Parts]) -> Floats:
+        """Put EVs that a plan does not finish behind the others; return powers."""
+        lacks = self._energy(x) < _FINISHED * self.target
+        if self.problem.shortage is not Shortage.FINISH_MOST or not lacks.any():
+            return x
+        self.early *= np.where(lacks, UNFINISHED, 1.0)[:, None]
+        if self.price_unit > 0.0:
+            return x  # the money tier comes next and decides when
+        again, _ = self._stage(self.grid, parts, EARLY * self.early, _ENOUGH)
+        return again if self.finished else x
 
     def _money(self, energy: Floats) -> tuple[Floats, Duals]:
         """Solve the money tier with given energies."""

@@ -245,6 +245,15 @@ def test_of_evs_that_can_all_wait_who_leaves_first_comes_first(
     assert power[:, :3].max(axis=1) == pytest.approx(4_600.0, abs=20.0)
 
 
+@pytest.mark.parametrize("later_price", [0.0, 0.1])
+def test_whom_the_plan_cannot_finish_comes_after_the_others(later_price: float) -> None:
+    price = np.where(np.arange(4) < 3, 0.0, later_price)
+    problem = replace(one_line([4_000.0, 2_300.0], [4, 4]), buy_per_kwh=price)
+    power = Phased().solve(problem).power_w
+    assert unmet_wh(problem) == pytest.approx([1_700.0, 0.0], abs=0.1)
+    assert power[1] == pytest.approx([4_600.0, 4_600.0, 0.0, 0.0], abs=20.0)
+
+
 def test_energy_comes_in_the_cheapest_steps_that_the_lines_leave() -> None:
     price = np.array([0.3, 0.1, 0.2, 0.4])
     problem = Problem(
