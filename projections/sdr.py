@@ -23,6 +23,7 @@ from domain.ports import Recorded
 from projections.file import Reader
 from projections.fold import Documents, Fold, Kept
 from projections.scope import Scope, merged
+from projections.session_queries import MERGES_FOLLOWED
 
 _COMMISSIONED = BY_CLASS[z.EvseCommissioned]
 
@@ -160,7 +161,9 @@ class SdrFold(Fold):
 
     def _surviving(self, session_id: str) -> SdrSession:
         session = self._sessions.get(session_id).view
-        while session.merged_into:
+        for _ in range(MERGES_FOLLOWED):
+            if not session.merged_into:
+                break
             session = self._sessions.get(session.merged_into).view
         return session
 
@@ -319,14 +322,16 @@ class Sdr:
         return SdrIncrement(session_id, increment)
 
     def _surviving(self, db: sqlite3.Connection, session_id: str) -> SdrSession | None:
-        while row := db.execute(
-            "SELECT document FROM sdr_session WHERE session_id = ?", (session_id,)
-        ).fetchone():
-            session = self._decode(row[0]).view
-            if not session.merged_into:
-                return session
+        session: SdrSession | None = None
+        for _ in range(MERGES_FOLLOWED):
+            row = db.execute(
+                "SELECT document FROM sdr_session WHERE session_id = ?", (session_id,)
+            ).fetchone()
+            session = self._decode(row[0]).view if row else None
+            if session is None or not session.merged_into:
+                break
             session_id = session.merged_into
-        return None
+        return session
 
 
 def _parts(scope: Scope | None) -> list[str]:

@@ -15,7 +15,7 @@ from projections.scope import Scope, by_states, merged, parts_of
 from projections.sessions import Session, SessionsFold
 
 # A chain of merges longer than this is a mistake of ours, not of a driver.
-_MERGES_FOLLOWED = 100
+MERGES_FOLLOWED = 100
 
 
 class Transaction(msgspec.Struct, frozen=True):
@@ -197,7 +197,7 @@ class Sessions:
         return self._decode(row[0]).view if row else None
 
     def _surviving(self, db: sqlite3.Connection, session: Session) -> Session:
-        for _ in range(_MERGES_FOLLOWED):
+        for _ in range(MERGES_FOLLOWED):
             into = self._find(db, session.merged_into) if session.merged_into else None
             if into is None:
                 break

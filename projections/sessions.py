@@ -196,12 +196,14 @@ class SessionsFold(Fold):
             s.TransferEnded: self._transfer_ended,
             s.TransferIntervalMetered: self._interval_metered,
             s.AuthorizationRequested: self._authorization_requested,
+            s.ReservationMade: self._expected,
         }
         self.handlers = {
             **dict.fromkeys(KINDS, self._transaction),
             s.SessionOpened: self._opened,
             s.SessionClosed: self._closed,
             s.MergedInto: self._merged,
+            s.MergedFrom: self._merged_from,
             s.TransferObserved: self._observed,
         }
 
@@ -336,9 +338,26 @@ class SessionsFold(Fold):
         if kept.newer("safety", row):
             kept.view.safety_issue = event.issue
 
+    def _merged_from(self, row: Recorded, event: s.MergedFrom) -> None:
+        self._takes_part(self._session(row, event.session_id).view, *event.parties)
+
+    def _expected(
+        self,
+        kept: Kept[Session],
+        row: Recorded,
+        event: s.ReservationMade | s.AuthorizationRequested,
+    ) -> None:
+        """Say where the session is expected, until it is plugged somewhere."""
+        if "place" in kept.marks or not event.zone_id:
+            return
+        if kept.newer("expected", row):
+            kept.view.zone_id = event.zone_id
+            kept.view.station_id = event.station_id
+
     def _authorization_requested(
         self, kept: Kept[Session], row: Recorded, event: s.AuthorizationRequested
     ) -> None:
+        self._expected(kept, row, event)
         if event.subject_id and kept.newer("subject", row):
             kept.view.subject_id = event.subject_id
 

@@ -36,7 +36,7 @@ class Visible:
     """Which rows a caller is shown."""
 
     def __init__(self, context: Context, caller: Principal) -> None:
-        self._reach = EventReach(context.models, caller)
+        self._reach = EventReach(context.system, caller)
         self._guarded_too = may(caller, Permission.SECURITY_READ)
 
     def stream(self, stream: str) -> bool:

@@ -157,12 +157,13 @@ async def follow_events(
     if begin is None:
         begin = await run_in_threadpool(context.system.log.last_position)
 
+    visible = Visible(context, caller)
+
     def wanted(row: Recorded) -> bool:
         asked = (not stream or row.stream == stream) and (
             not types or row.type in types
         )
-        # Looked up anew for each: a session comes within reach when it is bound.
-        return asked and Visible(context, caller).stream(row.stream)
+        return asked and visible.stream(row.stream)
 
     tails: dict[str, LogTail] = request.app.state.tails
     tail = tails.get(caller.tenant)

@@ -89,7 +89,7 @@ async def list_sessions(
     past = await past_of(context, "sessions", as_of, "service-sessions", cursor)
     kind = kind_of("service-sessions", past)
     behind = key_of(kind, cursor, tuple[Stored, str], _LAST) if cursor else None
-    scope = scope_of(caller, party)
+    scope = scope_of(caller, wanted)
     if past is None:
         items = context.models.sessions.page(
             behind=behind, limit=limit, wanted=wanted, scope=scope

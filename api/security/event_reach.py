@@ -2,63 +2,54 @@
 
 import re
 
+from api.errors import Problem
 from api.security.principal import Principal
-from api.security.reach import sees_session
-from projections.read_models import ReadModels
+from api.security.reach import check_evse, check_session, check_station, check_zone
+from domain.ports import System
 
 _DAY = re.compile(r"-\d{4}-\d{2}(-\d{2})?$")
 
 
 class EventReach:
-    """Tells for the streams of one request whether the caller reaches them."""
+    """Tells for streams, one after the other, whether a caller reaches them.
 
-    def __init__(self, models: ReadModels, caller: Principal) -> None:
-        self._models = models
+    Asks the log itself: a session that began just now is known. What was out of reach
+    may come into it, so only what is within is remembered.
+    """
+
+    def __init__(self, system: System, caller: Principal) -> None:
+        self._system = system
         self._caller = caller
-        self._known: dict[str, bool] = {}
+        self._within: set[str] = set()
 
     def reaches(self, stream: str) -> bool:
         """Whether the caller reaches what stands in a stream."""
-        if self._caller.reaches_all:
+        if self._caller.reaches_all or stream in self._within:
             return True
-        known = self._known.get(stream)
-        if known is None:
-            known = self._known[stream] = self._looked_up(stream)
-        return known
+        try:
+            is_known = self._check(stream)
+        except Problem:
+            return False
+        if is_known:
+            self._within.add(stream)
+        return is_known
 
-    def _looked_up(self, stream: str) -> bool:
+    def _check(self, stream: str) -> bool:
+        """Answer a stream out of reach as unknown; False for one of no known kind."""
         kind, _, name = stream.partition("-")
         match kind:
             case "zone" | "pre":
-                return self._caller.reaches_zone(name)
+                check_zone(self._caller, name)
             case "plan":
-                return self._caller.reaches_zone(_DAY.sub("", name))
+                check_zone(self._caller, _DAY.sub("", name))
             case "evse":
-                evse = self._models.evses.evse(name)
-                return evse is not None and self._caller.reaches_station(
-                    evse.station_id, evse.zone_id
-                )
+                check_evse(self._system, self._caller, name)
             case "station":
-                return self._reaches_station(name)
+                check_station(self._system, self._caller, name)
             case "connectivity" | "delivery":
-                return self._reaches_station(_DAY.sub("", name))
+                check_station(self._system, self._caller, _DAY.sub("", name))
             case "session":
-                return self._reaches_session(name)
+                check_session(self._system, self._caller, name)
             case _:
                 return False
-
-    def _reaches_station(self, station_id: str) -> bool:
-        zone_id = self._models.evses.zone_of_station(station_id)
-        return self._caller.reaches_station(station_id, zone_id)
-
-    def _reaches_session(self, session_id: str) -> bool:
-        detail = self._models.sessions.session(session_id)
-        if detail is None:
-            return False
-        session = detail.session
-        return sees_session(
-            self._caller,
-            session.zone_id,
-            session.station_id,
-            frozenset(session.parties),
-        )
+        return True

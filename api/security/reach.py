@@ -12,6 +12,7 @@ from domain.ports import System
 from domain.use_cases.clause_6_2_joining import Reference, find_by_reference, resolve
 from domain.use_cases.shared_path import load_evse
 from projections.scope import Scope
+from projections.session_queries import ALL_SESSIONS, SessionFilter
 
 # They are told of the sessions of their party, wherever these are.
 _BY_PARTY_ONLY = frozenset({Role.PARKING_OPERATOR})
@@ -52,7 +53,7 @@ def check_session(system: System, caller: Principal, session_id: str) -> None:
         state = resolve(system, session_id)
     except Unknown:
         raise unknown("session", session_id) from None
-    if not _sees(system, caller, state):
+    if not _sees(caller, state):
         raise unknown("session", session_id)
 
 
@@ -61,35 +62,32 @@ def check_reference(system: System, caller: Principal, reference: Reference) -> 
     if caller.reaches_all:
         return
     state = find_by_reference(system, reference)
-    if state is not None and not _sees(system, caller, state):
+    if state is not None and not _sees(caller, state):
         raise unknown("reference", reference.key)
 
 
-def _sees(system: System, caller: Principal, state: Session) -> bool:
-    if sees_session(caller, state.zone_id, state.station_id, state.parties):
-        return True
-    if state.zone_id:
-        return False
-    # Credentials were presented before any plug: who is there answers for them.
-    for evse_id, _ in state.presented:
-        data = load_evse(system, evse_id).commissioned
-        if data and sees_session(caller, data.zone_id, data.station_id, frozenset()):
-            return True
-    return False
+def _sees(caller: Principal, state: Session) -> bool:
+    # Before any plug: who has the place where the session is expected sees it.
+    zone_id = state.zone_id or state.expected_zone_id
+    station_id = state.station_id or state.expected_station_id
+    return sees_session(caller, zone_id, station_id, state.parties)
 
 
-def scope_of(caller: Principal, party: str = "") -> Scope | None:
+def scope_of(caller: Principal, wanted: SessionFilter = ALL_SESSIONS) -> Scope | None:
     """Return what lists of sessions show the caller; None for all there are.
 
-    Asked for the sessions of a party that is not its own, it is shown none.
+    Asked for the sessions of a party that is not its own, it is shown none; nor by
+    place one who is not told of places: what a filter finds tells as well.
     """
     if caller.reaches_all:
         return None
-    if party not in ("", caller.party):
+    if wanted.party not in ("", caller.party):
         return Scope()
-    if caller.roles <= _BY_PARTY_ONLY:
-        return Scope(party=caller.party)
-    return Scope(caller.zones, caller.stations, caller.party)
+    if not caller.roles <= _BY_PARTY_ONLY:
+        return Scope(caller.zones, caller.stations, caller.party)
+    if wanted.zone_id or wanted.station_id or wanted.evse_id:
+        return Scope()
+    return Scope(party=caller.party)
 
 
 def places_of(caller: Principal) -> Scope | None:

@@ -26,7 +26,9 @@ class Session(msgspec.Struct, frozen=True):
     ``party`` brought the first transaction. ``presented`` are the (EVSE, subject) of
     all credentials, ``waiting_at`` the EVSE at which one waits for its plug, ``other``
     the services that run, ``consent`` that to V2G, ``active_at`` the last transaction
-    that counts for closing.
+    that counts for closing. ``expected_zone_id`` and ``expected_station_id`` are where
+    it was reserved or credentials were presented, ``merged_parties`` who took part in
+    what was merged into it.
     """
 
     session_id: str = ""
@@ -40,6 +42,9 @@ class Session(msgspec.Struct, frozen=True):
     station_id: str = ""
     zone_id: str = ""
     authorized: bool = False
+    expected_zone_id: str = ""
+    expected_station_id: str = ""
+    merged_parties: frozenset[str] = frozenset()
     presented: frozenset[tuple[str, str]] = frozenset()
     waiting_at: str = ""
     reservation: s.ReservationMade | None = None
@@ -63,7 +68,8 @@ class Session(msgspec.Struct, frozen=True):
     @property
     def parties(self) -> frozenset[str]:
         """Return who takes part: who opened it and whose references it has."""
-        return frozenset({self.party, *(party for party, _, _ in self.references)})
+        named = (party for party, _, _ in self.references)
+        return frozenset({self.party, *named}) | self.merged_parties
 
     @property
     def has_open_transactions(self) -> bool:
@@ -144,6 +150,7 @@ def _merged_from(state: Session, event: s.MergedFrom, at: Instant) -> Session:
         reservation=state.reservation or event.reservation,
         parking=state.parking + event.parking,
         other=state.other + event.other,
+        merged_parties=state.merged_parties | frozenset(event.parties),
     )
 
 
@@ -157,6 +164,8 @@ def _requested(state: Session, event: s.AuthorizationRequested, at: Instant) -> 
         return state
     return _replace(
         state,
+        expected_zone_id=event.zone_id,
+        expected_station_id=event.station_id,
         presented=state.presented | {(event.evse_id, event.subject_id)},
         waiting_at="" if state.evse_id else event.evse_id,
     )
@@ -171,7 +180,12 @@ def _not_authorized(state: Session, event: Event, at: Instant) -> Session:
 
 
 def _reserved(state: Session, event: s.ReservationMade, at: Instant) -> Session:
-    return _replace(state, reservation=event)
+    return _replace(
+        state,
+        reservation=event,
+        expected_zone_id=event.zone_id,
+        expected_station_id=event.station_id,
+    )
 
 
 def _reservation_changed(

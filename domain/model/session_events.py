@@ -55,12 +55,17 @@ class SessionClosed(Event, frozen=True):
 
 
 class AuthorizationRequested(Event, frozen=True):
-    """Credentials were presented; ``credential`` seals token or EMAID."""
+    """Credentials were presented; ``credential`` seals token or EMAID.
+
+    ``zone_id`` and ``station_id`` are where the EVSE is.
+    """
 
     session_id: str
     evse_id: str
     subject_id: str
     credential: Sealed | None = None
+    zone_id: str = ""
+    station_id: str = ""
 
 
 class AuthorizationAccepted(Event, frozen=True):
@@ -88,7 +93,7 @@ class ReservationMade(Event, frozen=True):
     """A place is kept from ``from_at`` to ``until_at`` at an EVSE, station or class.
 
     Exactly one of ``evse_id``, ``station_id`` and ``evse_class`` is given; a class is a
-    kind of current in a zone: ``<zone>/AC``.
+    kind of current in a zone: ``<zone>/AC``. ``zone_id`` is where that is.
     """
 
     session_id: str
@@ -97,6 +102,7 @@ class ReservationMade(Event, frozen=True):
     evse_id: str = ""
     station_id: str = ""
     evse_class: str = ""
+    zone_id: str = ""
 
 
 class ReservationChanged(Event, frozen=True):
@@ -137,6 +143,7 @@ class MergedFrom(Event, frozen=True):
     reservation: ReservationMade | None = None
     parking: int = 0
     other: tuple[str, ...] = ()
+    parties: tuple[str, ...] = ()
 
 
 class ParkingStarted(Event, frozen=True):

@@ -206,6 +206,16 @@ def check_place(system: System, event: s.ReservationMade) -> None:
         _check_class(system, event.evse_class)
 
 
+def zone_of_place(system: System, event: s.ReservationMade) -> str:
+    """Return the zone of the EVSE, station or class that is reserved."""
+    if event.evse_id:
+        data = load_evse(system, event.evse_id).commissioned
+        return data.zone_id if data else ""
+    if event.station_id:
+        return system.log.owner("station", event.station_id) or ""
+    return event.evse_class.rpartition("/")[0]
+
+
 def _check_class(system: System, evse_class: str) -> None:
     zone_id, _, current = evse_class.rpartition("/")
     if current not in ("AC", "DC"):

@@ -30,6 +30,7 @@ from domain.use_cases.clause_6_2_joining import (
     find_by_reference,
     join_or_open,
     resolve,
+    zone_of_place,
 )
 from domain.use_cases.s6_sdr_information import closing_events
 from domain.use_cases.shared_path import By, decision, load_evse, load_session, record
@@ -87,12 +88,28 @@ def added(system: System, command: AddTransaction, by: By, *more: Event) -> Batc
     joined = _joined(system, command, by)
     _check(system, joined.state, event, by.at)
     session_id = joined.state.session_id
+    placed = _placed(system, event)
     filled = [
-        msgspec.structs.replace(each, session_id=session_id) for each in (event, *more)
+        msgspec.structs.replace(each, session_id=session_id) for each in (placed, *more)
     ]
     bound = binding(system, session_id, command.reference)
     taken = step(joined.state, by.at, *joined.opening, *bound, *filled)
     return batch_of(system, [taken])
+
+
+def _placed(system: System, event: Event) -> Event:
+    """Return the transaction with the zone and station of the place it names."""
+    match event:
+        case s.AuthorizationRequested() if event.evse_id:
+            data = load_evse(system, event.evse_id).commissioned
+            assert data is not None  # checked: an EVSE nobody commissioned is unusable
+            return msgspec.structs.replace(
+                event, zone_id=data.zone_id, station_id=data.station_id
+            )
+        case s.ReservationMade():
+            return msgspec.structs.replace(event, zone_id=zone_of_place(system, event))
+        case _:
+            return event
 
 
 def _joined(system: System, command: AddTransaction, by: By) -> Joined:
@@ -265,6 +282,7 @@ def _carried_over(gone: Session, kept: Session) -> list[Event]:
             reservation=gone.reservation,
             parking=gone.parking,
             other=gone.other,
+            parties=tuple(sorted(gone.parties)),
         )
     ]
     events += [

@@ -29,6 +29,7 @@ from tests.use_cases.small_site import (
     E2,
     E3,
     NINE,
+    ZONE,
     Site,
     by,
     opened,
@@ -74,10 +75,21 @@ def test_all_five_kinds_of_transactions_are_recorded_in_one_session(
     recorded = site.events(session_id)
     opening = s.SessionOpened(session_id=session_id, party="cso")
     filled = [
-        msgspec.structs.replace(event, session_id=session_id)
+        msgspec.structs.replace(event, session_id=session_id, **place_of(event))
         for event in (RESERVED, *told)
     ]
     assert recorded[: len(filled) + 1] == [opening, *filled]
+
+
+def place_of(event: Event) -> dict[str, str]:
+    """Return what the use case adds of the place that a transaction names."""
+    match event:
+        case s.ReservationMade():
+            return {"zone_id": ZONE}
+        case s.AuthorizationRequested():
+            return {"zone_id": ZONE, "station_id": "s1"}
+        case _:
+            return {}
 
 
 @pytest.mark.requirement("7.5.2")

@@ -149,7 +149,13 @@ class Settler:
         cso, park = f"{self.mark}cso{text}", f"{self.mark}park{text}"
         for party in (cso, park):
             self.named.append(
-                Named("party", party, self.tenant, parties=frozenset({party}))
+                Named(
+                    "party",
+                    party,
+                    self.tenant,
+                    where.zone_id,
+                    parties=frozenset({party}),
+                )
             )
         plugged = plug_ev(
             self.system, PlugEv(evse_id=where.id), By(actor="meter", at=NINE)
@@ -160,7 +166,7 @@ class Settler:
             session_id=at.id, departure_at=NINE + 8 * HOUR, energy_target_wh=9_000
         )
         state_needs(self.system, needs, By(actor="app", at=NINE + MINUTE))
-        booking = self.name("booking", text)
+        booking = self.name("booking", text, zone_id=where.zone_id)
         self.named[-1] = self.named[-1]._replace(parties=frozenset({cso}))
         made = s.ReservationMade(
             session_id="",
@@ -175,8 +181,10 @@ class Settler:
         )
         session_id = self._session_of(reserved)
         parties = frozenset({cso, park})
-        self.named.append(Named("session", session_id, self.tenant, parties=parties))
-        ticket = self.name("ticket", text)
+        self.named.append(
+            Named("session", session_id, self.tenant, where.zone_id, parties=parties)
+        )
+        ticket = self.name("ticket", text, zone_id=where.zone_id)
         self.named[-1] = self.named[-1]._replace(parties=frozenset({park}))
         bind = BindReference(
             session_id=session_id, reference=Reference(park, "t", ticket)
@@ -196,6 +204,9 @@ def may_learn(caller: Principal, thing: Named) -> bool:
     if ALL in caller.zones or (caller.party and caller.party in thing.parties):
         return True
     if caller.roles == {Role.PARKING_OPERATOR}:
+        return False
+    is_theirs = thing.kind in ("party", "booking", "ticket")
+    if is_theirs and caller.roles.isdisjoint({Role.OPERATOR, Role.ANALYST}):
         return False
     if thing.zone_id in caller.zones or thing.station_id in caller.stations:
         return True
