@@ -94,8 +94,9 @@ class EvseDocument(msgspec.Struct, array_like=True):
         self.evse.evse_id = self.evse_id
 
     def shown(self) -> Evse:
-        """Return the EVSE with its ETPs."""
+        """Return the EVSE with its state and its ETPs."""
         evse, deliveries = self.evse, self.deliveries
+        evse.state = _state_of(evse)
         if deliveries:
             evse.etp_planned = deliveries[max(deliveries)]
             evse.delivery = evse.etp_planned.state
@@ -182,8 +183,6 @@ class EvsesFold(Fold):
 
     def save(self) -> None:
         """Write the EVSEs of this batch."""
-        for kept in self._evses.touched().values():
-            kept.view.evse.state = _state_of(kept.view.evse)
         self._evses.save()
         self._reservations.save()
 

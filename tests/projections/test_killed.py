@@ -32,7 +32,7 @@ def dumps(folder: Path) -> list[str]:
 def test_killed_runners_leave_what_one_undisturbed_leaves(
     site: Site, tmp_path: Path
 ) -> None:
-    for _ in range(15):
+    for _ in range(6):
         site.tell(day(site))
     whole = Runner(site.log, tmp_path / "whole")
     last = whole.catch_up()
