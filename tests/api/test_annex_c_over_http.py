@@ -137,7 +137,7 @@ def older_release(patch: pytest.MonkeyPatch) -> None:
     known = registry.BY_CLASS[NeedsStated]
     older = known._replace(schema=1, upcasts={})
     patch.setitem(registry.BY_CLASS, NeedsStated, older)  # type: ignore[misc]
-    patch.setitem(registry.BY_NAME, known.name, older)  # type: ignore[misc]
+    patch.setitem(registry.BY_NAME, known.name, older)
 
 
 @pytest.mark.requirement("7.5.1")

@@ -79,9 +79,9 @@ class Settler:
         # Names that no text of ours contains by chance.
         self.mark = "Qx" if tenant == "main" else "Zw"
 
-    def name(self, kind: str, text: str, **where: str) -> str:
+    def name(self, kind: str, text: str, zone_id: str) -> str:
         found = f"{self.mark}{kind}{text}"
-        self.named.append(Named(kind, found, self.tenant, **where))
+        self.named.append(Named(kind, found, self.tenant, zone_id))
         return found
 
     def settle(self) -> None:
