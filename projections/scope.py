@@ -57,7 +57,7 @@ def by_states(
     """Return the parts by state: indexes have the state before the order."""
     found: list[dict[str, str]] = []
     for part in parts:
-        if "state" in part or "party" in part:
+        if "state" in part:
             found.append(part)
         else:
             found += [{**part, "state": state} for state in states]

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -92,6 +92,11 @@ ALL_SESSIONS = SessionFilter()
 SessionKey = tuple[Instant, str]
 
 _STATES = ("open", "closed", "merged")
+_RARE = ("open", "merged")
+_TAKES_PART = (
+    "EXISTS (SELECT 1 FROM session_party AS p WHERE p.party = ?"
+    " AND p.opened_at = s.opened_at AND p.session_id = s.session_id)"
+)
 # By what sessions are found, the narrowest first; the rest is looked at one by one.
 _PLACES = ("evse_id", "station_id", "zone_id")
 
@@ -138,27 +143,31 @@ class Sessions:
         wanted: SessionFilter,
     ) -> list[Session]:
         """Return the page of the sessions that an index of ``part`` finds."""
-        past, order = (">", "ASC") if wanted.ascending else ("<", "DESC")
-        where = ["s.opened_at >= ?", "s.opened_at < ?"]
-        values: list[str | int] = [wanted.opened_from_at, wanted.opened_until_at]
-        index = next((name for name in _PLACES if name in part), "state")
-        table = f"session AS s INDEXED BY session_by_{index.removesuffix('_id')}"
-        prefix = "s"
-        if "party" in part:
+        filters = {name: value for name, value in part.items() if name != "party"}
+        party = part.get("party")
+        place = next((name for name in _PLACES if name in part), "")
+        # Of a party few are at one place, and few of all are open.
+        is_by_party = party and not place and part.get("state") not in _RARE
+        if is_by_party:
             # CROSS JOIN: SQLite keeps this order, by the index of the party.
             table = "session_party AS p CROSS JOIN session AS s USING (session_id)"
-            prefix = "p"
-        if behind is not None:
-            where.append(f"({prefix}.opened_at, {prefix}.session_id) {past} (?, ?)")
-            values += behind
-        for column, value in part.items():
-            where.append(f"{'p' if column == 'party' else 's'}.{column} = ?")
+            where, values, first = ["p.party = ?"], [party], "p"
+        else:
+            index = f"session_by_{(place or 'state').removesuffix('_id')}"
+            table = f"session AS s INDEXED BY {index}"
+            where, values, first = list[str](), list[Any](), "s"
+            if party:
+                where.append(_TAKES_PART)
+                values.append(party)
+        for column, value in filters.items():
+            where.append(f"s.{column} = ?")
             values.append(value)
+        bounds, bound = _bounds(first, behind, wanted)
+        order = "ASC" if wanted.ascending else "DESC"
         found = db.execute(
-            f"SELECT s.document FROM {table} WHERE {' AND '.join(where)}"
-            f" ORDER BY {prefix}.opened_at {order}, {prefix}.session_id {order}"
-            " LIMIT ?",
-            (*values, limit),
+            f"SELECT s.document FROM {table} WHERE {' AND '.join(where + bounds)}"
+            f" ORDER BY {first}.opened_at {order}, {first}.session_id {order} LIMIT ?",
+            (*values, *bound, limit),
         )
         return [self._decode(document).view for (document,) in found]
 
@@ -214,6 +223,26 @@ class Sessions:
                 if merged and session_id not in met:
                     met.add(session_id)
                     waiting.append(merged)
+
+
+def _bounds(
+    table: str, behind: SessionKey | None, wanted: SessionFilter
+) -> tuple[list[str], list[str | int]]:
+    """Return the conditions on the opening, and their values.
+
+    The bounds of the instant are as tight as the page's beginning: SQLite finds the
+    place in an index by them, not by the comparison of the pair.
+    """
+    from_at, until_at = wanted.opened_from_at, wanted.opened_until_at
+    where = [f"{table}.opened_at >= ?", f"{table}.opened_at < ?"]
+    if behind is None:
+        return where, [from_at, until_at]
+    if wanted.ascending:
+        from_at, past = max(from_at, behind[0]), ">"
+    else:
+        until_at, past = min(until_at, behind[0] + 1), "<"
+    where.append(f"({table}.opened_at, {table}.session_id) {past} (?, ?)")
+    return where, [from_at, until_at, *behind]
 
 
 def _transactions(
