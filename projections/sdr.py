@@ -36,7 +36,8 @@ _Row = tuple[str, int, int, int, Instant, str, str, bool, bytes]
 class SdrSession(msgspec.Struct, array_like=True):
     """What is known of a session's information: how much, and whose it is.
 
-    ``received`` is up to which increment a party has it.
+    ``received`` is up to which increment a party has it. Until an EVSE is bound
+    (``is_placed``), zone and station are where the session is expected.
     """
 
     session_id: str
@@ -48,6 +49,7 @@ class SdrSession(msgspec.Struct, array_like=True):
     station_id: str = ""
     collected: s.SdrCollected | None = None
     received: dict[str, int] = {}
+    is_placed: bool = False
 
     @property
     def scopes(self) -> list[str]:
@@ -71,7 +73,7 @@ class SdrFold(Fold):
     """Writes ``sdr.sqlite``."""
 
     name = "sdr"
-    schema = 1
+    schema = 2
     ddl = """
     CREATE TABLE sdr_session(session_id TEXT PRIMARY KEY, document BLOB NOT NULL)
       WITHOUT ROWID;
@@ -144,9 +146,12 @@ class SdrFold(Fold):
             case s.SessionOpened() | s.ReferenceBound():
                 parties = tuple(sorted({*session.parties, event.party} - {""}))
                 self._enter(session, row, parties=parties)
-            case s.EvseBound():
-                place = {"zone_id": event.zone_id, "station_id": event.station_id}
-                self._enter(session, row, **place)
+            case s.EvseBound() | s.ReservationMade() | s.AuthorizationRequested():
+                # Who answers for credentials hears of them before any plug.
+                is_bound = isinstance(event, s.EvseBound)
+                if is_bound or (event.zone_id and not session.is_placed):
+                    place = {"zone_id": event.zone_id, "station_id": event.station_id}
+                    self._enter(session, row, is_placed=is_bound, **place)
             case _:
                 pass
         self._add(session, row)

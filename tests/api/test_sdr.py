@@ -161,6 +161,25 @@ def test_the_feed_goes_on_from_a_cursor(served: Served, cso: Caller) -> None:
     assert answer.json()["code"] == "bad-cursor"
 
 
+def test_credentials_are_heard_of_before_any_plug_by_who_answers_there(
+    cso: Caller, stranger: Caller, caller_for: CallerFor
+) -> None:
+    station = caller_for("station", stations=("s1",))
+    token = {"kind": "rfid", "text": "04B7"}
+    asked = station.done("/authorizations", {"evse_id": EVSE, "token": token})
+    session_id, position = asked["session_id"], asked["position"]
+
+    def heard(caller: Caller) -> list[str]:
+        page = caller.get("/sdr-information", limit=1_000, after=position)
+        items = [i for i in page["items"] if i["session_id"] == session_id]
+        return [item["increment"]["type"] for item in items]
+
+    assert heard(cso) == ["session.opened", "authorization.requested"]
+    assert heard(stranger) == []
+    assert not information(cso, session_id)["information"]["is_final"]
+    cso.done("/authorizations/answers", {"session_id": session_id, "accepted": True})
+
+
 def test_what_is_out_of_reach_is_not_there(
     served: Served, cso: Caller, stranger: Caller
 ) -> None:
