@@ -209,6 +209,26 @@ def test_a_partner_is_not_told_what_another_calls_the_session(
     assert "P-77" in str(information(staff, session_id))
 
 
+def test_a_partner_is_not_told_who_else_answered_or_received(
+    served: Served, cso: Caller, caller_for: CallerFor
+) -> None:
+    other = caller_for("cso", party="elsewhere", zones=(ZONE,))
+    session_id = booked(served, cso)["session_id"]
+    of_it = f"/service-sessions/{session_id}"
+    token = {"kind": "rfid", "text": "04B7"}
+    cso.done("/authorizations", {"session_id": session_id, "token": token})
+    answer = {"session_id": session_id, "accepted": True}
+    cso.done("/authorizations/answers", answer)
+    last = cso.done(f"{of_it}/sdr-receipts", {"sequence": 1})["position"]
+    paths = (of_it, f"{of_it}/sdr-information", "/sdr-information", "/service-sessions")
+    for path in paths:
+        shown = str(other.get(path, after=last))
+        assert session_id in shown, path
+        assert "fleet" not in shown, path
+    assert "accepted by fleet" in str(information(cso, session_id))
+    assert "'accepted'" in str(information(other, session_id))
+
+
 def test_the_cso_says_up_to_where_it_has_it(served: Served, cso: Caller) -> None:
     made = booked(served, cso)
     path = f"/service-sessions/{made['session_id']}/sdr-receipts"
