@@ -202,6 +202,7 @@ class _Run:
     def _unfinished_later(self, x: Floats, parts: list[_Parts]) -> Floats:
         """Put EVs that a plan does not finish behind the others; return powers."""
         lacks = self._energy(x) < _FINISHED * self.target
+        lacks &= self.problem.energy_min_wh <= 0.0  # a promise is not put off
         if self.problem.shortage is not Shortage.FINISH_MOST or not lacks.any():
             return x
         self.early *= np.where(lacks, UNFINISHED, 1.0)[:, None]

@@ -254,6 +254,14 @@ def test_whom_the_plan_cannot_finish_comes_after_the_others(later_price: float) 
     assert power[1] == pytest.approx([4_600.0, 4_600.0, 0.0, 0.0], abs=20.0)
 
 
+def test_an_open_promise_is_not_put_off() -> None:
+    problem = one_line([4_000.0, 2_300.0], [4, 4])
+    promised = replace(problem, energy_min_wh=np.array([500.0, 0.0]))
+    late, now = (Phased().solve(p).power_w[0, 0] for p in (problem, promised))
+    assert late < 20.0
+    assert now > 500.0
+
+
 def test_energy_comes_in_the_cheapest_steps_that_the_lines_leave() -> None:
     price = np.array([0.3, 0.1, 0.2, 0.4])
     problem = Problem(
