@@ -90,13 +90,12 @@ def create_app(
         openapi_tags=[
             {"name": name, "description": text} for name, text in openapi.TAGS.items()
         ],
-        generate_unique_id_function=openapi.operation_id,
         redirect_slashes=False,
     )
     app.state.tenants = tenants
-    app.include_router(health.open_router, prefix="/v1")
+    app.router.routes += health.open_router.routes
     for module in ROUTES:
-        app.include_router(module.router, prefix="/v1")
+        app.router.routes += module.router.routes
     errors.install(app)
     app.add_exception_handler(405, _not_allowed)
     app.state.metrics = Metrics()
@@ -131,8 +130,6 @@ def _methods_of(path: str) -> list[str]:
     found: set[str] = set()
     for module in ROUTES:
         for route in module.router.routes:
-            if isinstance(route, APIRoute) and route.path_regex.match(
-                path.removeprefix("/v1")
-            ):
+            if isinstance(route, APIRoute) and route.path_regex.match(path):
                 found |= route.methods or set()
     return sorted(found | {"HEAD"} if "GET" in found else found)

@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
 
 from api.errors import MEDIA_TYPE, ProblemDetail
 from api.rest.reading import PERMISSION, SCHEMAS
@@ -80,11 +79,6 @@ class Recorded(msgspec.Struct, frozen=True):
 def recorded() -> Mapping[str, Recorded]:
     """Return the recorded calls by operation."""
     return msgspec.json.decode(EXAMPLES.read_bytes(), type=dict[str, Recorded])
-
-
-def operation_id(route: APIRoute) -> str:
-    """Return what a route is called: its function's name, a verb and a noun."""
-    return route.name
 
 
 def complete(app: FastAPI) -> None:

@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.errors import MEDIA_TYPE, Broken, Code, Problem, ProblemDetail, invalid
 from api.rest.presentation import json_response
-from api.rest.reading import PERMISSION, SCHEMAS, Caller, Context, Reading
+from api.rest.reading import PERMISSION, PREFIX, SCHEMAS, Caller, Context, Reading
 from api.security.principal import Principal
 from api.serving import traces
 from domain.errors import RequestMismatch
@@ -286,7 +286,7 @@ async def _commands(
         key=idempotency_key,
         expected_version=_version(if_match),
         permission=route.openapi_extra[PERMISSION],
-        route=f"{request.method} {route.path}",
+        route=f"{request.method} {route.path.removeprefix(PREFIX)}",
         request_id=request.scope.get("request_id", ""),
         address=request.client.host if request.client else "",
         user_agent=request.headers.get("user-agent", "")[:200],

@@ -8,7 +8,7 @@ import hashlib
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from pydantic import Field
 
 from api.errors import forbidden, unknown
@@ -21,12 +21,12 @@ from api.rest.reading import (
     Cursor,
     Limit,
     Reading,
-    StrictRoute,
     caught_up,
     cursor_of,
     documented,
     key_of,
     needs,
+    new_routes,
 )
 from api.security.permissions import Permission
 from api.security.principal import Principal
@@ -40,7 +40,7 @@ from domain.use_cases.s2_back_office import (
 )
 from projections.contracts import Contract
 
-router = APIRouter(route_class=StrictRoute)
+router = new_routes()
 
 _CONTRACTS = "contracts"
 

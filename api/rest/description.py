@@ -1,12 +1,12 @@
 """The OpenAPI document of this API."""
 
 import msgspec
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
-from api.rest.reading import StrictRoute, documented, needs
+from api.rest.reading import documented, needs, new_routes
 from api.security.permissions import Permission
 
-router = APIRouter(route_class=StrictRoute)
+router = new_routes()
 
 
 @router.get(

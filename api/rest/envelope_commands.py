@@ -5,7 +5,7 @@ They come in by these routes where the CEM does not speak S2.
 
 from typing import Annotated, Self
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from pydantic import Field, model_validator
 
 from api.rest.command_bodies import (
@@ -17,7 +17,7 @@ from api.rest.command_bodies import (
     example,
 )
 from api.rest.commanding import Body, Commanding, commanded
-from api.rest.reading import StrictRoute, needs
+from api.rest.reading import needs, new_routes
 from api.security.permissions import Permission
 from api.security.reach import check_zone
 from domain.model.profile import PowerRangeEnvelope, Range, envelope_of_spans
@@ -30,7 +30,7 @@ from domain.use_cases.e4_pre_from_rm import (
     revoke_pre,
 )
 
-router = APIRouter(route_class=StrictRoute)
+router = new_routes()
 
 # Half a year in quarter-hours.
 _MOST_RANGES = 20_000

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.errors import invalid
@@ -18,20 +18,20 @@ from api.rest.reading import (
     Limit,
     Reading,
     Stored,
-    StrictRoute,
     caught_up,
     cursor_of,
     documented,
     instant_or,
     key_of,
     needs,
+    new_routes,
 )
 from api.security.permissions import Permission
 from domain.model.registry import BY_NAME
 from domain.model.values import Event, Instant
 from domain.ports import Recorded, RowFilter
 
-router = APIRouter(route_class=StrictRoute)
+router = new_routes()
 
 _MOST = (1 << 63) - 1
 Stream = Annotated[str, Query(max_length=300, description="one stream's events only")]

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from pydantic import Field
 
 from api.rest.command_bodies import (
@@ -26,7 +26,7 @@ from api.rest.commanding import (
     UseCase,
     commanded,
 )
-from api.rest.reading import StrictRoute, needs
+from api.rest.reading import needs, new_routes
 from api.security.permissions import Permission
 from api.security.reach import check_evse
 from domain.model import ids
@@ -54,7 +54,7 @@ from domain.use_cases.e1_smart_charging import (
 )
 from domain.use_cases.shared_path import load_evse
 
-router = APIRouter(route_class=StrictRoute)
+router = new_routes()
 
 # Facts of a meter: one that cannot be is kept as such, so that it may be below 0.
 MeteredWh = Annotated[

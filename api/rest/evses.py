@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 import msgspec
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.errors import unknown
@@ -15,18 +15,18 @@ from api.rest.reading import (
     Cursor,
     Limit,
     Reading,
-    StrictRoute,
     caught_up,
     cursor_of,
     documented,
     key_of,
     needs,
+    new_routes,
 )
 from api.security.permissions import Permission
 from api.security.reach import places_of
 from projections.evses import Evse, EvseFilter
 
-router = APIRouter(route_class=StrictRoute)
+router = new_routes()
 
 EvseState = Literal["available", "reserved", "occupied", "blocked"]
 

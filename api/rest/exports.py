@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -22,16 +22,16 @@ from api.rest.reading import (
     Caller,
     Context,
     Reading,
-    StrictRoute,
     documented,
     instant_or,
     needs,
+    new_routes,
 )
 from api.security.permissions import Permission
 from domain.errors import InvalidValue
 from domain.model.values import Instant
 
-router = APIRouter(route_class=StrictRoute)
+router = new_routes()
 
 _PARQUET = "application/vnd.apache.parquet"
 Bound = Annotated[

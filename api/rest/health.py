@@ -8,14 +8,23 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.concurrency import run_in_threadpool
 
 from api.rest.presentation import json_response
-from api.rest.reading import Caller, Context, Reading, StrictRoute, documented, needs
+from api.rest.reading import (
+    PREFIX,
+    Caller,
+    Context,
+    Reading,
+    documented,
+    needs,
+    new_routes,
+    operation_id,
+)
 from api.security.permissions import Permission
 from api.serving.metrics import Metrics, state_of
 from domain.errors import DomainError
 
-router = APIRouter(route_class=StrictRoute)
+router = new_routes()
 # Answered to anybody: whether the service works, and nothing of whom it serves.
-open_router = APIRouter()
+open_router = APIRouter(prefix=PREFIX, generate_unique_id_function=operation_id)
 
 
 class StoreHealth(msgspec.Struct):

@@ -4,7 +4,7 @@ from functools import partial
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Response
+from fastapi import Response
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
@@ -16,11 +16,11 @@ from api.rest.reading import (
     Cursor,
     Limit,
     Reading,
-    StrictRoute,
     cursor_of,
     documented,
     key_of,
     needs,
+    new_routes,
 )
 from api.security.keys import check_privileges, draw_key, roles_of
 from api.security.permissions import Permission
@@ -38,7 +38,7 @@ from domain.use_cases.clause_7_9_4_5_access import (
     revoke_key,
 )
 
-router = APIRouter(route_class=StrictRoute)
+router = new_routes()
 
 _SHOWN = "keep it: it is shown this once and kept nowhere"
 _GONE = "it was shown when it was issued; revoke it and issue another if it was lost"

@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 import msgspec
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 
 from api.errors import unknown
 from api.rest.history import AsOf, past_of
@@ -15,19 +15,19 @@ from api.rest.reading import (
     Limit,
     Reading,
     Stored,
-    StrictRoute,
     caught_up,
     cursor_of,
     documented,
     key_of,
     needs,
+    new_routes,
 )
 from api.security.permissions import Permission
 from api.security.reach import places_of
 from projections.key_figures import Figures
 from projections.plans import Plan
 
-router = APIRouter(route_class=StrictRoute)
+router = new_routes()
 
 _LAST = ((1 << 63) - 1,)
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 import msgspec
-from fastapi import Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
@@ -85,7 +85,26 @@ After = Annotated[
 At = Annotated[str, Query(description="RFC 3339 instant; now when left out")]
 
 
+PREFIX = "/v1"
 PERMISSION = "x-permission"
+
+
+def operation_id(route: APIRoute) -> str:
+    """Return what a route is called: its function's name, a verb and a noun."""
+    return route.name
+
+
+def new_routes() -> APIRouter:
+    """Return a router for the routes of one module, their paths under `PREFIX`.
+
+    The application takes its routes as they are: FastAPI's included routers would look
+    through every module's routes at each request, which took a quarter of its time.
+    """
+    return APIRouter(
+        prefix=PREFIX,
+        route_class=StrictRoute,
+        generate_unique_id_function=operation_id,
+    )
 
 
 def needs(permission: Permission) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.errors import invalid, unknown
@@ -16,12 +16,12 @@ from api.rest.reading import (
     Limit,
     Reading,
     Stored,
-    StrictRoute,
     cursor_of,
     documented,
     instant_or,
     key_of,
     needs,
+    new_routes,
 )
 from api.security.permissions import Permission
 from api.security.principal import Principal
@@ -30,7 +30,7 @@ from domain.model.values import DAY, Instant
 from projections import readings
 from projections.readings import Place, Readings, Span, ZoneReading
 
-router = APIRouter(route_class=StrictRoute)
+router = new_routes()
 
 # Instants between which there can be samples; a forged one may say more.
 _EARLIEST, _LATEST = 0, 253_402_300_799_000_000 - 2 * DAY

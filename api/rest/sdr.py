@@ -4,7 +4,7 @@ from functools import partial
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
@@ -19,12 +19,12 @@ from api.rest.reading import (
     Limit,
     Reading,
     Stored,
-    StrictRoute,
     caught_up,
     cursor_of,
     documented,
     key_of,
     needs,
+    new_routes,
 )
 from api.security.permissions import Permission
 from api.security.reach import check_session, scope_of
@@ -32,7 +32,7 @@ from api.security.views import increment_for, sdr_for
 from domain.use_cases.s6_sdr_information import ReceiveSdr, receive_sdr
 from projections.sdr import START, SdrIncrement, SdrView
 
-router = APIRouter(route_class=StrictRoute)
+router = new_routes()
 
 _FEED = "sdr-information"
 _MOST = (1 << 63) - 1

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.rest.command_bodies import instant_of_text
@@ -15,12 +15,12 @@ from api.rest.reading import (
     Limit,
     Reading,
     Stored,
-    StrictRoute,
     caught_up,
     cursor_of,
     documented,
     key_of,
     needs,
+    new_routes,
 )
 from api.security.permissions import Permission
 from domain.errors import StoreError
@@ -30,7 +30,7 @@ from domain.model.values import Instant, Sealed
 from domain.ports import Vault
 from projections.security import AuditEntry, Count, SecurityEntry
 
-router = APIRouter(route_class=StrictRoute)
+router = new_routes()
 
 _AUDITED = BY_CLASS[CommandAudited].name
 _LAST = ((1 << 63) - 1,)

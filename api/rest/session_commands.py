@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Header, Response
+from fastapi import Header, Response
 from pydantic import Field
 
 from api.errors import Broken, Code, Problem
@@ -19,7 +19,7 @@ from api.rest.command_bodies import (
     instant_of_text,
 )
 from api.rest.commanding import Body, Command, Commanding, Commands, UseCase, commanded
-from api.rest.reading import StrictRoute, needs
+from api.rest.reading import needs, new_routes
 from api.security.permissions import Permission
 from api.security.reach import check_session
 from domain.use_cases.clause_6_2_joining import Reference
@@ -47,7 +47,7 @@ from domain.use_cases.e1_smart_charging import (
     state_needs,
 )
 
-router = APIRouter(route_class=StrictRoute)
+router = new_routes()
 
 ContentDigest = Annotated[
     str,

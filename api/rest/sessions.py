@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 import msgspec
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.errors import unknown
@@ -17,13 +17,13 @@ from api.rest.reading import (
     Limit,
     Reading,
     Stored,
-    StrictRoute,
     caught_up,
     cursor_of,
     documented,
     instant_or,
     key_of,
     needs,
+    new_routes,
 )
 from api.security.permissions import Permission
 from api.security.principal import Principal
@@ -32,7 +32,7 @@ from api.security.views import detail_for, session_for
 from projections.session_queries import ALL_SESSIONS, SessionDetail, SessionFilter
 from projections.sessions import Session
 
-router = APIRouter(route_class=StrictRoute)
+router = new_routes()
 
 SessionState = Literal["open", "closed", "merged"]
 _LAST = ((1 << 63) - 1, "")

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from pydantic import Field
 
 from api.rest.command_bodies import (
@@ -14,7 +14,7 @@ from api.rest.command_bodies import (
     example,
 )
 from api.rest.commanding import Body, Commanding, commanded
-from api.rest.reading import StrictRoute, needs
+from api.rest.reading import needs, new_routes
 from api.security.permissions import Permission
 from api.security.reach import check_evse, check_station, check_zone
 from domain.model.values import Current
@@ -32,7 +32,7 @@ from domain.use_cases.clause_7_3_commissioning import (
     define_zone,
 )
 
-router = APIRouter(route_class=StrictRoute)
+router = new_routes()
 
 _EVSE: dict[str, Any] = {
     "evse_id": "DE*ABC*E100",

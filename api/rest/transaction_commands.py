@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from pydantic import Field
 
 from api.errors import unknown
@@ -26,7 +26,7 @@ from api.rest.command_bodies import (
     subject_of,
 )
 from api.rest.commanding import Commanding, Commands, Secret, commanded
-from api.rest.reading import StrictRoute, needs
+from api.rest.reading import needs, new_routes
 from api.security.permissions import Permission
 from api.security.reach import (
     check_evse,
@@ -46,7 +46,7 @@ from domain.use_cases.clause_6_2_service_sessions import (
 from domain.use_cases.s2_back_office import AskAuthorization, authorize
 from domain.use_cases.shared_path import load_evse
 
-router = APIRouter(route_class=StrictRoute)
+router = new_routes()
 
 _BOOKING = {"kind": "booking", "text": "B-2026-0601"}
 _TICKET = {"kind": "ticket", "text": "P-4711"}

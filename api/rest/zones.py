@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Path, Response
+from fastapi import Path, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.errors import unknown
@@ -17,12 +17,12 @@ from api.rest.reading import (
     Limit,
     Reading,
     Stored,
-    StrictRoute,
     caught_up,
     cursor_of,
     documented,
     key_of,
     needs,
+    new_routes,
 )
 from api.security.permissions import Permission
 from api.security.principal import Principal
@@ -33,7 +33,7 @@ from projections.evses import Delivery, EvseFilter
 from projections.pre_history import PreEvent
 from projections.zones import Zone
 
-router = APIRouter(route_class=StrictRoute)
+router = new_routes()
 
 ZoneId = Annotated[str, Path(max_length=200)]
 _LAST = ((1 << 63) - 1, 0)

@@ -134,12 +134,13 @@ class AccessGate:
     def _note(self, scope: Scope, kind: Kind, detail: str) -> None:
         principal: Principal = scope["principal"]
         route = scope.get("route")
+        path = route.path.removeprefix("/v1") if route else ""
         self._doors[principal.tenant].security.note(
             kind,
             origin_of(scope),
             actor=principal.actor,
             subject_id=principal.subject_id,
-            route=f"{scope['method']} {route.path}" if route else "",
+            route=f"{scope['method']} {path}" if path else "",
             detail=detail,
         )
 

@@ -75,7 +75,7 @@ class Observed:
 def route_of(scope: Scope) -> str:
     """Return the template of the route that a request was answered by."""
     route = scope.get("route")
-    return NO_ROUTE if route is None else f"/v1{route.path}"
+    return NO_ROUTE if route is None else str(route.path)
 
 
 def _id_of(scope: Scope) -> str:

@@ -50,6 +50,8 @@ class Site:
         self.port = port
         self._address = f"http://127.0.0.1:{port}/v1"
         self._sent = itertools.count()
+        # Commands of one run are not those of the run before.
+        self._run = 0
         self.keys: dict[str, str] = {"admin": admin_key}
         self.stations: list[str] = []
         self.evses: list[str] = []
@@ -74,6 +76,10 @@ class Site:
         with urlopen(sent) as answer:
             told: dict[str, Any] = json.loads(answer.read())
         return told
+
+    def next_run(self) -> None:
+        """Begin a run: its commands have ids of their own."""
+        self._run += 1
 
     def settle(self) -> None:
         """Commission the zones and plug an EV at every EVSE."""
@@ -135,7 +141,7 @@ class Site:
             yield post(
                 f"/v1/service-sessions/{session}/needs",
                 self.keys["operator"],
-                f"needs-{number}",
+                f"needs-{self._run}-{number}",
                 json.dumps(body).encode(),
                 "needs",
             )
@@ -147,7 +153,7 @@ class Site:
             yield post(
                 f"/v1/evses/{evse_id}/pauses",
                 self.keys["station"],
-                f"pause-{number}",
+                f"pause-{self._run}-{number}",
                 json.dumps({"paused": bool(number % 2)}).encode(),
                 "append",
             )
@@ -169,6 +175,7 @@ def measure(
     site: Site, pid: int, reads_per_s: int, commands_per_s: int, seconds: float
 ) -> None:
     """Load the server and print what it did."""
+    site.next_run()
     used_s, own_s = processor_s(pid), time.process_time()
     found = asyncio.run(_together(site, reads_per_s, commands_per_s, seconds))
     used_s, own_s = processor_s(pid) - used_s, time.process_time() - own_s
