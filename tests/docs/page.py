@@ -8,6 +8,7 @@ import shlex
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from domain.store.master_key import KEY_FILE
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 _START_S = 30.0
+_BLOCK_S = 120.0
 _DONE = "<<done>>"
 _MAIN = "from api.cli import main; main()"
 
@@ -81,10 +83,14 @@ class Terminal:
         )
         stdin.flush()
         said = ""
+        # A block that waits for what never comes ends, too.
+        ending = threading.Timer(_BLOCK_S, self._shell.kill)
+        ending.start()
         while _DONE not in said:
             line = stdout.readline()
             assert line, f"{code} ended with {self._shell.wait()}: {said}"
             said += line
+        ending.cancel()
 
     def serve(self, *arguments: str) -> None:
         """Start the server, in the place of one that runs."""
