@@ -85,6 +85,7 @@ class Terminal:
         said = ""
         # A block that waits for what never comes ends, too.
         ending = threading.Timer(_BLOCK_S, self._shell.kill)
+        ending.daemon = True
         ending.start()
         while _DONE not in said:
             line = stdout.readline()
