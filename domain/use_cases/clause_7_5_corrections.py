@@ -33,7 +33,8 @@ CORRECTABLE: frozenset[type[Event]] = frozenset(
     }
 )
 
-# Types of fields that nobody corrects, besides ids.
+# What nobody corrects, besides ids: who said it, and fields of these types.
+_WHO = ("by",)
 _LEFT_ALONE = (Quality, Sealed | None)
 
 # The last instant of the year 9999, beyond which no calendar of ours goes.
@@ -117,7 +118,9 @@ def _value(event: Event, field: str, text: str) -> str:
     fields = {
         each.name: each.type
         for each in msgspec.structs.fields(type(event))
-        if not each.name.endswith("_id") and each.type not in _LEFT_ALONE
+        if not each.name.endswith("_id")
+        and each.name not in _WHO
+        and each.type not in _LEFT_ALONE
     }
     if field not in fields:
         raise InvalidValue(f"{name} has no field {field!r} that can be corrected")

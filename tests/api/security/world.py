@@ -34,8 +34,14 @@ from domain.use_cases.clause_7_3_commissioning import (
     commission_station,
     define_zone,
 )
+from domain.use_cases.clause_7_5_corrections import (
+    CorrectTransaction,
+    correct_transaction,
+)
 from domain.use_cases.e1_smart_charging import PlugEv, StateNeeds, plug_ev, state_needs
 from domain.use_cases.e4_pre_from_rm import ReceivePre, receive_pre
+from domain.use_cases.s2_back_office import RegisterContract, register_contract
+from domain.use_cases.s6_sdr_information import ReceiveSdr, receive_sdr
 from domain.use_cases.shared_path import By
 from projections.read_models import ReadModels
 from projections.runner import Runner
@@ -166,6 +172,8 @@ class Settler:
             session_id=at.id, departure_at=NINE + 8 * HOUR, energy_target_wh=9_000
         )
         state_needs(self.system, needs, By(actor="app", at=NINE + MINUTE))
+        self._authorize(at, cso)
+        self._contract(text)
         booking = self.name("booking", text, zone_id=where.zone_id)
         self.named[-1] = self.named[-1]._replace(parties=frozenset({cso}))
         made = s.ReservationMade(
@@ -190,6 +198,39 @@ class Settler:
             session_id=session_id, reference=Reference(park, "t", ticket)
         )
         bind_reference(self.system, bind, By(actor=cso, at=NINE + 3 * MINUTE))
+
+    def _authorize(self, plugged: Named, cso: str) -> None:
+        """Let a card be presented, a CSO accept it, correct it and take the SDR."""
+        by = By(actor=f"{cso}-key", at=NINE + 2 * MINUTE, party=cso)
+        subject_id = self.system.vault.subject_of("rfid", plugged.id)
+        self.named.append(Named("subject", subject_id, self.tenant, plugged.zone_id))
+        for transaction in (
+            s.AuthorizationRequested(session_id="", evse_id="", subject_id=subject_id),
+            s.AuthorizationAccepted(session_id="", by=cso),
+            s.OtherStarted(session_id="", service="wash"),
+        ):
+            adding = AddTransaction(
+                transaction=transaction, session_id=plugged.id, reference=None
+            )
+            answer = add_transaction(self.system, adding, by)
+        correction = CorrectTransaction(
+            session_id=plugged.id,
+            position=answer.first,
+            field="service",
+            value='"polish"',
+            reason="a slip",
+        )
+        correct_transaction(self.system, correction, by)
+        receive_sdr(self.system, ReceiveSdr(session_id=plugged.id, sequence=2), by)
+
+    def _contract(self, text: str) -> None:
+        contract_id = self.name("contract", text, zone_id="")
+        subject_id = self.system.vault.subject_of("rfid", contract_id)
+        self.named.append(Named("subject", subject_id, self.tenant))
+        command = RegisterContract(
+            contract_id=contract_id, subject_id=subject_id, valid_from_at=MONDAY
+        )
+        register_contract(self.system, command, By(actor="settler", at=NINE))
 
     def _session_of(self, answer: Answer) -> str:
         rows = self.system.log.read(after=answer.first - 1, limit=answer.count)
