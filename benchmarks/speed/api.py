@@ -176,15 +176,19 @@ def measure(
 ) -> None:
     """Load the server and print what it did."""
     site.next_run()
-    used_s, own_s = processor_s(pid), time.process_time()
+    begun, used_s, own_s = time.perf_counter(), processor_s(pid), time.process_time()
     found = asyncio.run(_together(site, reads_per_s, commands_per_s, seconds))
     used_s, own_s = processor_s(pid) - used_s, time.process_time() - own_s
     reads = [a for a in found if a.name not in ("needs", "append")]
     print(figures_of("all reads", reads, seconds))
     for name in sorted({a.name for a in found}):
         print(figures_of(f"  {name}", [a for a in found if a.name == name], seconds))
-    shares = used_s / seconds, own_s / seconds
-    print(f"processor: server {shares[0]:.0%} of a core, load {shares[1]:.0%}")
+    took_s = time.perf_counter() - begun
+    print(
+        f"answered within {took_s:.1f} s; processor: server {used_s / took_s:.0%} of a"
+        f" core, {1e6 * used_s / len(found):.0f} µs a request, load"
+        f" {own_s / took_s:.0%}"
+    )
 
 
 def main() -> None:
