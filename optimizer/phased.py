@@ -9,7 +9,7 @@ The tiers are solved by the interior point of `optimizer.kernels.phases`:
    a quadratic, which on a polymatroid is exactly the lexicographic maximum of the
    least shares; S. Fujishige, *Lexicographically optimal base of a polymatroid with
    respect to a weight vector*, Mathematics of Operations Research 5(2), 1980). A later
-   step costs at most `EARLY` more, the less the longer the EV stays (`_haste`): who
+   step costs at most `EARLY` more, a little less the longer the EV stays (`_haste`): who
    stays is a reserve for power that nobody else can use. Under FINISH_MOST the last
    ones are solved once more, with those EVs later that the plan does not finish.
 2. Where prices differ between steps, money with those energies kept (a price of 1
@@ -57,12 +57,15 @@ POLICY = 0.01
 EARLY = 4e-5
 MONEY = 0.05
 EARLY_MONEY = 5e-7
-# What a later step costs an EV that the plan does not finish beside one that it does.
-UNFINISHED = 0.3
+# How much less a later step costs who never leaves than who leaves at once: little, so
+# that it decides between plans of about the same earliness.
+STAYING = 0.2
+# What it costs an EV that the plan does not finish beside one that it does.
+UNFINISHED = 0.93
 # Who gets this share is finished.
 _FINISHED = 0.99
-# A stay for which a later step costs half of what it costs who leaves at once [h].
-_HALF_HASTE_H = 4.0
+# The stay for which half of `STAYING` holds [h].
+_HALF_STAY_H = 4.0
 _LEVEL = 8.0
 # Gap that is small enough, and one that is a failure, per energy asked for.
 _ENOUGH, _ENOUGH_MONEY, _FAILED = 1e-8, 1e-10, 1e-5
@@ -295,7 +298,7 @@ def _haste(problem: Problem) -> Floats:
     """Return what a later step costs each EV (n,), beside one that leaves at once."""
     end_h = np.concatenate([[0.0], np.cumsum(problem.hours)])
     stay_h = end_h[np.minimum(problem.departure_step, problem.n_step)]
-    haste: Floats = _HALF_HASTE_H / (_HALF_HASTE_H + stay_h)
+    haste: Floats = 1.0 - STAYING * stay_h / (stay_h + _HALF_STAY_H)
     return haste
 
 
