@@ -1,0 +1,159 @@
+"""Charging profiles of ours as the SetChargingProfile of each version."""
+
+from typing import Final, Literal, NamedTuple
+
+from msgspec import UNSET
+
+from api.ocpp.capabilities import Capabilities, RateUnit
+from api.ocpp.v16 import datatypes as v16_datatypes
+from api.ocpp.v16 import messages as v16_messages
+from api.ocpp.v21 import datatypes as v21_datatypes
+from api.ocpp.v21 import messages as v21_messages
+from api.ocpp.v201 import datatypes as v201_datatypes
+from api.ocpp.v201 import messages as v201_messages
+from domain.model.values import Instant, datetime_of
+
+Purpose = Literal["TxProfile", "TxDefaultProfile", "ChargingStationMaxProfile"]
+Request = (
+    v16_messages.SetChargingProfileRequest
+    | v201_messages.SetChargingProfileRequest
+    | v21_messages.SetChargingProfileRequest
+)
+
+_PURPOSES: Final[tuple[Purpose, ...]] = (
+    "TxProfile",
+    "TxDefaultProfile",
+    "ChargingStationMaxProfile",
+)
+
+
+class Draft(NamedTuple):
+    """A charging profile, before it takes the shape of a version."""
+
+    purpose: Purpose
+    evse_number: int
+    schedule_id: int
+    start_at: Instant
+    unit: RateUnit
+    periods: tuple[tuple[int, float], ...]
+    number_phases: int | None
+    transaction_id: int | str | None = None
+    max_offline_s: int | None = None
+
+
+def profile_id(evse_number: int, purpose: Purpose) -> int:
+    """Return the one id, unique in a station, of an EVSE's profile of this purpose.
+
+    It is overwritten and never cleared: between the two there would be no limit, and
+    another id at the same stack level is refused.
+    """
+    return evse_number * len(_PURPOSES) + _PURPOSES.index(purpose) + 1
+
+
+def request(draft: Draft, capabilities: Capabilities) -> Request:
+    """Return the SetChargingProfile of the station's version."""
+    # One below the highest: some stations keep that for themselves.
+    stack_level = max(0, capabilities.max_stack_level - 1)
+    match capabilities.version:
+        case "1.6":
+            return _request_1_6(draft, stack_level)
+        case "2.0.1":
+            return _request_2_0_1(draft, stack_level)
+        case "2.1":
+            return _request_2_1(draft, stack_level)
+
+
+def _request_1_6(
+    draft: Draft, stack_level: int
+) -> v16_messages.SetChargingProfileRequest:
+    transaction_id = draft.transaction_id
+    return v16_messages.SetChargingProfileRequest(
+        connector_id=draft.evse_number,
+        cs_charging_profiles=v16_datatypes.CsChargingProfiles(
+            charging_profile_id=profile_id(draft.evse_number, draft.purpose),
+            stack_level=stack_level,
+            charging_profile_purpose=(
+                "ChargePointMaxProfile"
+                if draft.purpose == "ChargingStationMaxProfile"
+                else draft.purpose
+            ),
+            charging_profile_kind="Absolute",
+            transaction_id=UNSET if transaction_id is None else int(transaction_id),
+            charging_schedule=v16_datatypes.ChargingSchedule(
+                charging_rate_unit=draft.unit,
+                start_schedule=datetime_of(draft.start_at),
+                charging_schedule_period=tuple(
+                    v16_datatypes.ChargingSchedulePeriod(
+                        start_period=start_s,
+                        limit=limit,
+                        number_phases=draft.number_phases or UNSET,
+                    )
+                    for start_s, limit in draft.periods
+                ),
+            ),
+        ),
+    )
+
+
+def _request_2_0_1(
+    draft: Draft, stack_level: int
+) -> v201_messages.SetChargingProfileRequest:
+    transaction_id = draft.transaction_id
+    return v201_messages.SetChargingProfileRequest(
+        evse_id=draft.evse_number,
+        charging_profile=v201_datatypes.ChargingProfile(
+            id=profile_id(draft.evse_number, draft.purpose),
+            stack_level=stack_level,
+            charging_profile_purpose=draft.purpose,
+            charging_profile_kind="Absolute",
+            transaction_id=UNSET if transaction_id is None else str(transaction_id),
+            charging_schedule=(
+                v201_datatypes.ChargingSchedule(
+                    id=draft.schedule_id,
+                    charging_rate_unit=draft.unit,
+                    start_schedule=datetime_of(draft.start_at),
+                    charging_schedule_period=tuple(
+                        v201_datatypes.ChargingSchedulePeriod(
+                            start_period=start_s,
+                            limit=limit,
+                            number_phases=draft.number_phases or UNSET,
+                        )
+                        for start_s, limit in draft.periods
+                    ),
+                ),
+            ),
+        ),
+    )
+
+
+def _request_2_1(
+    draft: Draft, stack_level: int
+) -> v21_messages.SetChargingProfileRequest:
+    transaction_id, offline_s = draft.transaction_id, draft.max_offline_s
+    return v21_messages.SetChargingProfileRequest(
+        evse_id=draft.evse_number,
+        charging_profile=v21_datatypes.ChargingProfile(
+            id=profile_id(draft.evse_number, draft.purpose),
+            stack_level=stack_level,
+            charging_profile_purpose=draft.purpose,
+            charging_profile_kind="Absolute",
+            transaction_id=UNSET if transaction_id is None else str(transaction_id),
+            max_offline_duration=UNSET if offline_s is None else offline_s,
+            invalid_after_offline_duration=UNSET if offline_s is None else False,
+            charging_schedule=(
+                v21_datatypes.ChargingSchedule(
+                    id=draft.schedule_id,
+                    charging_rate_unit=draft.unit,
+                    start_schedule=datetime_of(draft.start_at),
+                    charging_schedule_period=tuple(
+                        v21_datatypes.ChargingSchedulePeriod(
+                            start_period=start_s,
+                            limit=limit,
+                            number_phases=draft.number_phases or UNSET,
+                        )
+                        for start_s, limit in draft.periods
+                    ),
+                ),
+            ),
+        ),
+    )
