@@ -34,11 +34,11 @@ def present(value: Any) -> Any:
     if special is not None:
         return special(value)
     if isinstance(value, msgspec.Struct):
-        return {
-            name: iso_of(found) if is_instant and found is not None else present(found)
-            for name, is_instant in _fields(cls)
-            for found in (getattr(value, name),)
-        }
+        shown = {}
+        for name, how in _fields(cls):
+            found = getattr(value, name)
+            shown[name] = found if how is None or found is None else how(found)
+        return shown
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, dict):
@@ -46,12 +46,27 @@ def present(value: Any) -> Any:
     return [present(found) for found in value]
 
 
+How = Callable[[Any], Any]
+
+
 @cache
-def _fields(cls: type[msgspec.Struct]) -> tuple[tuple[str, bool], ...]:
+def _fields(cls: type[msgspec.Struct]) -> tuple[tuple[str, How | None], ...]:
+    """Return the fields of a class, and what shows each; None: it is as it is."""
     hints = get_type_hints(cls)
-    return tuple(
-        (name, is_instant(name, hints[name])) for name in cls.__struct_fields__
-    )
+    return tuple((name, _how(name, hints[name])) for name in cls.__struct_fields__)
+
+
+def _how(name: str, hint: Any) -> How | None:
+    if is_instant(name, hint):
+        return iso_of
+    return None if _is_plain(hint) else present
+
+
+def _is_plain(hint: Any) -> bool:
+    """Whether all values of a type are JSON as they are."""
+    if get_origin(hint) in (Union, UnionType, tuple, list):
+        return all(part is ... or _is_plain(part) for part in get_args(hint))
+    return hint in _AS_IT_IS
 
 
 def is_instant(name: str, hint: Any) -> bool:

@@ -54,9 +54,19 @@ BAD = [
     ("/zones?cursor=WyJ6b25lcyIsWyJcdWQ4MDAiXV0", 400, "bad-cursor", "zones"),
     # instants
     (f"/zones/{ZONE}/pre?valid_at=noon", 422, "invalid-parameter", "noon"),
-    (f"/zones/{ZONE}/pre?valid_at=2019-10-29T08:00:00", 422, "invalid-parameter", "08:00:00"),
+    (
+        f"/zones/{ZONE}/pre?valid_at=2019-10-29T08:00:00",
+        422,
+        "invalid-parameter",
+        "08:00:00",
+    ),
     (f"/zones/{ZONE}/pre?valid_at=NaN", 422, "invalid-parameter", "NaN"),
-    (f"/zones/{ZONE}/pre?valid_at=99999-01-01T00:00:00Z", 422, "invalid-parameter", "99999"),
+    (
+        f"/zones/{ZONE}/pre?valid_at=99999-01-01T00:00:00Z",
+        422,
+        "invalid-parameter",
+        "99999",
+    ),
 ]
 
 

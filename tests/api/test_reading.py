@@ -49,7 +49,9 @@ async def test_the_pre_in_force_at_an_instant(client: httpx.AsyncClient) -> None
     rest = await json_of(client, path, cursor=pre["next"])
     assert len(rest["history"]) == 3
     assert rest["history"][0]["event"]["envelope"]["ranges"][0]["upper_w"] == 1_000
-    with_offset = await json_of(client, path, valid_at="2019-10-29T05:00:00+01:00", limit=2)
+    with_offset = await json_of(
+        client, path, valid_at="2019-10-29T05:00:00+01:00", limit=2
+    )
     assert with_offset == pre
     later = await json_of(client, path, valid_at="2019-10-29T13:00:00Z")
     assert (later["covered"], later["upper_w"]) == (False, 6_000)
