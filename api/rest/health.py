@@ -104,7 +104,7 @@ def _operation(context: Context) -> OperationView:
     trouble = context.models.runner.trouble
     well = store.state == "ok" and not trouble
     loop = dict(context.loop_metrics())
-    well &= bool(loop.get("running", 1))
+    well &= bool(loop.get("running", 1)) and not loop.get("failed_timers", 0)
     well &= all(projection.state == "following" for projection in projections)
     return OperationView(
         status="ok" if well else "degraded",

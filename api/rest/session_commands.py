@@ -23,13 +23,12 @@ from api.rest.reading import needs, new_routes
 from api.security.permissions import Permission
 from api.security.reach import check_session
 from domain.use_cases.clause_6_2_joining import Reference
+from domain.use_cases.clause_6_2_merging import MergeSessions, merge_sessions
 from domain.use_cases.clause_6_2_service_sessions import (
     BindReference,
     CloseSession,
-    MergeSessions,
     bind_reference,
     close_session,
-    merge_sessions,
 )
 from domain.use_cases.clause_7_4_ev_user import (
     ConsentToV2g,

@@ -16,7 +16,7 @@ from domain.loop.zone_state import Slot
 from domain.model.plan_events import EtpSent
 from domain.model.site_events import ZoneDefined
 from domain.model.values import SECOND, Instant
-from domain.ports import Fence, Recorded, System
+from domain.ports import Fence, Recorded, System, Timer
 
 # Readings and time alone are looked at this often; events of the log wake at once.
 LONGEST_WAIT = SECOND // 20
@@ -26,6 +26,7 @@ SWITCH_INTERVAL_S = 0.0005
 _PAGE = 1_000
 
 Send = Callable[[Slot, EtpSent], None]
+RunTimers = Callable[[System, Instant, dict[Timer, str]], int]
 
 
 class Feed(Protocol):
@@ -50,7 +51,7 @@ class LoopRunner:
         feed: Feed,
         new_plan: Callable[[], Plan],
         send: Send | None,
-        run_timers: Callable[[System, Instant], int],
+        run_timers: RunTimers,
         policy: Policy | None = None,
     ) -> None:
         """Prepare; nothing runs before `start`."""
@@ -61,6 +62,7 @@ class LoopRunner:
         self._new_plan = new_plan
         self._send = send
         self._run_timers = run_timers
+        self._failed: dict[Timer, str] = {}
         self._policy = policy
         self._router = Router()
         self._seen = 0
@@ -92,6 +94,7 @@ class LoopRunner:
         return {
             "running": int(self._thread.is_alive()),
             "zones": len(loops),
+            "failed_timers": len(self._failed),
             **counters,
             "plan_ms_p50": round(float(times[0]), 3),
             "plan_ms_p99": round(float(times[1]), 3),
@@ -132,16 +135,22 @@ class LoopRunner:
             while not self._stop.is_set():
                 self._catch_up()
                 self._take_all_readings()
-                self._run_timers(self.system, self.system.clock.now())
+                self._run_due_timers()
                 for zone_id in list(self.loops):
                     if zone_id in self.loops:
                         self._drive(zone_id)
                 self._wait()
         except DomainError as error:  # shown by health; the service's owner decides
             self.trouble = f"{type(error).__name__}: {error}"
-        finally:
-            if not self._stop.is_set() and not self.trouble:
-                self.trouble = "the loops ended on an error in the code; see the log"
+        except BaseException:
+            self.trouble = "the loops ended on an error in the code; see the log"
+            raise
+
+    def _run_due_timers(self) -> None:
+        """Run what is due; a timer that cannot run is shown and ends no loop."""
+        self._run_timers(self.system, self.system.clock.now(), self._failed)
+        for timer, error in self._failed.items():
+            self.trouble = f"timer {timer.kind} of {timer.stream} failed: {error}"
 
     def _wait(self) -> None:
         now = self.system.clock.now()

@@ -27,8 +27,8 @@ class Session(msgspec.Struct, frozen=True):
     all credentials, ``waiting_at`` the EVSE at which one waits for its plug, ``other``
     the services that run, ``consent`` that to V2G, ``active_at`` the last transaction
     that counts for closing. ``expected_zone_id`` and ``expected_station_id`` are where
-    it was reserved or credentials were presented, ``merged_parties`` who took part in
-    what was merged into it.
+    it was reserved or credentials were presented, ``merged_from`` the sessions
+    that were merged into it and ``merged_parties`` who took part in them.
     """
 
     session_id: str = ""
@@ -44,6 +44,7 @@ class Session(msgspec.Struct, frozen=True):
     authorized: bool = False
     expected_zone_id: str = ""
     expected_station_id: str = ""
+    merged_from: tuple[str, ...] = ()
     merged_parties: frozenset[str] = frozenset()
     presented: frozenset[tuple[str, str]] = frozenset()
     waiting_at: str = ""
@@ -150,6 +151,7 @@ def _merged_from(state: Session, event: s.MergedFrom, at: Instant) -> Session:
         reservation=state.reservation or event.reservation,
         parking=state.parking + event.parking,
         other=state.other + event.other,
+        merged_from=(*state.merged_from, event.from_session_id),
         merged_parties=state.merged_parties | frozenset(event.parties),
     )
 

@@ -90,6 +90,14 @@ def resolve(system: System, session_id: str) -> Session:
     return state
 
 
+def with_merged(system: System, session_id: str) -> list[str]:
+    """Return a session's id and those of all that were merged into it."""
+    found = [session_id]
+    for each in found:
+        found += load_session(system, each).merged_from
+    return found
+
+
 def find_by_reference(system: System, reference: Reference) -> Session | None:
     """Return the session of a reference, open or not; None when it is new."""
     owner = system.log.owner("reference", reference.key)

@@ -3,15 +3,17 @@
 A session begins with its first transaction, whoever brings it, and closes by command or
 `CLOSE_AFTER` the last one, when it is neither plugged nor has parking, a reservation or
 another service open. `clause_6_2_joining` says which session a transaction belongs to,
-`clause_6_2_guards` which guard rows and timers a session has.
+`clause_6_2_guards` which guard rows and timers a session has, `clause_6_2_merging` how
+two become one.
 """
+
+from collections.abc import Container
 
 import msgspec
 
-from domain.errors import InvalidValue, Refused
+from domain.errors import InvalidValue, Refused, StoreError
 from domain.model import ids
 from domain.model import session_events as s
-from domain.model import site_events as z
 from domain.model.session import Session
 from domain.model.values import DAY, Event, Instant, iso_of
 from domain.ports import Answer, Batch, System, Timer
@@ -33,7 +35,7 @@ from domain.use_cases.clause_6_2_joining import (
     zone_of_place,
 )
 from domain.use_cases.s6_sdr_information import closing_events
-from domain.use_cases.shared_path import By, decision, load_evse, load_session, record
+from domain.use_cases.shared_path import By, load_evse, load_session, record
 
 LONGEST_AHEAD = 2 * 366 * DAY
 
@@ -219,102 +221,6 @@ def bind_reference(system: System, command: BindReference, by: By) -> Answer:
     return record(system, by, command, decide)
 
 
-class MergeSessions(msgspec.Struct, frozen=True, kw_only=True):
-    """Two sessions proved to be one: ``session_id`` goes on in ``into_session_id``."""
-
-    session_id: str
-    into_session_id: str
-
-
-def merge_sessions(system: System, command: MergeSessions, by: By) -> Answer:
-    """Record the merge; all that is open goes on in the session that stays."""
-
-    def decide() -> Batch:
-        if command.session_id == command.into_session_id:
-            raise InvalidValue(f"session {command.session_id} cannot merge into itself")
-        gone = load_session(system, command.session_id)
-        kept = load_session(system, command.into_session_id)
-        _check_merge(gone, kept)
-        merged = s.MergedInto(
-            session_id=gone.session_id, into_session_id=kept.session_id
-        )
-        steps = [
-            step(gone, by.at, merged),
-            step(kept, by.at, *_carried_over(gone, kept)),
-        ]
-        if not gone.evse_id:
-            return batch_of(system, steps)
-        occupied = z.EvseOccupied(evse_id=gone.evse_id, session_id=kept.session_id)
-        evse = load_evse(system, gone.evse_id)
-        stream = ids.evse_stream(gone.evse_id)
-        # Before the needs, so that the loop knows whose they are.
-        others = [decision(stream, evse, by.at, occupied)]
-        return batch_of(system, steps, others=others)
-
-    return record(system, by, command, decide)
-
-
-def _check_merge(gone: Session, kept: Session) -> None:
-    gone.check_open()
-    kept.check_open()
-    if gone.evse_id and kept.evse_id:
-        raise Refused(
-            f"sessions {gone.session_id} at {gone.evse_id} and {kept.session_id} "
-            f"at {kept.evse_id} are both plugged"
-        )
-    if gone.reservation and kept.reservation:
-        raise Refused(
-            f"sessions {gone.session_id} and {kept.session_id} both have a "
-            "reservation: end one before"
-        )
-
-
-def _carried_over(gone: Session, kept: Session) -> list[Event]:
-    """Return the events by which the session that stays takes over what was open."""
-    events: list[Event] = [
-        s.MergedFrom(
-            session_id=kept.session_id,
-            from_session_id=gone.session_id,
-            subject_id=gone.subject_id,
-            authorized=gone.authorized,
-            presented=tuple(sorted(gone.presented)),
-            waiting_at="" if kept.evse_id else gone.waiting_at,
-            reservation=gone.reservation,
-            parking=gone.parking,
-            other=gone.other,
-            parties=tuple(sorted(gone.parties)),
-        )
-    ]
-    events += [
-        s.ReferenceBound(session_id=kept.session_id, party=p, kind=k, reference=r)
-        for p, k, r in sorted(gone.references - kept.references)
-    ]
-    if gone.evse_id:
-        events.append(
-            s.EvseBound(
-                session_id=kept.session_id,
-                evse_id=gone.evse_id,
-                station_id=gone.station_id,
-                zone_id=gone.zone_id,
-            )
-        )
-    if gone.consent and not kept.consent:
-        events.append(msgspec.structs.replace(gone.consent, session_id=kept.session_id))
-    needs = _needs_of_both(gone, kept)
-    if needs is not None and (gone.evse_id or needs != kept.needs):
-        events.append(needs)
-    return events
-
-
-def _needs_of_both(gone: Session, kept: Session) -> s.NeedsStated | None:
-    """Return the needs that hold after a merge: stated ones before default ones."""
-    stated = [needs for needs in (kept.needs, gone.needs) if needs is not None]
-    stated.sort(key=lambda needs: needs.source != "user")
-    if not stated:
-        return None
-    return msgspec.structs.replace(stated[0], session_id=kept.session_id)
-
-
 class CloseSession(msgspec.Struct, frozen=True, kw_only=True):
     """Close a service session."""
 
@@ -338,26 +244,45 @@ def close_session(system: System, command: CloseSession, by: By) -> Answer:
     return record(system, by, command, decide)
 
 
-def run_due_timers(system: System, at: Instant) -> int:
+def run_due_timers(
+    system: System, at: Instant, failed: dict[Timer, str] | None = None
+) -> int:
     """Turn every timer of sessions that is due into its command; return how many.
 
-    One that its session no longer has, as something happened since, only goes.
+    One that its session no longer has, as something happened since, only goes. With
+    ``failed``, one that cannot run is put there with its error and left alone.
     """
     count = 0
-    while due := [t for t in system.log.due_timers(at) if t.kind in TIMER_KINDS]:
+    left = {} if failed is None else failed
+    while due := [t for t in system.log.due_timers(at) if _is_to_run(t, left)]:
         for timer in due:
-            by = By(actor="timer", at=timer.due_at)
-
-            def decide(timer: Timer = timer, by: By = by) -> Batch:
-                state = load_session(system, timer.stream.removeprefix("session-"))
-                if timer not in timers_of(state):
-                    return Batch(appends=(), timers_done=(timer,))
-                events = _due(system, timer, state.session_id, by)
-                return batch_of(system, [step(state, by.at, *events)])
-
-            record(system, by, timer, decide)
+            try:
+                _run_timer(system, timer)
+            except StoreError:
+                raise
+            except Exception as error:
+                if failed is None:
+                    raise
+                failed[timer] = f"{type(error).__name__}: {error}"
         count += len(due)
     return count
+
+
+def _is_to_run(timer: Timer, failed: Container[Timer]) -> bool:
+    return timer.kind in TIMER_KINDS and timer not in failed
+
+
+def _run_timer(system: System, timer: Timer) -> None:
+    by = By(actor="timer", at=timer.due_at)
+
+    def decide() -> Batch:
+        state = load_session(system, timer.stream.removeprefix("session-"))
+        if timer not in timers_of(state):
+            return Batch(appends=(), timers_done=(timer,))
+        events = _due(system, timer, state.session_id, by)
+        return batch_of(system, [step(state, by.at, *events)])
+
+    record(system, by, timer, decide)
 
 
 def _due(system: System, timer: Timer, session_id: str, by: By) -> tuple[Event, ...]:

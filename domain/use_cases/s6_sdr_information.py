@@ -17,6 +17,7 @@ from domain.model.registry import BY_CLASS
 from domain.model.sdr import Increment, collected, increment_of, numbered
 from domain.model.values import Event, Instant
 from domain.ports import Answer, Append, Batch, Recorded, System
+from domain.use_cases.clause_6_2_joining import with_merged
 from domain.use_cases.shared_path import By, load_session, record
 
 
@@ -49,10 +50,8 @@ def increments_of(system: System, session_id: str) -> list[Increment]:
 
 
 def _rows(system: System, session_id: str) -> Iterator[Recorded]:
-    for row in system.log.read_stream(ids.session_stream(session_id)):
-        yield row
-        if isinstance(row.event, s.MergedFrom):
-            yield from _rows(system, row.event.from_session_id)
+    for each in with_merged(system, session_id):
+        yield from system.log.read_stream(ids.session_stream(each))
 
 
 class ReceiveSdr(msgspec.Struct, frozen=True, kw_only=True):

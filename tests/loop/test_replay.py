@@ -15,11 +15,10 @@ from domain.model import session_events as s
 from domain.model.plan_events import PlanMade, PlanSuperseded
 from domain.model.values import HOUR, SECOND, Instant
 from domain.use_cases.clause_6_2_joining import Reference
+from domain.use_cases.clause_6_2_merging import MergeSessions, merge_sessions
 from domain.use_cases.clause_6_2_service_sessions import (
     AddTransaction,
-    MergeSessions,
     add_transaction,
-    merge_sessions,
 )
 from domain.use_cases.clause_7_3_commissioning import (
     ChangeZoneLimits,

@@ -13,13 +13,12 @@ from domain.model.values import HOUR, MINUTE, Current, Event, Instant
 from domain.ports import Answer, Recorded, System
 from domain.store.store import Store
 from domain.use_cases.clause_6_2_joining import Reference, resolve
+from domain.use_cases.clause_6_2_merging import MergeSessions, merge_sessions
 from domain.use_cases.clause_6_2_service_sessions import (
     AddTransaction,
     CloseSession,
-    MergeSessions,
     add_transaction,
     close_session,
-    merge_sessions,
     run_due_timers,
 )
 from domain.use_cases.clause_7_3_commissioning import (
