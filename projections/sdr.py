@@ -73,7 +73,7 @@ class SdrFold(Fold):
     """Writes ``sdr.sqlite``."""
 
     name = "sdr"
-    schema = 2
+    schema = 3
     ddl = """
     CREATE TABLE sdr_session(session_id TEXT PRIMARY KEY, document BLOB NOT NULL)
       WITHOUT ROWID;
@@ -144,8 +144,9 @@ class SdrFold(Fold):
         session = self._surviving(event.session_id)
         match event:
             case s.SessionOpened() | s.ReferenceBound():
-                parties = tuple(sorted({*session.parties, event.party} - {""}))
-                self._enter(session, row, parties=parties)
+                self._take_part(session, row, event.party)
+            case s.MergedFrom():
+                self._take_part(session, row, *event.parties)
             case s.EvseBound() | s.ReservationMade() | s.AuthorizationRequested():
                 # Who answers for credentials hears of them before any plug.
                 is_bound = isinstance(event, s.EvseBound)
@@ -155,14 +156,11 @@ class SdrFold(Fold):
             case _:
                 pass
         self._add(session, row)
-        match event:
-            case s.SessionClosed():
-                session.is_closed = True
-            case s.MergedInto():
-                session.merged_into = event.into_session_id
-                self._take_over(session, row)
-            case _:
-                pass
+        if isinstance(event, s.SessionClosed):
+            session.is_closed = True
+        elif isinstance(event, s.MergedInto):
+            session.merged_into = event.into_session_id
+            self._take_over(session, row)
 
     def _surviving(self, session_id: str) -> SdrSession:
         session = self._sessions.get(session_id).view
@@ -171,6 +169,10 @@ class SdrFold(Fold):
                 break
             session = self._sessions.get(session.merged_into).view
         return session
+
+    def _take_part(self, session: SdrSession, row: Recorded, *parties: str) -> None:
+        taking_part = tuple(sorted({*session.parties, *parties} - {""}))
+        self._enter(session, row, parties=taking_part)
 
     def _enter(self, session: SdrSession, row: Recorded, **changes: Any) -> None:
         """Change who sees a session; list all it has where it was not seen before."""

@@ -50,9 +50,9 @@ def reference(session_id: str, party: str) -> Told:
     return told(session_id, DAWN + 3, event)
 
 
-def merge(gone: str, kept: str) -> list[Told]:
+def merge(gone: str, kept: str, *parties: str) -> list[Told]:
     into = s.MergedInto(session_id=gone, into_session_id=kept)
-    taken = s.MergedFrom(session_id=kept, from_session_id=gone)
+    taken = s.MergedFrom(session_id=kept, from_session_id=gone, parties=parties)
     return [told(gone, DAWN + 4, into), told(kept, DAWN + 4, taken)]
 
 
@@ -128,7 +128,8 @@ def histories(draw: st.DrawFn) -> list[Told]:
             gone, kept = draw(st.permutations(left))[:2]
             if not {gone, kept} & shut:
                 left.remove(gone)
-                events += merge(gone, kept)
+                parties = draw(st.sampled_from([(), ("parkco",)]))
+                events += merge(gone, kept, *parties)
             continue
         # Facts may still come for a session that was merged or closed.
         events += draw(kinds(draw(st.sampled_from(SESSIONS))))
@@ -233,6 +234,23 @@ def test_who_follows_by_a_cursor_gets_what_came_before_it_was_theirs(
     page = followed.sdr.page(parkco, after=page.last, limit=9)
     assert [item.increment.sequence for item in page.items] == [1, 2, 3]
     assert {item.session_id for item in page.items} == {"a"}
+
+
+def test_who_opened_a_session_keeps_its_information_when_it_is_merged(
+    followed: Followed,
+) -> None:
+    """Also where no reference of its own goes with it."""
+    solo = Scope(party="solo")
+    followed.tell(opened("a", "solo"), parked("a"), opened("b"))
+    before = followed.sdr.page(solo, after=START, limit=9)
+    followed.tell(*merge("a", "b", "solo"), parked("b", "P2"))
+    for session_id in ("a", "b"):
+        view = followed.sdr.information(session_id, solo)
+        assert view is not None
+        assert view.information.session_id == "b"
+    behind = followed.sdr.page(solo, after=before.last, limit=99).items
+    told_of_b = {i.increment.sequence for i in behind if i.session_id == "b"}
+    assert told_of_b == set(followed.numbers("b"))
 
 
 def test_a_session_that_moved_to_another_zone_is_seen_there_only(
