@@ -36,6 +36,9 @@ from projections.read_models import ReadModels
 LoopMetrics = Callable[[], Mapping[str, float | int]]
 Key = TypeVar("Key")
 
+# What the text of a forged cursor raises; nested deeply enough, it is too deep.
+_NO_CURSOR = (binascii.Error, UnicodeError, msgspec.MsgspecError, RecursionError)
+
 # Longer than a projection ever needs while it goes on.
 _WAIT_FOR_OWN_WRITES_S = 5.0
 
@@ -71,7 +74,9 @@ async def _context(request: Request) -> Context:
 Caller = Annotated[Principal, Depends(_caller)]
 Reading = Annotated[Context, Depends(_context)]
 Limit = Annotated[int, Query(ge=1, le=1000, description="how many items a page has")]
-Cursor = Annotated[str, Query(description="`next` of the page before")]
+Cursor = Annotated[
+    str, Query(max_length=1_000, description="`next` of the page before")
+]
 # What a column of SQLite can hold; a forged cursor may say more.
 Stored = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 After = Annotated[
@@ -228,7 +233,7 @@ def key_of(kind: str, cursor: str, shape: type[Key], first: Key) -> Key:
         found, key = _unpacked(cursor)
         if found == kind:
             return msgspec.convert(key, shape)
-    except (binascii.Error, UnicodeError, msgspec.MsgspecError):
+    except _NO_CURSOR:
         pass
     raise Problem(
         400,
@@ -242,7 +247,7 @@ def kind_in(cursor: str) -> str:
     """Return of which kind of list a cursor says it is; empty when it is none."""
     try:
         return _unpacked(cursor)[0]
-    except (binascii.Error, UnicodeError, msgspec.MsgspecError):
+    except _NO_CURSOR:
         return ""
 
 

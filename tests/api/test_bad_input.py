@@ -1,13 +1,15 @@
 """Bad input at the socket, at every route it can reach: a problem, and nothing done."""
 
+import base64
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
+from api.errors import Problem
 from api.openapi import operations
-from api.rest.reading import cursor_of
+from api.rest.reading import cursor_of, key_of, kind_in
 from tests.api.caller import Caller
 from tests.api.conftest import BEARER, CallerFor, Served
 
@@ -30,7 +32,7 @@ LISTS = ["/zones", "/evses", "/service-sessions", "/plans", "/events", "/keys"]
 CURSORS = [
     "garbage",
     "W10",
-    "A" * 1_900,
+    "A" * 900,
     cursor_of("nothing", "x"),
     cursor_of("history", 1 << 70),
     cursor_of("service-sessions", "x", 1),
@@ -117,6 +119,23 @@ def test_a_forged_cursor_is_refused(client: httpx.Client, path: str) -> None:
     for cursor in (*CURSORS, too_long):
         answer = client.get(path, params={"cursor": cursor})
         assert problem(answer) == (400, "bad-cursor"), cursor
+
+
+@pytest.mark.parametrize("depth", [700, 20_000])
+@pytest.mark.parametrize("path", LISTS)
+def test_a_cursor_nested_deeply_is_no_cursor(
+    client: httpx.Client, path: str, depth: int
+) -> None:
+    nested = base64.urlsafe_b64encode(b'["zones",' + b"[" * depth)
+    answer = client.get(path, params={"cursor": nested.decode().rstrip("=")})
+    assert answer.status_code in (400, 422)
+
+
+def test_deep_nesting_of_a_cursor_is_caught_where_it_is_read() -> None:
+    nested = base64.urlsafe_b64encode(b'["zones",' + b"[" * 20_000).decode().rstrip("=")
+    assert kind_in(nested) == ""
+    with pytest.raises(Problem, match="page of zones"):
+        key_of("zones", nested, tuple[str], ("",))
 
 
 def test_a_cursor_of_who_sees_more_shows_no_more(
