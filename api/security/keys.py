@@ -9,6 +9,7 @@ import base64
 import hashlib
 import hmac
 import re
+import threading
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -140,6 +141,7 @@ class KeyRegister:
         self.tenant = check_tenant(tenant)
         self._system = system
         self._held: dict[str, Held] = {}
+        self._refreshing = threading.Lock()
         for key in keys_of(system.log):
             self._hold(key)
 
@@ -154,7 +156,9 @@ class KeyRegister:
 
     def refresh(self, key_id: str) -> None:
         """Take up what was recorded of a key."""
-        self._hold(load_key(self._system.log, key_id))
+        # Who loaded before a revocation must not store behind who loaded after it.
+        with self._refreshing:
+            self._hold(load_key(self._system.log, key_id))
 
     def matching(self, key_id: str, secret: str) -> Held | None:
         """Return the key when the secret is its own, also when it no longer opens."""

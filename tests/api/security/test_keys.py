@@ -1,7 +1,10 @@
 """Keys: their text, what each role needs, the register of a tenant."""
 
 import re
+import threading
+from typing import Any
 
+import msgspec
 import pytest
 
 from api.security.keys import (
@@ -14,6 +17,8 @@ from api.security.keys import (
 )
 from api.security.principal import Role
 from domain.errors import InvalidValue, Unknown
+from domain.use_cases.clause_7_9_4_5_access import RevokeKey, revoke_key
+from domain.use_cases.shared_path import By
 from tests.api.conftest import KeyFor, Served
 from tests.projections.small_site import ZONE, DrawnIds
 
@@ -105,6 +110,53 @@ def test_a_register_knows_after_a_restart_what_it_knew(
     assert held.principal.zones == {ZONE}
     assert again.matching(parts.key_id, parts.secret[:-1]) is None
     assert again.matching("nobody", parts.secret) is None
+
+
+class SlowLog:
+    """A log of which one reader waits, with what it read, until told to go on."""
+
+    def __init__(self, log: Any) -> None:
+        self.log = log
+        self.is_slow = False
+        self.has_read, self.go_on = threading.Event(), threading.Event()
+
+    def read_stream(self, stream: str) -> Any:
+        rows = self.log.read_stream(stream)
+        if self.is_slow:
+            self.is_slow = False
+            self.has_read.set()
+            self.go_on.wait(5)
+        return rows
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.log, name)
+
+
+def test_a_revoked_key_stays_revoked_for_who_read_of_it_before(
+    served: Served, key_for: KeyFor
+) -> None:
+    text = key_for("operator", zones=EVERYTHING)["Authorization"]
+    key_id = text.split(".")[1]
+    log = SlowLog(served.system.log)
+    register = KeyRegister("main", msgspec.structs.replace(served.system, log=log))
+    assert register.is_good(key_id)
+    log.is_slow = True
+    early, late = (
+        threading.Thread(target=register.refresh, args=(key_id,)) for _ in range(2)
+    )
+    early.start()
+    assert log.has_read.wait(5)
+    revoke_key(
+        served.system,
+        RevokeKey(key_id=key_id, reason="lost"),
+        By(actor="tester", at=served.clock.now()),
+    )
+    late.start()
+    late.join(0.3)
+    log.go_on.set()
+    early.join(5)
+    late.join(5)
+    assert not register.is_good(key_id)
 
 
 def test_a_secret_is_nowhere_in_the_store(served: Served, key_for: KeyFor) -> None:
