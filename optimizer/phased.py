@@ -9,7 +9,7 @@ The tiers are solved by the interior point of `optimizer.kernels.phases`:
    a quadratic, which on a polymatroid is exactly the lexicographic maximum of the
    least shares; S. Fujishige, *Lexicographically optimal base of a polymatroid with
    respect to a weight vector*, Mathematics of Operations Research 5(2), 1980). A later
-   step costs at most `EARLY` more, a little less the longer the EV stays (`_haste`): who
+   step costs up to `EARLY` more, a bit less the longer the EV stays (`_haste`): who
    stays is a reserve for power that nobody else can use. Under FINISH_MOST the last
    ones are solved once more, with those EVs later that the plan does not finish.
 2. Where prices differ between steps, money with those energies kept (a price of 1
