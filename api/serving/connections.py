@@ -37,7 +37,10 @@ class PatientProtocol(HttpToolsProtocol):
 
     config: Settings
     _waiting: asyncio.TimerHandle | None = None
+    # A head may come while the request before it is still being answered.
+    _is_in_head = True
     _head_bytes = 0
+    _part_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first request, unless there are too many who do."""
@@ -55,12 +58,11 @@ class PatientProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take a part of a request; the first one of its head begins the time."""
-        if self._waiting is None and (
-            self.cycle is None or self.cycle.response_complete
-        ):
+        if self._waiting is None and self._is_idle:
             self._wait_for_head()
+        self._part_bytes = len(data)
         super().data_received(data)
-        if self._waiting is not None:
+        if self._is_in_head:
             self._head_bytes += len(data)
             if self._head_bytes > LARGEST_HEAD:
                 self._refuse(b"431 Request Header Fields Too Large")
@@ -68,10 +70,21 @@ class PatientProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Begin to answer: the head is there."""
         self._stop_waiting()
+        self._is_in_head = False
         super().on_headers_complete()
 
+    def on_message_complete(self) -> None:
+        """Count what follows as the next head, but for the part this came in."""
+        self._is_in_head = True
+        self._head_bytes = -self._part_bytes
+        super().on_message_complete()
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether no answer is under way."""
+        return self.cycle is None or self.cycle.response_complete
+
     def _wait_for_head(self) -> None:
-        self._head_bytes = 0
         self._waiting = self.loop.call_later(self.config.head_within_s, self._give_up)
 
     def _stop_waiting(self) -> None:
@@ -85,9 +98,11 @@ class PatientProtocol(HttpToolsProtocol):
 
     def _refuse(self, status: bytes, headers: bytes = b"") -> None:
         self._stop_waiting()
-        if not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self._is_idle:
             self.transport.write(
                 b"HTTP/1.1 %s\r\n%scontent-length: 0\r\nconnection: close\r\n\r\n"
                 % (status, headers)
             )
-            self.transport.close()
+        self.transport.close()

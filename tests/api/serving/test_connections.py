@@ -114,6 +114,37 @@ def test_an_endless_head_is_refused(served: Served) -> None:
         assert not server.server_state.connections
 
 
+def test_an_endless_head_behind_a_running_answer_is_refused(served: Served) -> None:
+    feed = ASKED.replace(b"/v1/zones", b"/v1/events/feed") % KEY.encode()
+    with listening(served.app) as server, connected(port_of(server)) as one:
+        one.sendall(feed)
+        assert b" 200 " in one.recv(65_536)
+        one.sendall(b"GET /v1/zones HTTP/1.1\r\n")
+        sent = 0
+        try:
+            while sent < 20_000_000:
+                one.sendall(b"X-More: " + b"x" * 10_000 + b"\r\n")
+                sent += 10_000
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # closed while it was still sending
+        assert sent < 20_000_000
+        until = time.monotonic() + 5
+        while server.server_state.connections and time.monotonic() < until:
+            time.sleep(0.01)
+        assert not server.server_state.connections
+
+
+def test_requests_sent_at_once_are_no_long_head(served: Served) -> None:
+    count = 100
+    long = ASKED.replace(b"test\r\n", b"test\r\nX-More: " + b"x" * 1_000 + b"\r\n")
+    with listening(served.app) as server, connected(port_of(server)) as one:
+        one.sendall((long % KEY.encode()) * count)
+        answered = b""
+        while answered.count(b" 200 ") < count and (part := one.recv(65_536)):
+            answered += part
+        assert answered.count(b" 200 ") == count
+
+
 def test_more_connections_than_files_are_refused(
     served: Served, caplog: pytest.LogCaptureFixture
 ) -> None:
