@@ -13,7 +13,7 @@ import msgspec
 from api.security.principal import Principal, Role
 from domain.model.sdr import Increment
 from domain.model.sdr_information import SdrPart
-from domain.model.session_events import ReferenceBound, SessionOpened
+from domain.model.session_events import MergedFrom, ReferenceBound, SessionOpened
 from domain.model.values import Event
 from domain.use_cases.s2_back_office import BACK_OFFICE
 from projections.sdr import SdrView
@@ -130,6 +130,9 @@ def _event_for(caller: Principal, event: Event) -> Event:
             return msgspec.structs.replace(event, party="", reference="")
         case SessionOpened() if event.party != caller.party:
             return msgspec.structs.replace(event, party="")
+        case MergedFrom():
+            own = tuple(party for party in event.parties if party == caller.party)
+            return msgspec.structs.replace(event, parties=own)
     by = getattr(event, "by", "")
     shown = _by(caller, by)
     return event if shown == by else msgspec.structs.replace(event, by=shown)

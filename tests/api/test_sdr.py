@@ -229,6 +229,22 @@ def test_a_partner_is_not_told_who_else_answered_or_received(
     assert "'accepted'" in str(information(other, session_id))
 
 
+def test_a_merge_tells_a_partner_of_no_other_that_took_part(
+    served: Served, cso: Caller, stranger: Caller, caller_for: CallerFor
+) -> None:
+    began = stranger.done("/other-services/starts", {"service": "wash"})
+    gone, kept = began["session_id"], booked(served, cso)["session_id"]
+    staff = caller_for("operator", zones=("*",))
+    into = {"into_session_id": kept}
+    last = staff.done(f"/service-sessions/{gone}/merging", into)["position"]
+    for caller, own in ((cso, []), (stranger, ["elsewhere"])):
+        told = information(caller, gone, after=last)["increments"]
+        (merged,) = (i for i in told if i["type"] == "session.merged_from")
+        assert merged["event"]["parties"] == own
+    fed = stranger.get("/sdr-information")["items"]
+    assert len(told) == sum(item["session_id"] == kept for item in fed)
+
+
 def test_the_cso_says_up_to_where_it_has_it(served: Served, cso: Caller) -> None:
     made = booked(served, cso)
     path = f"/service-sessions/{made['session_id']}/sdr-receipts"

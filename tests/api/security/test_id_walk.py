@@ -22,6 +22,7 @@ CALLERS = {
     "analyst of a zone": caller(Role.ANALYST, zones=frozenset({"Qxzone2"})),
     "cso by its party": caller(Role.CSO, party="Qxcso1a"),
     "cso of a zone": caller(Role.CSO, party="Qxcso2a", zones=frozenset({"Qxzone1"})),
+    "cso whose session was merged": caller(Role.CSO, party="Qxwash1a"),
     "parking operator": caller(Role.PARKING_OPERATOR, party="Qxpark1a"),
     "resource manager": caller(Role.RESOURCE_MANAGER, zones=frozenset({"Qxzone1"})),
     "station": caller(Role.STATION, stations=frozenset({"Qxstation1b"})),

@@ -21,6 +21,7 @@ from domain.model.values import HOUR, MINUTE, Current
 from domain.ports import Answer, Append, Batch, System
 from domain.store.store import Store
 from domain.use_cases.clause_6_2_joining import Reference
+from domain.use_cases.clause_6_2_merging import MergeSessions, merge_sessions
 from domain.use_cases.clause_6_2_service_sessions import (
     AddTransaction,
     BindReference,
@@ -93,8 +94,12 @@ class Settler:
     def settle(self) -> None:
         for zone in ("1", "2"):
             zone_id = f"{self.mark}zone{zone}"
-            # Who booked a place in it knows what it is called.
-            booked = frozenset(f"{self.mark}cso{zone}{station}" for station in "ab")
+            # Who takes part in the booking of a place in it knows what it is called.
+            booked = frozenset(
+                f"{self.mark}{kind}{zone}{station}"
+                for kind in ("cso", "wash")
+                for station in "ab"
+            )
             self.named.append(
                 Named("zone", zone_id, self.tenant, zone_id, parties=booked)
             )
@@ -153,7 +158,8 @@ class Settler:
     def _sessions(self, text: str, where: Named) -> None:
         """Let one car charge, and one place be booked by a partner for later."""
         cso, park = f"{self.mark}cso{text}", f"{self.mark}park{text}"
-        for party in (cso, park):
+        wash = f"{self.mark}wash{text}"
+        for party in (cso, park, wash):
             self.named.append(
                 Named(
                     "party",
@@ -188,16 +194,29 @@ class Settler:
             By(actor=cso, at=NINE + 2 * MINUTE, party=cso),
         )
         session_id = self._session_of(reserved)
-        parties = frozenset({cso, park})
-        self.named.append(
-            Named("session", session_id, self.tenant, where.zone_id, parties=parties)
-        )
+        parties = frozenset({cso, park, wash})
+        booked = Named("session", session_id, self.tenant, where.zone_id, "", parties)
+        self.named.append(booked)
         ticket = self.name("ticket", text, zone_id=where.zone_id)
         self.named[-1] = self.named[-1]._replace(parties=frozenset({park}))
         bind = BindReference(
             session_id=session_id, reference=Reference(park, "t", ticket)
         )
         bind_reference(self.system, bind, By(actor=cso, at=NINE + 3 * MINUTE))
+        self._merge(booked, wash)
+
+    def _merge(self, booked: Named, wash: str) -> None:
+        """Let what a partner began prove to be a part of the booking."""
+        washing = s.OtherStarted(session_id="", service="wash")
+        began = add_transaction(
+            self.system,
+            AddTransaction(transaction=washing, reference=None),
+            By(actor=wash, at=NINE + 3 * MINUTE, party=wash),
+        )
+        gone = booked._replace(id=self._session_of(began))
+        self.named.append(gone)
+        merge = MergeSessions(session_id=gone.id, into_session_id=booked.id)
+        merge_sessions(self.system, merge, By(actor="settler", at=NINE + 3 * MINUTE))
 
     def _authorize(self, plugged: Named, cso: str) -> None:
         """Let a card be presented, a CSO accept it, correct it and take the SDR."""
