@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 from api.rest.reading import Context
 from api.security.event_reach import EventReach
-from api.security.permissions import Permission, may
+from api.security.permissions import may
 from api.security.principal import Principal
-from api.security.streams import is_guarded
+from api.security.streams import NEEDED
 from domain.model.values import Instant
 from domain.ports import Recorded, RowFilter
 
@@ -37,13 +37,13 @@ class Visible:
 
     def __init__(self, context: Context, caller: Principal) -> None:
         self._reach = EventReach(context.system, caller)
-        self._guarded_too = may(caller, Permission.SECURITY_READ)
+        self._hidden = tuple(
+            prefix for prefix, needed in NEEDED.items() if not may(caller, needed)
+        )
 
     def stream(self, stream: str) -> bool:
         """Whether the caller is shown what stands in a stream."""
-        if is_guarded(stream):
-            return self._guarded_too and self._reach.reaches(stream)
-        return self._reach.reaches(stream)
+        return not stream.startswith(self._hidden) and self._reach.reaches(stream)
 
 
 def page_of(

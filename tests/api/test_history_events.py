@@ -9,6 +9,7 @@ import pytest
 from api.rest import event_pages
 from domain.model import site_events as z
 from domain.model.access_events import ALL, SecurityNoted
+from domain.model.contract_events import ContractRegistered
 from domain.model.values import MINUTE
 from domain.ports import Append, Batch
 from tests.api.conftest import KeyFor, Served
@@ -104,6 +105,21 @@ async def test_guarded_streams_are_for_auditors_only(
     assert await walked(client, stream=stream) == []
     assert position not in [e["position"] for e in await walked(client)]
     assert await walked(client, type="key.") == []
+
+
+async def test_contracts_are_for_who_may_read_contracts(
+    client: httpx.AsyncClient, served: Served, key_for: KeyFor
+) -> None:
+    registered = ContractRegistered(contract_id="c1", subject_id="s", valid_from_at=0)
+    stream = "contract-c1"
+    position = served.tell(Told(stream, served.clock.at + MINUTE, registered))
+    client.headers.update(key_for("operator", zones=(ALL,)))
+    for query in ({"stream": stream}, {"type": "contract."}):
+        assert [e["position"] for e in await walked(client, **query)] == [position]
+    client.headers.update(key_for("analyst", zones=(ALL,)))
+    for query in ({"stream": stream}, {"type": "contract."}, {}):
+        found = await walked(client, **query)
+        assert position not in [e["position"] for e in found]
 
 
 async def test_a_caller_of_one_zone_gets_its_events_only(

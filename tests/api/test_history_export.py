@@ -10,6 +10,7 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 
 from domain.model.access_events import ALL, SecurityNoted
+from domain.model.contract_events import ContractRegistered
 from domain.model.values import MINUTE
 from projections import export
 from tests.api.conftest import KeyFor, Served
@@ -79,6 +80,17 @@ async def test_what_is_for_auditors_only_is_left_out(
     assert "key.issued" not in types
     client.headers.update(key_for("operator", zones=(ALL,)))
     assert (await client.get("/exports/events.parquet")).status_code == 403
+
+
+async def test_contracts_are_left_out_for_who_may_not_read_contracts(
+    client: httpx.AsyncClient, served: Served, key_for: KeyFor
+) -> None:
+    registered = ContractRegistered(contract_id="c1", subject_id="s", valid_from_at=0)
+    served.tell(Told("contract-c1", served.clock.at, registered))
+    for role, is_shown in (("admin", True), ("analyst", False)):
+        client.headers.update(key_for(role, zones=(ALL,)))
+        types = {row["type"] for row in await rows_of(client, "events")}
+        assert ("contract.registered" in types) == is_shown
 
 
 async def test_samples_in_parquet(client: httpx.AsyncClient, served: Served) -> None:
