@@ -12,12 +12,12 @@ import msgspec
 from domain.model import session_events as s
 from domain.model import site_events as z
 from domain.model.sdr import Increment
+from domain.model.sdr_energy import SdrEnergy, energy_of
+from domain.model.session import USABLE
 from domain.model.values import Current, Event, Instant, Quality
 
 # Gives what an EVSE was commissioned as when it was bound, at a position of the log.
 EvseAt = Callable[[str, int], z.EvseCommissioned | None]
-
-_USABLE = (Quality.GOOD, Quality.LATE)
 
 
 class SdrReference(msgspec.Struct, frozen=True):
@@ -55,30 +55,6 @@ class SdrPart(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: Instant | None = None
     ended_in: int | None = None
     outcome: str = ""
-
-
-class SdrInterval(msgspec.Struct, frozen=True, kw_only=True):
-    """Energy from one metering to the next, by what the registers say."""
-
-    evse_id: str
-    from_at: Instant
-    until_at: Instant
-    to_ev_wh: int
-    from_ev_wh: int
-    sequence: int
-
-
-class SdrEnergy(msgspec.Struct, frozen=True, kw_only=True):
-    """Active energy in all and by interval; reactive energy is not measured: null.
-
-    A transfer that ended counts as its end says, what no interval has by its sign.
-    """
-
-    to_ev_wh: int = 0
-    from_ev_wh: int = 0
-    reactive_to_ev_varh: int | None = None
-    reactive_from_ev_varh: int | None = None
-    intervals: tuple[SdrInterval, ...] = ()
 
 
 class SdrCorrection(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,7 +130,7 @@ def information_of(
         references=references,
         places=_places(told, evse_at),
         parts=_parts(told),
-        energy=_energy(told),
+        energy=energy_of(told),
         needs=_only(told, s.NeedsStated),
         v2g=_only(told, s.V2gConsented, s.V2gWithdrawn),
         modes=_only(told, s.TransferModeChanged),
@@ -295,7 +271,7 @@ _END: dict[type[Event], str] = {
 def _parts(told: Iterable[Increment]) -> tuple[SdrPart, ...]:
     parts: list[SdrPart] = []
     for each in told:
-        if getattr(each.event, "quality", Quality.GOOD) not in _USABLE:
+        if getattr(each.event, "quality", Quality.GOOD) not in USABLE:
             continue
         if type(each.event) in _BEGIN:
             parts.append(_begun(each))
@@ -350,43 +326,3 @@ def _open(parts: Sequence[SdrPart], kind: str = "", name: str = "") -> list[int]
         and kind in ("", part.kind)
         and name in ("", part.description)
     ]
-
-
-def _energy(told: Iterable[Increment]) -> SdrEnergy:
-    intervals: list[SdrInterval] = []
-    to_ev_wh = from_ev_wh = metered_wh = 0
-    # A meter's word after the end of its transfer is in the end's own figure already.
-    is_running = True
-    for each in told:
-        event = each.event
-        if getattr(event, "quality", Quality.GOOD) not in _USABLE:
-            continue
-        counted_wh = 0
-        match event:
-            case s.TransferStarted():
-                is_running, metered_wh = True, 0
-            case s.TransferIntervalMetered():
-                intervals.append(_interval(event, each))
-                counted_wh = event.energy_wh if is_running else 0
-                metered_wh += counted_wh
-            case s.TransferEnded() if is_running:
-                counted_wh = event.energy_wh - metered_wh
-                is_running = False
-            case _:
-                pass
-        to_ev_wh += max(counted_wh, 0)
-        from_ev_wh += max(-counted_wh, 0)
-    return SdrEnergy(
-        to_ev_wh=to_ev_wh, from_ev_wh=from_ev_wh, intervals=tuple(intervals)
-    )
-
-
-def _interval(event: s.TransferIntervalMetered, told: Increment) -> SdrInterval:
-    return SdrInterval(
-        evse_id=event.evse_id,
-        from_at=event.from_at,
-        until_at=told.occurred_at,
-        to_ev_wh=max(event.energy_wh, 0),
-        from_ev_wh=max(-event.energy_wh, 0),
-        sequence=told.sequence,
-    )
