@@ -10,7 +10,7 @@ import msgspec
 from api.rest.presentation import present
 from domain.errors import InvalidValue
 from domain.model.values import DAY, Event, Instant, instant_of
-from domain.ports import Log, SampleLog
+from domain.ports import Log, Recorded, SampleLog
 
 # Instants between which there can be samples.
 EARLIEST, LATEST = 0, 253_402_300_799_000_000 - 2 * DAY
@@ -58,7 +58,7 @@ def day_span(day: date) -> tuple[Instant, Instant]:
 
 
 def events_of(
-    log: Log, is_visible: Callable[[str], bool], *, after: int, until: int
+    log: Log, is_visible: Callable[[Recorded], bool], *, after: int, until: int
 ) -> Iterator[bytes]:
     """Yield a Parquet file of events; sealed groups stay closed."""
     # It loads pyarrow, which nothing else of a server needs.

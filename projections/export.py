@@ -73,9 +73,9 @@ class SampleDays(Protocol):
 
 
 class Showing(NamedTuple):
-    """What an export shows: of which streams or zones, and an event as text."""
+    """What an export shows: which rows, and an event as text."""
 
-    is_visible: Callable[[str], bool]
+    is_visible: Callable[[Recorded], bool]
     text_of: Callable[[Event], str]
 
 
@@ -88,9 +88,7 @@ def events(
         begin = after
         while rows := log.find(RowFilter(), after=begin, until=until, limit=_GROUP):
             begin = rows[-1].position
-            yield [
-                _event(row, showing) for row in rows if showing.is_visible(row.stream)
-            ]
+            yield [_event(row, showing) for row in rows if showing.is_visible(row)]
 
     return _parquet(_OF_EVENTS, groups())
 

@@ -68,7 +68,10 @@ def _chunks(folder: Path, what: What, begin: str, until: str) -> Iterator[bytes]
             first = first_position(log, begin, 1)
             end = first_position(log, until, log.last_position() + 1)
             yield from events_of(
-                log, lambda s: not is_guarded(s), after=first - 1, until=end - 1
+                log,
+                lambda row: not is_guarded(row.stream),
+                after=first - 1,
+                until=end - 1,
             )
             return
         readings = Samples(

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from api.rest.reading import Context
-from api.security.event_reach import EventReach
+from api.security.event_reach import StreamPlaces, reaches
 from api.security.permissions import may
 from api.security.principal import Principal
 from api.security.streams import NEEDED
@@ -36,14 +36,17 @@ class Visible:
     """Which rows a caller is shown."""
 
     def __init__(self, context: Context, caller: Principal) -> None:
-        self._reach = EventReach(context.system, caller)
+        self._caller = caller
+        self._places = StreamPlaces(context.system)
         self._hidden = tuple(
             prefix for prefix, needed in NEEDED.items() if not may(caller, needed)
         )
 
-    def stream(self, stream: str) -> bool:
-        """Whether the caller is shown what stands in a stream."""
-        return not stream.startswith(self._hidden) and self._reach.reaches(stream)
+    def row(self, row: Recorded) -> bool:
+        """Whether the caller is shown a row."""
+        if row.stream.startswith(self._hidden):
+            return False
+        return self._caller.reaches_all or reaches(self._caller, self._places.of(row))
 
 
 def page_of(
@@ -63,7 +66,7 @@ def page_of(
     while after < stop and len(found) < limit and read < _READ:
         rows, after = _next(context, asked, after, stop, limit - len(found))
         read += len(rows)
-        found += (row for row in rows if visible.stream(row.stream))
+        found += (row for row in rows if visible.row(row))
     return Found(found, after if after < end else None)
 
 

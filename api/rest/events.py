@@ -163,7 +163,7 @@ async def follow_events(
         asked = (not stream or row.stream == stream) and (
             not types or row.type in types
         )
-        return asked and visible.stream(row.stream)
+        return asked and visible.row(row)
 
     tails: dict[str, LogTail] = request.app.state.tails
     tail = tails.get(caller.tenant)

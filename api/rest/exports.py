@@ -75,7 +75,7 @@ async def export_events(
     first = await run_in_threadpool(_position, context, "from", begin, 1)
     last = await run_in_threadpool(log.last_position)
     end = await run_in_threadpool(_position, context, "until", until, last + 1)
-    visible = Visible(context, caller).stream
+    visible = Visible(context, caller).row
     return _answer("events", events_of(log, visible, after=first - 1, until=end - 1))
 
 
