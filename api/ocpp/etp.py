@@ -94,7 +94,8 @@ def etp_request(
 
     A station that takes one period only, or whose clock is not to be relied on, gets
     the least that the ETP allows until ``conditions.renew_at``: without the next
-    message by then, it goes on with that.
+    message by then, it goes on with that. Before the profile's start nothing is
+    allowed: an ETP that begins later is sent when it begins.
 
     Raises
     ------

@@ -121,7 +121,8 @@ def stations(draw: st.DrawFn) -> tuple[Station, Capabilities, EvseWiring, Condit
     )
     wired = draw(st.sampled_from((1, 3)))
     ev_phases = draw(st.integers(1, wired))
-    measured_v = draw(st.one_of(st.none(), st.floats(180, 260)))
+    # Standing profiles know no measured voltage: a tenth above nominal is the most.
+    measured_v = draw(st.one_of(st.none(), st.floats(180, 253)))
     highest_v = Fraction(253 if measured_v is None else measured_v)
     switched = draw(st.integers(1, wired)) if capabilities.can_switch_phases else None
     told, true = draw(clocks())
@@ -211,7 +212,11 @@ def orders(
         safe_from_at=begun_at + draw(st.integers(0, offset_s)) * SECOND,
         schedule_id=number + 3,
     )
-    renew_at = sent_at + draw(st.integers(0, 3600)) * SECOND
+    steps = [begun_at + offset_s * SECOND for offset_s, _ in changes]
+    later = [sent_at, *(at for at in steps if at > sent_at)]
+    renew_at = draw(
+        st.one_of(st.sampled_from(later), st.integers(sent_at, sent_at + 3600 * SECOND))
+    )
     now = msgspec.structs.replace(conditions, sent_at=sent_at, renew_at=renew_at)
     offset = now.clock_offset_us
     has_steps = (

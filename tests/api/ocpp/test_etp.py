@@ -283,3 +283,15 @@ def test_a_station_that_can_do_all_gets_all_that_the_planner_counts() -> None:
             at = NOON + timedelta(seconds=second)
             allowed: Watts = station.allowed_w(2, at)
             assert allowed == told.profile.power_w(instant_of(at)), second
+
+
+@given(cases())
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+def test_an_etp_that_arrives_after_its_transaction_changes_nothing(case: Case) -> None:
+    arrives, sent = case.arrivals[0]
+    station = case.station
+    for now_running in (None, 8, "tx-8"):
+        station.transactions[2] = now_running
+        before = station.allowed_w(2, arrives)
+        assert station.set_charging_profile(sent.payload) != ""
+        assert station.allowed_w(2, arrives) == before <= case.default_w
