@@ -21,7 +21,7 @@ from api.rest.command_bodies import (
 from api.rest.commanding import Body, Command, Commanding, Commands, UseCase, commanded
 from api.rest.reading import needs, new_routes
 from api.security.permissions import Permission
-from api.security.reach import check_session
+from api.security.reach import check_commanded
 from domain.use_cases.clause_6_2_joining import Reference
 from domain.use_cases.clause_6_2_merging import MergeSessions, merge_sessions
 from domain.use_cases.clause_6_2_service_sessions import (
@@ -274,6 +274,6 @@ async def _run(
 ) -> Response:
     def reach() -> None:
         for session_id in session_ids:
-            check_session(commands.system, commands.caller, session_id)
+            check_commanded(commands.system, commands.caller, session_id)
 
     return await commands.run(use_case, command, reach=reach)

@@ -29,9 +29,9 @@ from api.rest.commanding import Commanding, Commands, Secret, commanded
 from api.rest.reading import needs, new_routes
 from api.security.permissions import Permission
 from api.security.reach import (
+    check_commanded,
     check_evse,
     check_reference,
-    check_session,
     check_station,
     check_zone,
 )
@@ -379,7 +379,7 @@ def _check_session(
 ) -> None:
     system, caller, reference = commands.system, commands.caller, command.reference
     if command.session_id:
-        check_session(system, caller, command.session_id)
+        check_commanded(system, caller, command.session_id)
     if reference is None:
         return
     check_reference(system, caller, reference)

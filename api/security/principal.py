@@ -43,6 +43,11 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it reaches everything of its tenant."""
         return ALL in self.zones
 
+    @property
+    def is_staff(self) -> bool:
+        """Whether it runs the site, and so commands for all parties there."""
+        return not self.roles.isdisjoint((Role.ADMIN, Role.OPERATOR))
+
     def reaches_zone(self, zone_id: str) -> bool:
         """Whether a zone is within its reach."""
         return self.reaches_all or zone_id in self.zones

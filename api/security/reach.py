@@ -17,6 +17,9 @@ from projections.session_queries import ALL_SESSIONS, SessionFilter
 # They are told of the sessions of their party, wherever these are.
 _BY_PARTY_ONLY = frozenset({Role.PARKING_OPERATOR})
 
+# How the actors of keys without a party are called: such a key claims no session.
+_KEY = "key-"
+
 
 def check_zone(caller: Principal, zone_id: str) -> None:
     """Answer a zone out of reach as unknown."""
@@ -55,6 +58,26 @@ def check_session(system: System, caller: Principal, session_id: str) -> None:
         raise unknown("session", session_id) from None
     if not _sees(caller, state):
         raise unknown("session", session_id)
+
+
+def check_commanded(system: System, caller: Principal, session_id: str) -> None:
+    """Answer a session that is not the caller's to command as unknown.
+
+    A CSO reads what happens at its places, but commands only what it takes part in or
+    what no party has claimed yet.
+    """
+    check_session(system, caller, session_id)
+    if Role.CSO not in caller.roles or caller.is_staff:
+        return
+    claimants = _claimants(resolve(system, session_id))
+    if claimants and (caller.party or caller.actor) not in claimants:
+        raise unknown("session", session_id)
+
+
+def _claimants(state: Session) -> frozenset[str]:
+    """Return who opened, named or answered for a session."""
+    named = state.parties | state.accepted_by
+    return frozenset(name for name in named if name and not name.startswith(_KEY))
 
 
 def check_reference(system: System, caller: Principal, reference: Reference) -> None:

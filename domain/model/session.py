@@ -23,12 +23,13 @@ USABLE = (Quality.GOOD, Quality.LATE)
 class Session(msgspec.Struct, frozen=True):
     """What decisions about a session need to know.
 
-    ``party`` brought the first transaction. ``presented`` are the (EVSE, subject) of
-    all credentials, ``waiting_at`` the EVSE at which one waits for its plug, ``other``
-    the services that run, ``consent`` that to V2G, ``active_at`` the last transaction
-    that counts for closing. ``expected_zone_id`` and ``expected_station_id`` are where
-    it was reserved or credentials were presented, ``merged_from`` the sessions
-    that were merged into it and ``merged_parties`` who took part in them.
+    ``party`` brought the first transaction, ``accepted_by`` are all who accepted its
+    credentials. ``presented`` are the (EVSE, subject) of all credentials,
+    ``waiting_at`` the EVSE at which one waits for its plug, ``other`` the services that
+    run, ``consent`` that to V2G, ``active_at`` the last transaction that counts for
+    closing. ``expected_zone_id`` and ``expected_station_id`` are where it was reserved
+    or credentials were presented, ``merged_from`` the sessions that were merged into it
+    and ``merged_parties`` who took part in them.
     """
 
     session_id: str = ""
@@ -42,6 +43,7 @@ class Session(msgspec.Struct, frozen=True):
     station_id: str = ""
     zone_id: str = ""
     authorized: bool = False
+    accepted_by: frozenset[str] = frozenset()
     expected_zone_id: str = ""
     expected_station_id: str = ""
     merged_from: tuple[str, ...] = ()
@@ -174,7 +176,8 @@ def _requested(state: Session, event: s.AuthorizationRequested, at: Instant) -> 
 
 
 def _accepted(state: Session, event: s.AuthorizationAccepted, at: Instant) -> Session:
-    return _replace(state, authorized=True)
+    accepted_by = state.accepted_by | {event.by}
+    return _replace(state, authorized=True, accepted_by=accepted_by)
 
 
 def _not_authorized(state: Session, event: Event, at: Instant) -> Session:

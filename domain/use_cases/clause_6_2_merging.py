@@ -90,7 +90,7 @@ def _carried_over(gone: Session, kept: Session) -> list[Event]:
             reservation=gone.reservation,
             parking=gone.parking,
             other=gone.other,
-            parties=tuple(sorted(gone.parties)),
+            parties=tuple(sorted(gone.parties | gone.accepted_by)),
         )
     ]
     events += [

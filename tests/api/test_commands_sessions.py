@@ -97,6 +97,7 @@ def test_a_consent_is_given_and_withdrawn(cso: Caller, session: str) -> None:
 def test_a_session_is_bound_merged_and_closed(
     cso: Caller, station: Caller, caller_for: CallerFor, session: str
 ) -> None:
+    cso.done(f"{session}/references", {"party": "fleet", "kind": "job", "text": "7"})
     parking = caller_for("parking-operator", party="park-co")
     ticket = {"kind": "ticket", "text": "P-1"}
     parked = parking.done("/parking/starts", {"reference": ticket})["session_id"]
@@ -113,6 +114,56 @@ def test_a_session_is_bound_merged_and_closed(
     closed = cso.done(f"{session}/closing", gone)
     shown = cso.get(session, after=closed["position"])["session"]
     assert (shown["state"], shown["close_reason"]) == ("closed", "user gone")
+
+
+def test_a_cso_with_the_zone_commands_no_session_of_another(
+    cso: Caller, caller_for: CallerFor, served: Served
+) -> None:
+    """It reads what happens there; to its commands it is as one that is not there."""
+    rival = caller_for("cso", party="rival", zones=(ZONE,))
+    span = {
+        "from_at": iso_of(served.clock.now()),
+        "until_at": iso_of(served.clock.now() + HOUR),
+    }
+    booked = cso.done("/reservations", {"evse_id": EVSES[0], **span})
+    session_id = booked["session_id"]
+    path = f"/service-sessions/{session_id}"
+    rival.get(path, after=booked["position"])
+    unknown = (404, "unknown-session")
+    rival.refused(*unknown, f"{path}/closing", {"reason": "x"})
+    rival.refused(*unknown, f"{path}/needs", needs(served))
+    own = {"party": "rival", "kind": "job", "text": "8"}
+    rival.refused(*unknown, f"{path}/references", own)
+    ended = {"session_id": session_id, "reason": "x"}
+    rival.refused(*unknown, "/reservations/ends", ended)
+    answer = {"session_id": session_id, "accepted": False, "reason": "x"}
+    rival.refused(*unknown, "/authorizations/answers", answer)
+    body = {"position": booked["position"], "field": "reason", "value": "x"}
+    body = {**body, "reason": "x"}
+    digest = digest_of(body)
+    rival.refused(*unknown, f"{path}/corrections", body, Content_Digest=digest)
+    staff = caller_for("cso", "operator", party="rival", zones=("*",))
+    staff.done(f"{path}/references", own)
+    rival.done("/reservations/ends", ended)
+
+
+@pytest.mark.parametrize("way", ["answers", "reference"])
+def test_an_unclaimed_session_is_who_claims_it_first(
+    cso: Caller, caller_for: CallerFor, served: Served, session: str, way: str
+) -> None:
+    """A station opens for nobody; a refusal of credentials claims nothing."""
+    rival = caller_for("cso", party="rival", zones=(ZONE,))
+    answer = {"session_id": session.rpartition("/")[2], "accepted": True}
+    no = {**answer, "accepted": False, "reason": "not ours"}
+    rival.done("/authorizations/answers", no)
+    if way == "answers":
+        cso.done("/authorizations/answers", answer)
+    else:
+        own = {"party": "fleet", "kind": "job", "text": "8"}
+        cso.done(f"{session}/references", own)
+    rival.refused(404, "unknown-session", "/authorizations/answers", no)
+    rival.refused(404, "unknown-session", f"{session}/needs", needs(served))
+    cso.done(f"{session}/needs", needs(served))
 
 
 def test_a_session_is_merged_only_into_one_within_reach(
