@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from api.rest.reading import Context
-from api.security.event_reach import StreamPlaces, reaches
+from api.security.event_reach import Place, StreamPlaces, reaches
 from api.security.permissions import may
 from api.security.principal import Principal
 from api.security.streams import NEEDED
@@ -44,9 +44,12 @@ class Visible:
 
     def row(self, row: Recorded) -> bool:
         """Whether the caller is shown a row."""
-        if row.stream.startswith(self._hidden):
-            return False
-        return self._caller.reaches_all or reaches(self._caller, self._places.of(row))
+        place = None if self._caller.reaches_all else self._places.of(row)
+        return self.at(row.stream, place)
+
+    def at(self, stream: str, place: Place | None) -> bool:
+        """Whether the caller is shown what stands in a stream at a place."""
+        return not stream.startswith(self._hidden) and reaches(self._caller, place)
 
 
 def page_of(

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from api.errors import invalid
 from api.rest.event_pages import History, Visible, page_of
 from api.rest.feed import EventFeed
-from api.rest.log_tail import LogTail
+from api.rest.log_tail import Line, LogTail
 from api.rest.presentation import json_response
 from api.rest.reading import (
     Caller,
@@ -26,6 +26,7 @@ from api.rest.reading import (
     needs,
     new_routes,
 )
+from api.security.event_reach import StreamPlaces
 from api.security.permissions import Permission
 from domain.model.registry import BY_NAME
 from domain.model.values import Event, Instant
@@ -159,16 +160,19 @@ async def follow_events(
 
     visible = Visible(context, caller)
 
-    def wanted(row: Recorded) -> bool:
+    def wanted(line: Line) -> bool:
+        row = line.row
         asked = (not stream or row.stream == stream) and (
             not types or row.type in types
         )
-        return asked and visible.row(row)
+        return asked and visible.at(row.stream, line.place)
 
     tails: dict[str, LogTail] = request.app.state.tails
     tail = tails.get(caller.tenant)
     if tail is None:
-        tail = tails[caller.tenant] = LogTail(context.system.log, _chunk_of)
+        places = StreamPlaces(context.system)
+        tail = LogTail(context.system.log, _chunk_of, places.of)
+        tails[caller.tenant] = tail
     return EventFeed(
         tail,
         after=begin,

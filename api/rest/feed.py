@@ -15,7 +15,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
 from api.rest.log_tail import Line, LogTail
-from domain.ports import Recorded
 
 _logger = logging.getLogger(__name__)
 
@@ -35,7 +34,7 @@ class EventFeed(Response):
         tail: LogTail,
         *,
         after: int,
-        wanted: Callable[[Recorded], bool],
+        wanted: Callable[[Line], bool],
         heartbeat_s: float,
         stall_s: float,
     ) -> None:
@@ -103,11 +102,11 @@ class EventFeed(Response):
     def _taken(self, lines: Sequence[Line]) -> bytes:
         """Go behind as many lines as one chunk holds; return it."""
         chunks, size = list[bytes](), 0
-        for row, chunk in lines:
-            self._after = row.position
-            if self._wanted(row):
-                chunks.append(chunk)
-                size += len(chunk)
+        for line in lines:
+            self._after = line.row.position
+            if self._wanted(line):
+                chunks.append(line.chunk)
+                size += len(line.chunk)
                 if size >= _CHUNK_BYTES:
                     # Large rows: no more of them are read than can be sent.
                     self._batch = 2 * len(chunks)

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
+from api.security.event_reach import Place
 from domain.errors import DomainError, StoreError
 from domain.ports import Recorded
 
@@ -38,24 +39,28 @@ class FollowedLog(Protocol):
 
 
 class Line(NamedTuple):
-    """A row, and how it looks in a feed."""
+    """A row, how it looks in a feed, and where its stream stands."""
 
     row: Recorded
     chunk: bytes
+    place: Place | None
 
 
 Encode = Callable[[Recorded], bytes]
+PlaceOf = Callable[[Recorded], Place | None]
 
 
 class LogTail:
     """Follows a log in one thread while there are readers, and wakes them.
 
-    Its methods are called in the event loop.
+    Where a row stands is asked there too, once for all of them. Its methods are
+    called in the event loop.
     """
 
-    def __init__(self, log: FollowedLog, encode: Encode) -> None:
+    def __init__(self, log: FollowedLog, encode: Encode, place_of: PlaceOf) -> None:
         self._log = log
         self._encode = encode
+        self._place_of = place_of
         self._readers: set[asyncio.Event] = set()
         self._lines: list[Line] = []
         self._bytes = 0
@@ -105,7 +110,7 @@ class LogTail:
     def read(self, after: int, limit: int) -> Sequence[Line]:
         """Read lines that are not held; for a thread."""
         rows = self._log.read(after=after, limit=limit)
-        return [Line(row, self._encode(row)) for row in rows]
+        return [Line(row, self._encode(row), self._place_of(row)) for row in rows]
 
     def _run(self, loop: asyncio.AbstractEventLoop, stop: threading.Event) -> None:
         try:

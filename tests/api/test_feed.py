@@ -12,9 +12,14 @@ import msgspec
 import pytest
 
 from api.rest import log_tail
+from api.security import event_reach
 from domain.model import site_events as z
+from domain.model.session import Session
+from domain.model.session_events import OtherStarted
 from domain.model.values import MINUTE
-from tests.api.conftest import BEARER, KEY, Served, listening, port_of
+from domain.ports import System
+from domain.use_cases.clause_6_2_joining import resolve
+from tests.api.conftest import BEARER, KEY, KeyFor, Served, listening, port_of
 from tests.projections.small_site import ZONE, Told
 
 
@@ -112,6 +117,35 @@ def test_many_readers_each_get_everything_once(
     while threads() and time.monotonic() < until:
         time.sleep(0.01)
     assert threads() == 0
+
+
+def test_where_rows_stand_is_asked_for_all_readers_and_not_in_the_loop(
+    served: Served, address: str, key_for: KeyFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def told(system: System, session_id: str) -> Session:
+        asked.append(threading.current_thread().name)
+        return resolve(system, session_id)
+
+    monkeypatch.setattr(event_reach, "resolve", told)
+    valet = OtherStarted(session_id="a", service="valet")
+    with ExitStack() as opened:
+        headers = [key_for("operator", zones=(ZONE,)) for _ in range(5)]
+        readers = [
+            opened.enter_context(following(address, "", each)) for each in headers
+        ]
+        assert {next(lines) for lines in readers} == {": still here"}
+        limited(served, 7_000)
+        for lines in readers:
+            take(lines, 1)
+        asked.clear()
+        last = served.tell(*[Told("session-a", served.clock.at, valet)] * 20)
+        for lines in readers:
+            found = [sent.position for sent in take(lines, 20)]
+            assert found == list(range(last - 19, last + 1))
+    assert 0 < len(asked) <= 20
+    assert set(asked) == {"feed"}
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
