@@ -43,6 +43,7 @@ class _Transfer(msgspec.Struct):
 
     session_id: str
     evse_id: str
+    has_started: bool = False
     metered_wh: int = 0
     has_ended: bool = False
     is_settled: bool = False
@@ -58,7 +59,7 @@ def energy_of(told: Iterable[Increment]) -> SdrEnergy:
         match each.event:
             case s.TransferStarted() as started:
                 # The register may say nothing usable: the EV was plugged all the same.
-                transfers.append(_Transfer(started.session_id, started.evse_id))
+                _start(transfers, started)
             case s.TransferIntervalMetered() as metered if metered.quality in USABLE:
                 intervals.append(_interval(metered, each))
                 counted_wh = _metered(transfers, metered)
@@ -71,6 +72,16 @@ def energy_of(told: Iterable[Increment]) -> SdrEnergy:
     return SdrEnergy(
         to_ev_wh=to_ev_wh, from_ev_wh=from_ev_wh, intervals=tuple(intervals)
     )
+
+
+def _start(transfers: list[_Transfer], event: s.TransferStarted) -> None:
+    running = [each for each in transfers if not each.has_ended]
+    there = [each for each in running if each.evse_id == event.evse_id]
+    if there and not there[-1].has_started:
+        # Its time was corrected to one after the first metering.
+        there[-1].has_started = True
+        return
+    transfers.append(_Transfer(event.session_id, event.evse_id, has_started=True))
 
 
 def _metered(transfers: list[_Transfer], event: s.TransferIntervalMetered) -> int:

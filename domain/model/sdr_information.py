@@ -19,6 +19,9 @@ from domain.model.values import Current, Event, Instant, Quality
 # Gives what an EVSE was commissioned as when it was bound, at a position of the log.
 EvseAt = Callable[[str, int], z.EvseCommissioned | None]
 
+# What a correction calls the time of a transaction, of whatever kind.
+OCCURRED_AT = "occurred_at"
+
 
 class SdrReference(msgspec.Struct, frozen=True):
     """What a party calls the session."""
@@ -154,8 +157,7 @@ def _corrected(
         found = index.get(correction.position)
         first = increments[found] if found is not None else None
         if found is not None:
-            event = with_value(told[found].event, correction.field, correction.value)
-            told[found] = msgspec.structs.replace(told[found], event=event)
+            told[found] = _with_value(told[found], correction.field, correction.value)
         corrections.append(
             SdrCorrection(
                 sequence=each.sequence,
@@ -171,14 +173,23 @@ def _corrected(
     return told, corrections
 
 
-def with_value(event: Event, field: str, text: str) -> Event:
-    """Return an event with the value of a correction; as it is where that cannot be."""
-    kinds = {each.name: each.type for each in msgspec.structs.fields(type(event))}
+def _with_value(told: Increment, field: str, text: str) -> Increment:
+    """Return it with the value of a correction; as it is where that cannot be."""
+    held = _holder(told, field)
+    kinds = {each.name: each.type for each in msgspec.structs.fields(type(held))}
     try:
         value = msgspec.json.decode(text, type=kinds[field])
     except (KeyError, msgspec.DecodeError):
-        return event
-    return msgspec.structs.replace(event, **{field: value})
+        return told
+    changed = msgspec.structs.replace(held, **{field: value})
+    if isinstance(changed, Increment):
+        return changed
+    return msgspec.structs.replace(told, event=changed)
+
+
+def _holder(told: Increment, field: str) -> Increment | Event:
+    """Return what has a field: when it happened is not in the event itself."""
+    return told if field == OCCURRED_AT else told.event
 
 
 def _only(told: Iterable[Increment], *kinds: type[Event]) -> tuple[Increment, ...]:
@@ -195,7 +206,7 @@ def _field(increment: Increment | None, name: str) -> str:
 
 
 def _json(increment: Increment | None, name: str) -> str:
-    value = getattr(increment.event, name, None) if increment else None
+    value = getattr(_holder(increment, name), name, None) if increment else None
     plain = value if isinstance(value, str | int) else None
     return msgspec.json.encode(plain).decode()
 

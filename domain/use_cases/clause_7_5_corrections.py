@@ -13,8 +13,9 @@ from domain.errors import InvalidValue, Refused
 from domain.model import ids
 from domain.model import session_events as s
 from domain.model.registry import BY_CLASS
+from domain.model.sdr_information import OCCURRED_AT
 from domain.model.session import Session
-from domain.model.values import Event, Quality, Sealed
+from domain.model.values import Event, Instant, Quality, Sealed, iso_of
 from domain.ports import Answer, Batch, Recorded, System
 from domain.use_cases.clause_6_2_joining import resolve
 from domain.use_cases.clause_6_2_service_sessions import TRANSACTIONS
@@ -45,8 +46,8 @@ _LONGEST_TEXT = 500
 class CorrectTransaction(msgspec.Struct, frozen=True, kw_only=True):
     """A field of the transaction at a position of the log should have been another.
 
-    ``value`` is JSON text of the field's type: ``6000``, ``"row B"``, instants as the
-    log has them.
+    ``field`` may be ``occurred_at`` too, when it happened. ``value`` is JSON text of
+    the field's type: ``6000``, ``"row B"``, instants as the log has them.
     """
 
     session_id: str
@@ -71,7 +72,7 @@ def correct_transaction(system: System, command: CorrectTransaction, by: By) -> 
             session_id=state.session_id,
             position=command.position,
             field=command.field,
-            value=_value(event, command.field, command.value),
+            value=_value(event, command.field, command.value, by.at),
             by=by.party_name,
             reason=command.reason,
         )
@@ -112,7 +113,7 @@ def _belongs(system: System, row: Recorded, state: Session) -> bool:
     return kind == "session" and resolve(system, session_id) == state
 
 
-def _value(event: Event, field: str, text: str) -> str:
+def _value(event: Event, field: str, text: str, now: Instant) -> str:
     """Return the JSON of a field's new value; refuse what the field cannot be."""
     name = BY_CLASS[type(event)].name
     fields = {
@@ -121,7 +122,7 @@ def _value(event: Event, field: str, text: str) -> str:
         if not each.name.endswith("_id")
         and each.name not in _WHO
         and each.type not in _LEFT_ALONE
-    }
+    } | {OCCURRED_AT: Instant}
     if field not in fields:
         raise InvalidValue(f"{name} has no field {field!r} that can be corrected")
     try:
@@ -129,6 +130,8 @@ def _value(event: Event, field: str, text: str) -> str:
     except (msgspec.DecodeError, UnicodeEncodeError) as error:
         raise InvalidValue(f"{name}.{field} cannot be {text[:100]}: {error}") from error
     _check_range(f"{name}.{field}", field, value)
+    if field == OCCURRED_AT and value > now:
+        raise InvalidValue(f"{name}.{field}: {iso_of(value)} has not come yet")
     return msgspec.json.encode(value).decode()
 
 

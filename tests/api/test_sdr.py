@@ -142,6 +142,26 @@ def test_a_correction_counts_and_the_first_value_is_told(
     assert first == metered
 
 
+def test_when_it_happened_is_corrected_by_an_instant_as_text(
+    caller_for: CallerFor,
+) -> None:
+    admin = caller_for("admin", zones=("*",))
+    told = information(admin, "a")["information"]
+    (transfer,) = [part for part in told["parts"] if part["kind"] == "transfer"]
+    begun = information(admin, "a")["increments"][transfer["begun_in"] - 1]
+    correction = {
+        "position": begun["position"],
+        "field": "occurred_at",
+        "value": begun["occurred_at"].replace(":00Z", ":01Z"),
+        "reason": "the clock was slow",
+    }
+    path, signed = "/service-sessions/a/corrections", digest_of_body(correction)
+    corrected = admin.done(path, correction, Content_Digest=signed)
+    told = information(admin, "a", after=corrected["position"])["information"]
+    (transfer,) = [part for part in told["parts"] if part["kind"] == "transfer"]
+    assert transfer["begun_at"] == correction["value"] != begun["occurred_at"]
+
+
 def test_the_feed_goes_on_from_a_cursor(served: Served, cso: Caller) -> None:
     items: list[dict[str, Any]] = []
     cursor, is_last = "", False

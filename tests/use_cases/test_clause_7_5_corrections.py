@@ -4,13 +4,15 @@ import pytest
 
 from domain.errors import InvalidValue, Refused, Unknown
 from domain.model import session_events as s
-from domain.model.values import HOUR
+from domain.model.sdr_information import information_of
+from domain.model.values import HOUR, MINUTE
 from domain.ports import Answer
 from domain.use_cases.clause_7_5_corrections import (
     CORRECTABLE,
     CorrectTransaction,
     correct_transaction,
 )
+from domain.use_cases.s6_sdr_information import increments_of
 from tests.use_cases.small_site import E1, E2, E3, NINE, Site, by, requested
 
 
@@ -131,6 +133,38 @@ def test_an_instant_beyond_the_calendar_is_refused(site: Site) -> None:
     for value in ("-1", "253402300800000000"):
         with pytest.raises(InvalidValue, match="between the years 1970 and 9999"):
             correct(site, session_id, position, "until_at", value)
+
+
+@pytest.mark.requirement("7.5.1")
+def test_when_a_transaction_happened_is_corrected_too(site: Site) -> None:
+    session_id, position = charged(site)
+    at = NINE + 30 * MINUTE
+    correct(site, session_id, position, "occurred_at", str(at))
+    told = information_of(
+        session_id, increments_of(site.system, session_id), lambda *_: None
+    )
+    (transfer,) = told.parts
+    assert (transfer.begun_at, transfer.ended_at) == (NINE, at)
+    (correction,) = told.corrections
+    assert correction.first_value == str(NINE + HOUR)
+    assert correction.value == str(at)
+    assert site.log.read(after=position - 1, limit=1)[0].occurred_at == NINE + HOUR
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (str(NINE + HOUR + 1), r"transfer\.ended\.occurred_at: .* has not come yet"),
+        ("-1", "between the years 1970 and 9999"),
+        ('"2026-01-01T00:00:00Z"', "Expected `int`, got `str`"),
+    ],
+)
+def test_a_transaction_happened_at_no_time_to_come(
+    site: Site, value: str, says: str
+) -> None:
+    session_id, position = charged(site)
+    with pytest.raises(InvalidValue, match=says):
+        correct(site, session_id, position, "occurred_at", value)
 
 
 def test_sealed_fields_and_ids_are_left_alone(site: Site) -> None:

@@ -242,13 +242,35 @@ def test_a_corrected_value_counts_and_the_first_one_stays_readable(site: Site) -
     assert event_of(increments_of(site.system, session_id), ended) == ended.event
 
 
+def test_a_corrected_time_puts_an_end_behind_its_beginning(site: Site) -> None:
+    """Given the end of a parking that was told with a time before its beginning."""
+    session_id = site.add(PARKED, at=NINE + MINUTE)
+    tell(site, session_id, s.ParkingEnded(session_id=session_id), at=NINE)
+    (parking,) = information(site, session_id).parts
+    assert parking.ended_at is None
+    ended = increments_of(site.system, session_id)[-1]
+    corrected = s.TransactionCorrected(
+        session_id=session_id,
+        position=ended.position,
+        field="occurred_at",
+        value=str(NINE + HOUR),
+        by="cso",
+        reason="a clock was wrong",
+    )
+    tell(site, session_id, corrected, at=NINE + HOUR)
+    told = information(site, session_id)
+    assert [part.ended_at for part in told.parts] == [NINE + HOUR]
+    assert told.corrections[0].first_value == str(NINE)
+    assert increments_of(site.system, session_id)[ended.sequence - 1] == ended
+
+
 def event_of(known: list[Increment], wanted: Increment) -> Event:
     return known[wanted.sequence - 1].event
 
 
 def test_a_correction_that_fits_nothing_changes_nothing(site: Site) -> None:
     session_id = charged(site)
-    for position, field, value in ((1, "x", "1"), (2, "energy_wh", "\"much\"")):
+    for position, field, value in ((1, "x", "1"), (2, "energy_wh", '"much"')):
         known = increments_of(site.system, session_id)
         corrected = s.TransactionCorrected(
             session_id=session_id,

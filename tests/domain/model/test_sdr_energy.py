@@ -93,6 +93,13 @@ def test_an_end_without_a_start_counts() -> None:
     assert energy(metered("a", "E1", 400), ended("a", 700)).to_ev_wh == 700
 
 
+def test_a_start_that_was_corrected_to_after_a_metering_counts_nothing_twice() -> None:
+    found = energy(metered("a", "E1", 400), started("a", "E1"), metered("a", "E1", 300))
+    assert found.to_ev_wh == 700
+    found = energy(metered("a", "E1", 400), started("a", "E1"), ended("a", 700))
+    assert found.to_ev_wh == 700
+
+
 def test_what_began_in_a_merged_session_ends_in_the_one_that_stays() -> None:
     merged = s.MergedInto(session_id="a", into_session_id="b")
     found = energy(
