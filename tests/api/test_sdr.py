@@ -15,7 +15,7 @@ from tests.projections.small_site import EVSES, ZONE
 
 EVSE = EVSES[0]
 BOOKING = {"kind": "booking", "text": "B-77"}
-TICKET = {"party": "park-co", "kind": "ticket", "text": "P-77"}
+TICKET = {"party": "park-co", "kind": "ticket", "text": "P-77-5c0e91d7a2b4"}
 
 
 @pytest.fixture
@@ -117,9 +117,10 @@ def test_needs_and_their_limits_are_carried_to_the_cso(
 
 
 def test_a_correction_counts_and_the_first_value_is_told(
-    served: Served, cso: Caller
+    caller_for: CallerFor,
 ) -> None:
-    known = information(cso, "a")
+    admin = caller_for("admin", zones=("*",))
+    known = information(admin, "a")
     metered = next(
         i for i in known["increments"] if i["type"] == "transfer.interval_metered"
     )
@@ -130,8 +131,8 @@ def test_a_correction_counts_and_the_first_value_is_told(
         "reason": "read again",
     }
     path, signed = "/service-sessions/a/corrections", digest_of_body(correction)
-    corrected = cso.done(path, correction, Content_Digest=signed)
-    told = information(cso, "a", after=corrected["position"])
+    corrected = admin.done(path, correction, Content_Digest=signed)
+    told = information(admin, "a", after=corrected["position"])
     (correction,) = told["information"]["corrections"]
     assert (correction["first_value"], correction["value"]) == ("3000", "2500")
     (interval,) = told["information"]["energy"]["intervals"]
