@@ -15,8 +15,10 @@ from api.security.principal import Principal
 from api.serving import traces
 from domain.errors import RequestMismatch
 from domain.model.access_events import CommandAudited
+from domain.model.ids import session_stream
 from domain.model.values import DAY, SECOND, Instant, Sealed, iso_of
 from domain.ports import Answer, Recorded, System
+from domain.use_cases.clause_6_2_joining import resolve
 from domain.use_cases.shared_path import By, answered
 
 # How long ago what a party reports may have happened, and how far its clock may be off.
@@ -202,9 +204,24 @@ class Commands(msgspec.Struct, frozen=True):
             rows = self.system.log.read(after=answer.first - 1, limit=answer.count)
             if answer.repeated and secret is not None:
                 self._check_same(rows, secret)
-            return _told(answer, rows)
+            told = [row for row in rows if row.type != AUDITED]
+            return _told(answer, told) if told else self._stood(answer, command)
 
         return await run_in_threadpool(work)
+
+    def _stood(self, answer: Answer, command: msgspec.Struct) -> CommandResult:
+        """Return the answer where a session was already as the command wants it."""
+        named: str = getattr(command, "session_id", "")
+        session_id = resolve(self.system, named).session_id
+        stream = session_stream(session_id)
+        rows = self.system.log.read_stream(stream)
+        return CommandResult(
+            position=answer.first + answer.count - 1,
+            stream=stream,
+            version=max(r.decision_version for r in rows if r.position < answer.first),
+            repeated=answer.repeated,
+            session_id=session_id,
+        )
 
     def _sealed(self, command: Command, secret: Secret | None) -> Command:
         if secret is None or not secret.group:
@@ -253,6 +270,7 @@ class Commands(msgspec.Struct, frozen=True):
 
 
 def _told(answer: Answer, rows: Sequence[Recorded]) -> CommandResult:
+    """Return the answer of what a command recorded, of which the audit is no part."""
     first = next((row for row in rows if row.is_decision), rows[0])
     in_stream = (row.decision_version for row in rows if row.stream == first.stream)
     return CommandResult(

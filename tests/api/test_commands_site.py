@@ -155,7 +155,15 @@ def test_the_version_told_is_that_of_the_last_decision_of_a_command(
     cso = caller_for("cso", party="fleet", zones=(ZONE,))
     path = f"/service-sessions/{plugged['session_id']}/references"
     body = {"party": "fleet", "kind": "order", "text": "7"}
-    cso.done(path, body, if_match=str(plugged["version"]))
+    bound = cso.done(path, body, if_match=str(plugged["version"]))
+    # Nothing is new: told is the session as it stands, and not the audit's own row.
+    again = cso.done(path, body, key="again", if_match=str(bound["version"]))
+    assert again["session_id"] == plugged["session_id"]
+    assert (again["stream"], again["version"]) == (bound["stream"], bound["version"])
+    other = {**body, "text": "8"}
+    cso.done(path, other, if_match=str(again["version"]))
+    repeated = cso.done(path, body, key="again", if_match=str(bound["version"]))
+    assert repeated == {**again, "repeated": True}
 
 
 def test_a_key_again_with_another_body_is_refused(operator: Caller) -> None:
