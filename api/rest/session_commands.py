@@ -98,7 +98,7 @@ class ConsentBody(Body):
 class PartyReferenceBody(Body):
     """What another party calls the session, so that it may add to it."""
 
-    model_config = example(party="park-co", kind="ticket", text="P-4711")
+    model_config = example(party="park-co", kind="ticket", text="P-4711-6c0e92b7f1")
 
     party: Name
     kind: Name
@@ -107,7 +107,8 @@ class PartyReferenceBody(Body):
         Field(
             min_length=1,
             max_length=255,
-            description="Stands in the log as it is: no token, EMAID or name.",
+            description="Stands in the log as it is: no token, EMAID or name. For "
+            "another party, one drawn for this, of 16 characters or more.",
         ),
     ]
 
@@ -199,7 +200,11 @@ async def post_reference(
 ) -> Response:
     """Bind what another party calls the session, which then takes part in it."""
     reference = Reference(body.party, body.kind, body.text)
-    command = BindReference(session_id=session_id, reference=reference)
+    command = BindReference(
+        session_id=session_id,
+        reference=reference,
+        is_by_staff=commands.caller.is_staff,
+    )
     return await _run(commands, bind_reference, command, session_id)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Annotated
 
+import msgspec
 from fastapi import Response
 from pydantic import Field
 
@@ -49,7 +50,7 @@ from domain.use_cases.shared_path import load_evse
 router = new_routes()
 
 _BOOKING = {"kind": "booking", "text": "B-2026-0601"}
-_TICKET = {"kind": "ticket", "text": "P-4711"}
+_TICKET = {"kind": "ticket", "text": "P-4711-6c0e92b7f1"}
 
 
 class ReservationBody(OnSessionBody):
@@ -241,23 +242,21 @@ async def post_reservation_end(
 async def post_authorization(commands: Commanding, body: AuthorizationBody) -> Response:
     """Ask whether the bearer of credentials may charge."""
     evse_id = body.evse_id or ""
-
-    def reach() -> None:
-        if evse_id:
-            check_evse(commands.system, commands.caller, evse_id)
-            load_evse(commands.system, evse_id)
-
-    command = AskAuthorization(
+    asked = AskAuthorization(
         evse_id=evse_id,
-        subject_id=await subject_of(commands, body.token, reach),
+        subject_id="",
         session_id=body.session_id or "",
         reference=own_reference(commands, body.reference),
     )
 
     def check() -> None:
-        reach()
-        _check_session(commands, command)
+        if evse_id:
+            check_evse(commands.system, commands.caller, evse_id)
+            load_evse(commands.system, evse_id)
+        _check_session(commands, asked)
 
+    subject_id = await subject_of(commands, body.token, check)
+    command = msgspec.structs.replace(asked, subject_id=subject_id)
     context, group = credential_context(evse_id), body.token.text.encode()
     secret = Secret("credential", command.subject_id, context, group)
     at = body.occurred_at

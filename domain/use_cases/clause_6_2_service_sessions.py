@@ -39,6 +39,9 @@ from domain.use_cases.shared_path import By, load_evse, load_session, record
 
 LONGEST_AHEAD = 2 * 366 * DAY
 
+# A text that is drawn and no party comes upon by itself has this many characters.
+SHORTEST_DRAWN = 16
+
 TRANSACTIONS: tuple[type[Event], ...] = (
     s.AuthorizationRequested,
     s.AuthorizationAccepted,
@@ -122,6 +125,8 @@ def _joined(system: System, command: AddTransaction, by: By) -> Joined:
         if reference and known and known.session_id != state.session_id:
             raise _belongs_to_another(reference)
         known = state
+    elif reference and known and isinstance(command.transaction, s.ReservationMade):
+        _check_led(known, reference)
     if known is not None:
         known.check_open()
         return Joined(known)
@@ -136,6 +141,19 @@ def _joined(system: System, command: AddTransaction, by: By) -> Joined:
         evse_id=evse_id,
         subject_id=subject_id,
     )
+
+
+def _check_led(state: Session, reference: Reference) -> None:
+    """Refuse to reserve by a reference in a session that another party opened.
+
+    Another may have bound it, to be given the reservation. Who means that session
+    names it.
+    """
+    if reference.party not in {state.party, *state.accepted_by}:
+        raise Refused(
+            f"reference {reference.key} stands for a service session that another "
+            "party opened: name the session, or reserve under another reference"
+        )
 
 
 def _belongs_to_another(reference: Reference) -> Refused:
@@ -199,10 +217,14 @@ def _check_time(event: s.ReservationMade | s.ReservationChanged, at: Instant) ->
 
 
 class BindReference(msgspec.Struct, frozen=True, kw_only=True):
-    """Another party's reference stands for a session, so that it may add to it."""
+    """Another party's reference stands for a session, so that it may add to it.
+
+    ``is_by_staff``: the site's staff binds it, which may bind any.
+    """
 
     session_id: str
     reference: Reference
+    is_by_staff: bool = False
 
 
 def bind_reference(system: System, command: BindReference, by: By) -> Answer:
@@ -212,13 +234,28 @@ def bind_reference(system: System, command: BindReference, by: By) -> Answer:
         command.reference.check()
         state = resolve(system, command.session_id)
         state.check_open()
-        known = find_by_reference(system, command.reference)
-        if known is not None and known.session_id != state.session_id:
-            raise _belongs_to_another(command.reference)
+        _check_free(system, state, command, by)
         bound = binding(system, state.session_id, command.reference)
         return batch_of(system, [step(state, by.at, *bound)])
 
     return record(system, by, command, decide)
+
+
+def _check_free(system: System, state: Session, command: BindReference, by: By) -> None:
+    """Refuse what another session has, and what a party could itself come with.
+
+    Both in the same words: nobody learns by trying which references others have.
+    """
+    reference = command.reference
+    is_own = command.is_by_staff or reference.party == by.party_name
+    is_drawn = is_own or len(reference.text) >= SHORTEST_DRAWN
+    known = find_by_reference(system, reference)
+    if is_drawn and (known is None or known.session_id == state.session_id):
+        return
+    raise Refused(
+        f"reference {reference.key} is not free to bind: for another party it is one "
+        f"that was drawn for this, of {SHORTEST_DRAWN} characters or more"
+    )
 
 
 class CloseSession(msgspec.Struct, frozen=True, kw_only=True):

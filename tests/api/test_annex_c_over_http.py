@@ -34,7 +34,7 @@ STATION = {
     ],
 }
 BOOKING = {"kind": "booking", "text": "2026-4711"}
-TICKET = {"kind": "ticket", "text": "T12"}
+TICKET = {"kind": "ticket", "text": "T12-5d07c3e9a1f4"}
 EMAID = "DE-8AA-C12345678-9"
 
 

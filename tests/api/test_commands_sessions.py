@@ -106,7 +106,9 @@ def test_a_session_is_bound_merged_and_closed(
     operator.done(f"/service-sessions/{parked}/merging", {"into_session_id": into})
     ended = parking.done("/parking/ends", {"reference": ticket})
     assert ended["session_id"] == into
-    cso.done(f"{session}/references", {"party": "wash", "kind": "job", "text": "9"})
+    cso.done(
+        f"{session}/references", {"party": "wash", "kind": "job", "text": "9" * 16}
+    )
     gone = {"reason": "user gone"}
     problem = cso.refused(422, "refused", f"{session}/closing", gone)
     assert "plugged" in problem["detail"]
@@ -145,6 +147,24 @@ def test_a_cso_with_the_zone_commands_no_session_of_another(
     staff = caller_for("cso", "operator", party="rival", zones=("*",))
     staff.done(f"{path}/references", own)
     rival.done("/reservations/ends", ended)
+
+
+def test_what_another_party_calls_its_sessions_is_neither_found_nor_taken(
+    cso: Caller, operator: Caller, caller_for: CallerFor
+) -> None:
+    """By binding references for it; the site's operator may."""
+    rival = caller_for("cso", party="rival", zones=(ZONE,))
+    taken = {"kind": "booking", "text": "R-1"}
+    rival.done("/other-services/starts", {"service": "wash", "reference": taken})
+    own = cso.done("/other-services/starts", {"service": "wash"})["session_id"]
+    path = f"/service-sessions/{own}/references"
+    free = {**taken, "text": "R-2", "party": "rival"}
+    said = {
+        cso.refused(422, "refused", path, body)["detail"].replace(body["text"], "")
+        for body in ({**taken, "party": "rival"}, free)
+    }
+    assert len(said) == 1
+    operator.done(path, free)
 
 
 @pytest.mark.parametrize("way", ["answers", "reference"])

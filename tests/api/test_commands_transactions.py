@@ -16,7 +16,7 @@ from tests.projections.small_site import EVSES, ZONE
 
 FREE = EVSES[0]
 BOOKING = {"kind": "booking", "text": "B-1"}
-TICKET = {"kind": "ticket", "text": "P-1"}
+TICKET = {"kind": "ticket", "text": "P-1-93d0c5a17be2"}
 TOKEN = {"kind": "token", "text": "CAFE0042"}
 
 

@@ -220,38 +220,45 @@ def test_a_reference_of_another_session_is_refused(site: Site) -> None:
     assert first not in str(refused.value)
 
 
-def bind(site: Site, session_id: str, reference: Reference) -> Answer:
-    command = BindReference(session_id=session_id, reference=reference)
+DRAWN = ticket("1-6c0e92b7f1d24a")
+
+
+def bind(
+    site: Site, session_id: str, reference: Reference, *, is_by_staff: bool = False
+) -> Answer:
+    command = BindReference(
+        session_id=session_id, reference=reference, is_by_staff=is_by_staff
+    )
     return bind_reference(site.system, command, by())
 
 
 def test_a_partys_reference_is_bound_so_that_it_adds_to_the_session(site: Site) -> None:
     session_id = site.plug(E1)
-    bind(site, session_id, ticket())
+    bind(site, session_id, DRAWN)
     assert site.events(session_id)[-1] == s.ReferenceBound(
-        session_id=session_id, party="parkco", kind="ticket", reference="ticket 1"
+        session_id=session_id, party="parkco", kind="ticket", reference=DRAWN.text
     )
-    assert site.add(s.ParkingStarted(session_id=""), reference=ticket()) == session_id
+    assert site.add(s.ParkingStarted(session_id=""), reference=DRAWN) == session_id
     assert "parkco" in site.session(session_id).parties
 
 
 def test_a_reference_bound_again_changes_nothing(site: Site) -> None:
-    session_id = site.plug(E1, reference=ticket())
+    session_id = site.plug(E1, reference=DRAWN)
     before = site.rows()
-    assert bind(site, session_id, ticket()).count == 0
+    assert bind(site, session_id, DRAWN).count == 0
     assert site.rows() == before
 
 
 def test_a_reference_is_not_bound_to_two_sessions(site: Site) -> None:
     """And who asks does not learn whose it is."""
-    first, second = site.plug(E1, reference=ticket()), site.plug(E2)
-    with pytest.raises(Refused, match="ticket 1 belongs to another") as refused:
-        bind(site, second, ticket())
+    first, second = site.plug(E1, reference=DRAWN), site.plug(E2)
+    with pytest.raises(Refused, match="is not free to bind") as refused:
+        bind(site, second, DRAWN)
     assert first not in str(refused.value)
     site.merge(first, site.add(s.ParkingStarted(session_id="")))
-    with pytest.raises(Refused, match="ticket 1 belongs to another"):
-        bind(site, second, ticket())
-    assert site.guards()["reference"] == ["parkco/ticket/ticket 1"]
+    with pytest.raises(Refused, match="is not free to bind"):
+        bind(site, second, DRAWN)
+    assert site.guards()["reference"] == [DRAWN.key]
     assert "session.reference_bound" not in site.types(second)
 
 
@@ -259,9 +266,50 @@ def test_a_reference_is_bound_to_an_open_session_only(site: Site) -> None:
     session_id = site.add(s.ParkingStarted(session_id=""))
     site.close(session_id)
     with pytest.raises(Refused, match=f"{session_id} is closed"):
-        bind(site, session_id, ticket())
+        bind(site, session_id, DRAWN)
     with pytest.raises(InvalidValue, match="is personal data"):
         bind(site, session_id, Reference("cso", "token", "04A2"))
+
+
+@pytest.mark.parametrize("text", ["1", "2", "1-6c0e92b7f1d24"])
+def test_what_a_party_could_come_with_itself_no_other_binds_for_it(
+    site: Site, text: str
+) -> None:
+    """In the words for what is taken, so that trying tells nobody which there are."""
+    taken = site.plug(E1, reference=ticket("1"))
+    session_id = site.plug(E2)
+    with pytest.raises(Refused, match="is not free to bind") as refused:
+        bind(site, session_id, ticket(text))
+    site.plug(E3, reference=DRAWN)
+    with pytest.raises(Refused) as of_another:
+        bind(site, session_id, DRAWN)
+    words = str(refused.value).replace(ticket(text).key, DRAWN.key)
+    assert words == str(of_another.value)
+    assert taken not in words
+
+
+def test_a_party_binds_its_own_and_the_staff_any_reference(site: Site) -> None:
+    session_id = site.plug(E1)
+    bind(site, session_id, Reference("cso", "booking", "7"))
+    bind(site, session_id, ticket("7"), is_by_staff=True)
+    assert site.types(session_id)[-2:] == ["session.reference_bound"] * 2
+
+
+def test_nobody_is_led_to_reserve_in_the_session_of_another(site: Site) -> None:
+    """Given a reference that another bound for a party, which then reserves by it."""
+    led = site.add(s.OtherStarted(session_id="", service="washing"))
+    bind(site, led, DRAWN)
+    with pytest.raises(Refused, match="another party opened: name the session"):
+        site.reserve(evse_id=E1, reference=DRAWN)
+    assert site.reserve(evse_id=E1, session_id=led, reference=DRAWN) == led
+
+
+def test_who_accepted_a_session_reserves_in_it_by_its_reference(site: Site) -> None:
+    session_id = site.present(E1)
+    reference = Reference("emsp", "booking", "7")
+    bind(site, session_id, reference, is_by_staff=True)
+    site.add(s.AuthorizationAccepted(session_id="", by="emsp"), session_id)
+    assert site.reserve(evse_id=E1, reference=reference) == session_id
 
 
 @pytest.mark.parametrize(
