@@ -13,8 +13,7 @@ from domain.model import session_events as s
 from domain.model import site_events as z
 from domain.model.sdr import Increment
 from domain.model.sdr_energy import SdrEnergy, energy_of
-from domain.model.session import USABLE
-from domain.model.values import Current, Event, Instant, Quality
+from domain.model.values import Current, Event, Instant
 
 # Gives what an EVSE was commissioned as when it was bound, at a position of the log.
 EvseAt = Callable[[str, int], z.EvseCommissioned | None]
@@ -226,16 +225,17 @@ def _references(told: Iterable[Increment]) -> tuple[SdrReference, ...]:
 
 def _places(told: Iterable[Increment], evse_at: EvseAt) -> tuple[SdrPlace, ...]:
     places: list[SdrPlace] = []
+    taken: dict[str, int] = {}
     for each in told:
         match each.event:
-            case s.EvseBound() as bound:
-                if places and places[-1].released_at is None:
-                    # A merge binds the EVSE once more to the session that stays.
-                    continue
+            # A merge binds the EVSE once more to the session that stays.
+            case s.EvseBound() as bound if bound.evse_id not in taken:
+                taken[bound.evse_id] = len(places)
                 places.append(_place(bound, each, evse_at))
-            case s.EvseReleased() if places:
-                places[-1] = msgspec.structs.replace(
-                    places[-1], released_at=each.occurred_at
+            case s.EvseReleased(evse_id=evse_id) if evse_id in taken:
+                i = taken.pop(evse_id)
+                places[i] = msgspec.structs.replace(
+                    places[i], released_at=each.occurred_at
                 )
             case _:
                 pass
@@ -279,17 +279,25 @@ _END: dict[type[Event], str] = {
 }
 
 
-def _parts(told: Iterable[Increment]) -> tuple[SdrPart, ...]:
+def _parts(told: Sequence[Increment]) -> tuple[SdrPart, ...]:
     parts: list[SdrPart] = []
+    sessions = {each.sequence: _field(each, "session_id") for each in told}
     for each in told:
-        if getattr(each.event, "quality", Quality.GOOD) not in USABLE:
-            continue
+        # Whatever a register says: the EV was plugged and unplugged.
         if type(each.event) in _BEGIN:
             parts.append(_begun(each))
-        elif type(each.event) in _END or isinstance(each.event, s.SessionClosed):
-            _end(parts, each)
+        elif isinstance(each.event, s.SessionClosed):
+            _end(parts, _open(parts), each, "session closed")
+        elif type(each.event) in _END:
+            candidates = _candidates(parts, sessions, each)
+            # An answer is to the last request; of several parkings the first one ends.
+            is_answer = each.kind == "authorization"
+            ended = candidates[-1:] if is_answer else candidates[:1]
+            _end(parts, ended, each, _field(each, _END[type(each.event)]))
         elif isinstance(each.event, s.AuthorizationAccepted):
-            _accept(parts, each)
+            for i in _candidates(parts, sessions, each)[-1:]:
+                outcome = f"accepted by {each.event.by}"
+                parts[i] = msgspec.structs.replace(parts[i], outcome=outcome)
     return tuple(parts)
 
 
@@ -304,16 +312,9 @@ def _begun(told: Increment) -> SdrPart:
     )
 
 
-def _end(parts: list[SdrPart], told: Increment) -> None:
-    """End the part that an increment ends; the session's closing ends all."""
-    if isinstance(told.event, s.SessionClosed):
-        ended, outcome = _open(parts), "session closed"
-    else:
-        name = _field(told, "service") if told.kind == "other" else ""
-        candidates = _open(parts, told.kind, name)
-        # An answer is to the last request; of several parkings the first one ends.
-        ended = candidates[-1:] if told.kind == "authorization" else candidates[:1]
-        outcome = _field(told, _END[type(told.event)])
+def _end(
+    parts: list[SdrPart], ended: Iterable[int], told: Increment, outcome: str
+) -> None:
     for i in ended:
         parts[i] = msgspec.structs.replace(
             parts[i],
@@ -323,17 +324,22 @@ def _end(parts: list[SdrPart], told: Increment) -> None:
         )
 
 
-def _accept(parts: list[SdrPart], told: Increment) -> None:
-    for i in _open(parts, "authorization")[-1:]:
-        outcome = f"accepted by {_field(told, 'by')}"
-        parts[i] = msgspec.structs.replace(parts[i], outcome=outcome)
+def _candidates(
+    parts: Sequence[SdrPart], sessions: dict[int, str], told: Increment
+) -> list[int]:
+    """Return the open parts that an increment may tell of: of its own session, if any.
 
-
-def _open(parts: Sequence[SdrPart], kind: str = "", name: str = "") -> list[int]:
-    return [
+    What began in a session that was merged ends in the one that stays.
+    """
+    name = _field(told, "service") if told.kind == "other" else ""
+    found = [
         i
-        for i, part in enumerate(parts)
-        if part.ended_at is None
-        and kind in ("", part.kind)
-        and name in ("", part.description)
+        for i in _open(parts)
+        if parts[i].kind == told.kind and name in ("", parts[i].description)
     ]
+    own = [i for i in found if sessions[parts[i].begun_in] == sessions[told.sequence]]
+    return own or found
+
+
+def _open(parts: Sequence[SdrPart]) -> list[int]:
+    return [i for i, part in enumerate(parts) if part.ended_at is None]

@@ -14,8 +14,9 @@ from domain.model.site_events import EvseCommissioned
 from domain.model.values import HOUR, MINUTE, Current, Event, Instant, Quality
 from domain.ports import Append, Batch, System
 from domain.use_cases.clause_6_2_guards import CLOSE_AFTER
+from domain.use_cases.e1_smart_charging import PlugEv, UnplugEv, plug_ev, unplug_ev
 from domain.use_cases.s6_sdr_information import ReceiveSdr, increments_of, receive_sdr
-from tests.use_cases.small_site import ANNA, E1, NINE, Site, by, requested, ticket
+from tests.use_cases.small_site import ANNA, E1, E2, NINE, Site, by, requested, ticket
 
 PARKED = s.ParkingStarted(session_id="", place="level 2")
 UNPARKED = s.ParkingEnded(session_id="")
@@ -181,6 +182,36 @@ def test_the_information_has_begin_and_end_of_every_part(site: Site) -> None:
     assert told.subject_ids == (ANNA,)
     assert (told.is_final, told.close_reason) == (True, "idle")
     assert told.actors == ("cso", "emsp", "s1", "timer")
+
+
+def test_merged_sessions_that_overlapped_have_their_own_places_and_ends(
+    site: Site,
+) -> None:
+    """Given two EVs that charged at the same time, and proved to be one user's."""
+    first = site.plug(E1)
+    second = site.plug(E2, at=NINE + MINUTE)
+    site.unplug(E2, at=NINE + 10 * MINUTE)
+    site.unplug(E1, at=NINE + 12 * MINUTE)
+    site.merge(first, second, at=NINE + 13 * MINUTE)
+    told = information(site, second)
+    times = [(NINE, NINE + 12 * MINUTE), (NINE + MINUTE, NINE + 10 * MINUTE)]
+    assert [(p.evse_id, p.bound_at, p.released_at) for p in told.places] == [
+        (evse_id, *time) for evse_id, time in zip((E1, E2), times, strict=True)
+    ]
+    assert [(p.description, p.begun_at, p.ended_at) for p in told.parts] == [
+        (evse_id, *time) for evse_id, time in zip((E1, E2), times, strict=True)
+    ]
+
+
+def test_a_transfer_has_begin_and_end_whatever_its_registers_said(site: Site) -> None:
+    plug = PlugEv(evse_id=E1, register_wh=-1)
+    unplug = UnplugEv(evse_id=E1, energy_wh=9_000_000)
+    session_id = site.session_of(plug_ev(site.system, plug, by(NINE)))
+    unplug_ev(site.system, unplug, by(NINE + 10 * MINUTE))
+    told = information(site, session_id)
+    (transfer,) = told.parts
+    assert (transfer.begun_at, transfer.ended_at) == (NINE, NINE + 10 * MINUTE)
+    assert told.energy.to_ev_wh == 0
 
 
 def metered(session_id: str, energy_wh: int, total_wh: int) -> Event:
