@@ -63,6 +63,15 @@ class PhaseNetwork:
     limit_a: Floats
     voltage_v: Floats
 
+    def compensates(self) -> bool:
+        """Whether in some line the current of one EV takes from that of another.
+
+        As in a neutral: two phases of three give it less than one.
+        """
+        flows = self.matrix * np.exp(1j * self.phase_rad)
+        together = np.real(flows[:, :, None] * flows[:, None, :].conj())
+        return bool((together < -1e-9).any())
+
     def current_a(self, power_w: Floats) -> Floats:
         """Return the line currents (m, T) [A] of powers (n, T) [W]."""
         phasor = self.matrix * np.exp(1j * self.phase_rad) / self.voltage_v

@@ -35,6 +35,10 @@ from optimizer.v2g import V2g
 WITHIN_LIMIT = 1.0 + 1e-9
 
 
+# EVs × steps up to which a second solver is asked about lines: some tenths of a second.
+SMALL_CELLS = 400
+
+
 class Planner:
     """Plans problem after problem, and keeps what speeds the next one up.
 
@@ -94,12 +98,31 @@ class Planner:
             return free
         if any((group.lower_w > 0.0).any() for group in problem.groups):
             return self._highs.solve(problem, deadline)
-        return self._phased.solve(problem, deadline)
+        solution = self._phased.solve(problem, deadline)
+        if _may_be_better(problem, measures_of(problem, solution.power_w)):
+            return self._highs.solve(problem, deadline)
+        return solution
 
 
 def plan(problem: Problem) -> Result:
     """Return one plan, cold."""
     return Planner().plan(problem)
+
+
+def _may_be_better(problem: Problem, measures: Measures) -> bool:
+    """Whether another solver may find a plan that the one for lines cannot.
+
+    That is where lines keep a PRE from being met, and where one EV's current takes from
+    another's and somebody is not served: it charges nobody for the sake of others. The
+    latter is only worth the time where the problem is small.
+    """
+    assert problem.phases is not None
+    is_violated = (np.abs(measures.pre_violation_w) > NOTHING_W).any()
+    if is_violated and (problem.pre_lower_w > 0.0).any():
+        return True
+    is_small = problem.n_evse * problem.n_step <= SMALL_CELLS
+    is_short = (measures.unmet_target_wh > NOTHING_W).any()
+    return bool(is_small and is_short and problem.phases.compensates())
 
 
 def _without_discharge_before(problem: Problem) -> Problem:
