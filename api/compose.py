@@ -207,7 +207,7 @@ def open_service(
         else:
             key, system, feed = _live(folder, environment, opened)
             if back_office is BackOffice.EMBEDDED:
-                cso = EmbeddedBackOffice(system.log)
+                cso = EmbeddedBackOffice(system.log, system.clock)
                 system = msgspec.structs.replace(system, cso=cso)
             loops = _loops(system, feed, opened)
         projections = folder / PROJECTIONS_FOLDER

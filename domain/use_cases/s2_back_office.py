@@ -21,6 +21,7 @@ from domain.ports import (
     Authorization,
     Batch,
     Claim,
+    Clock,
     Log,
     Recorded,
     System,
@@ -156,17 +157,20 @@ def _rows(log: Log, contract_id: str) -> list[Recorded]:
 class EmbeddedBackOffice:
     """A `Cso` that knows the contracts in the log, and no secondary actors."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, clock: Clock) -> None:
         self._log = log
+        self._clock = clock
 
     def answer(self, subject_id: str, evse_id: str, at: Instant) -> Authorization:
-        """Accept a subject with a contract that is valid at an instant.
+        """Accept a subject with a contract that is valid at an instant, and still is.
 
-        Else the reason is that of the contract which began last.
+        What is told late is accepted of nobody whose contract has ended since. Else the
+        reason is that of the contract which began last.
         """
+        now = max(at, self._clock.now())
         reason = "no contract is known"
         for contract_id, registered, rows in self._contracts(subject_id):
-            invalid = _invalid(registered, rows, at)
+            invalid = _invalid(registered, rows, at) or _invalid(registered, rows, now)
             if not invalid:
                 return Authorization(True, f"{BACK_OFFICE}/{contract_id}")
             reason = invalid

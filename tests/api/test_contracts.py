@@ -19,7 +19,7 @@ EVSE = EVSES[0]
 def embedded(served: Served) -> Served:
     """The served site with the embedded back office."""
     context = served.app.state.tenants["main"]
-    cso = EmbeddedBackOffice(served.system.log)
+    cso = EmbeddedBackOffice(served.system.log, served.clock)
     system = msgspec.structs.replace(served.system, cso=cso)
     served.app.state.tenants = {"main": msgspec.structs.replace(context, system=system)}
     return served
@@ -41,13 +41,26 @@ def contract(served: Served, **more: Any) -> dict[str, Any]:
     }
 
 
-def answered(served: Served, station: Caller) -> str:
+def answered(served: Served, station: Caller, **more: str) -> str:
     """Present the credentials at an EVSE; return what was answered."""
-    told = station.done("/authorizations", {"token": TOKEN, "evse_id": EVSE})
+    told = station.done("/authorizations", {"token": TOKEN, "evse_id": EVSE, **more})
     rows = served.system.log.read(after=0, limit=10_000)
     mine = [row for row in rows if row.stream == told["stream"]]
     answers = [r for r in mine if r.type.startswith("authorization.")]
     return " ".join([answers[-1].type, getattr(answers[-1].event, "reason", "")])
+
+
+def test_an_ended_contract_opens_for_nothing_told_late(
+    embedded: Served, operator: Caller, caller_for: CallerFor
+) -> None:
+    station = caller_for("station", stations=("s1",))
+    operator.done("/contracts", contract(embedded))
+    before = iso_of(embedded.clock.now())
+    embedded.clock.at += HOUR
+    operator.done("/contracts/c-1/ending", {"reason": "stolen"})
+    embedded.clock.at += HOUR
+    said = answered(embedded, station, occurred_at=before)
+    assert said == "authorization.refused the contract was ended"
 
 
 def test_credentials_are_accepted_while_their_contract_holds(

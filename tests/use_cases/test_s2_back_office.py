@@ -1,6 +1,6 @@
 """S2 Authorization with locally presented credentials, by the embedded back office."""
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -20,6 +20,7 @@ from domain.use_cases.s2_back_office import (
     holder_context,
     register_contract,
 )
+from tests.store.fakes import FakeClock
 from tests.use_cases.small_site import ANNA, BEN, E1, NINE, Site, by
 
 REGISTER = RegisterContract(
@@ -33,7 +34,7 @@ ASK = AskAuthorization(evse_id=E1, subject_id=ANNA)
 
 @pytest.fixture
 def office(site: Site) -> EmbeddedBackOffice:
-    return EmbeddedBackOffice(site.log)
+    return EmbeddedBackOffice(site.log, site.system.clock)
 
 
 @pytest.fixture
@@ -71,6 +72,20 @@ def test_an_ended_contract_is_refused_from_its_end_on(
     assert reason_of(office, NINE + DAY) == "the contract was ended"
     with pytest.raises(Refused, match="ended before"):
         end_contract(site.system, end, by(NINE + DAY))
+
+
+def test_what_is_told_late_is_not_accepted_under_an_ended_contract(
+    site: Site, office: EmbeddedBackOffice
+) -> None:
+    """Given a contract that ended after what happened, and before it is told."""
+    register_contract(site.system, REGISTER, by(NINE))
+    end = EndContract(contract_id="c-1", reason="stolen")
+    end_contract(site.system, end, by(NINE + DAY))
+    clock = cast(FakeClock, site.system.clock)
+    clock.at = NINE + DAY - 1
+    assert reason_of(office, NINE + HOUR) == ""
+    clock.at = NINE + DAY
+    assert reason_of(office, NINE + HOUR) == "the contract was ended"
 
 
 def test_any_of_a_subjects_contracts_will_do(
