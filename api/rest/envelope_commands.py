@@ -32,8 +32,9 @@ from domain.use_cases.e4_pre_from_rm import (
 
 router = new_routes()
 
-# Half a year in quarter-hours.
-_MOST_RANGES = 20_000
+# As many as a body of 256 KiB has room for, however large their figures are.
+_MOST_RANGES = 3_500
+_MOST_SPANS = 1_800
 
 
 class RangeBody(Body):
@@ -67,7 +68,7 @@ class PreBody(Body):
     ranges: Annotated[list[RangeBody], Field(max_length=_MOST_RANGES)] = Field(
         default_factory=list
     )
-    spans: Annotated[list[SpanBody], Field(max_length=_MOST_RANGES)] = Field(
+    spans: Annotated[list[SpanBody], Field(max_length=_MOST_SPANS)] = Field(
         default_factory=list
     )
     mandatory: Annotated[

@@ -1,5 +1,6 @@
 """E3 and E4 over HTTP: constraints to the resource manager, power range envelopes."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -73,6 +74,29 @@ def test_a_pre_in_ranges_and_one_in_spans_are_the_same(
     assert by_ranges == received(served, last)
     shown = manager.get(PRE, after=last["position"])
     assert shown["upper_w"] == 20_000
+
+
+def test_as_many_ranges_and_spans_as_are_allowed_can_be_sent(
+    manager: Caller, served: Served
+) -> None:
+    most = {"lower_w": -100_000_000, "upper_w": 100_000_000}
+    steps = [{"duration_s": 9_000, **most}] * 3_500
+    begin = served.clock.now() + 123_456
+    instants = [iso_of(begin + i * HOUR) for i in range(1_801)]
+    hours = [
+        {"start_at": start_at, "end_at": end_at, **most}
+        for start_at, end_at in pairwise(instants)
+    ]
+    in_steps = {"pre_id": "p" * 64, "start_at": iso_of(begin), "source": "s" * 64}
+    in_hours = {"pre_id": "p" * 64, "source": "s" * 64}
+    for body in ({**in_steps, "ranges": steps}, {**in_hours, "spans": hours}):
+        answer = manager.post(PRE, body)
+        assert answer.status_code == 200, answer.text[:200]
+    for body in (
+        {**in_steps, "ranges": steps + steps[:1]},
+        {**in_hours, "spans": hours + hours[:1]},
+    ):
+        manager.refused(422, "invalid-parameter", PRE, body)
 
 
 def test_a_pre_may_be_mandatory_and_has_a_source(
