@@ -53,6 +53,7 @@ _TYPES = (
     EventType("evse.blocked", 2, z.EvseBlocked, {1: _without_new_fields}),
     EventType("evse.assessed", 1, z.EvseAssessed),
     EventType("evse.unblocked", 1, z.EvseUnblocked),
+    EventType("evse.fact_kept", 1, z.EvseFactKept),
     EventType("session.opened", 1, s.SessionOpened),
     EventType("session.reference_bound", 1, s.ReferenceBound),
     EventType("session.evse_bound", 1, s.EvseBound),

@@ -10,9 +10,10 @@ from domain.model.values import Event, Instant
 class Evse(msgspec.Struct, frozen=True):
     """What decisions about an EVSE need to know.
 
-    ``last_session_id`` is or was its last occupant, plugged at ``plugged_at``. It may
-    be ``suspended`` by its operator, have a ``safety_issue`` that nobody has assessed
-    as safe again (7.10), or both.
+    ``last_session_id`` is or was its last occupant, plugged at ``plugged_at``; empty
+    too when an EV came since that no session could take. It may be ``suspended`` by its
+    operator, have a ``safety_issue`` that nobody has assessed as safe again (7.10), or
+    both.
     """
 
     commissioned: z.EvseCommissioned | None = None
@@ -58,6 +59,8 @@ def evolve_evse(state: Evse, event: Event, at: Instant) -> Evse:
                 # When its session was merged, the EV is the same.
                 plugged_at=state.plugged_at if state.session_id else at,
             )
+        case z.EvseFactKept(what="plugged"):
+            return msgspec.structs.replace(state, last_session_id="")
         case z.EvseVacated():
             return msgspec.structs.replace(state, session_id="")
         case z.EvseBlocked(is_safety=True):

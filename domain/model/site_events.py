@@ -2,7 +2,7 @@
 
 import msgspec
 
-from domain.model.values import Current, Event, Instant, Sealed
+from domain.model.values import Current, Event, Instant, Quality, Sealed
 
 
 class ZoneDefined(Event, frozen=True):
@@ -131,6 +131,16 @@ class EvseUnblocked(Event, frozen=True):
 
     evse_id: str
     reason: str
+
+
+class EvseFactKept(Event, frozen=True):
+    """A fact that no session has: kept with its quality and the rule it breaks."""
+
+    evse_id: str
+    what: str
+    value: int
+    rule: str
+    quality: Quality
 
 
 class EnergyWindow(msgspec.Struct, frozen=True, array_like=True, gc=False):

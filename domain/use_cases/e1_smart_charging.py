@@ -12,11 +12,10 @@ import re
 
 import msgspec
 
-from domain.errors import InvalidValue, Refused
+from domain.errors import InvalidValue
 from domain.model import ids
 from domain.model import session_events as s
 from domain.model import site_events as z
-from domain.model.session import Session
 from domain.model.site import Evse
 from domain.model.values import HOUR, SECOND, Instant, Quality, iso_of
 from domain.ports import Answer, Append, Batch, System
@@ -27,7 +26,14 @@ from domain.use_cases.clause_6_2_joining import (
     join_or_open,
     resolve,
 )
-from domain.use_cases.shared_path import By, decision, load_evse, load_zone, record
+from domain.use_cases.shared_path import (
+    By,
+    decision,
+    load_evse,
+    load_session,
+    load_zone,
+    record,
+)
 
 LONGEST_STAY = 31 * 24 * HOUR
 
@@ -59,7 +65,8 @@ def plug_ev(system: System, command: PlugEv, by: By) -> Answer:
     Needs stated before (with a reservation) are stated again after the binding, so that
     the zone's loop finds all it needs from there on; without any the zone's default is.
     An EVSE has one occupant. A plug where the EVSE is occupied is kept as a fact that
-    contradicts and changes nothing.
+    contradicts and changes nothing; so is one where the EVSE is blocked, and what comes
+    of that EV then is no session's.
     """
 
     def decide() -> Batch:
@@ -72,6 +79,9 @@ def plug_ev(system: System, command: PlugEv, by: By) -> Answer:
         if evse.session_id:
             rule = "an EVSE has one occupant; it was occupied already"
             return _kept(evse.session_id, command.evse_id, "plugged", 1, rule, by)
+        if evse.blocked:
+            rule = f"nobody may use a blocked EVSE; it was blocked: {evse.blocked}"
+            return _kept("", command.evse_id, "plugged", 1, rule, by)
         return _plugged(system, command, evse, by)
 
     return record(system, by, command, decide)
@@ -119,16 +129,22 @@ def _plugged(system: System, command: PlugEv, evse: Evse, by: By) -> Batch:
 def _kept(
     session_id: str, evse_id: str, what: str, value: int, rule: str, by: By
 ) -> Batch:
-    """Return the batch that keeps a fact which contradicts what is known."""
-    fact = s.FactKept(
-        session_id=session_id,
+    """Return the batch that keeps a fact which contradicts what is known.
+
+    Where no session has it, it is the EVSE's.
+    """
+    fact = z.EvseFactKept(
         evse_id=evse_id,
         what=what,
         value=value,
         rule=rule,
         quality=Quality.CONTRADICTS,
     )
-    return Batch(appends=(Append(ids.session_stream(session_id), (fact,), by.at),))
+    if not session_id:
+        return Batch(appends=(Append(ids.evse_stream(evse_id), (fact,), by.at),))
+    of_session = s.FactKept(session_id=session_id, **msgspec.structs.asdict(fact))
+    stream = ids.session_stream(session_id)
+    return Batch(appends=(Append(stream, (of_session,), by.at),))
 
 
 def _check_storable(name: str, energy_wh: int) -> None:
@@ -167,16 +183,11 @@ def unplug_ev(system: System, command: UnplugEv, by: By) -> Answer:
     def decide() -> Batch:
         _check_storable("energy_wh", command.energy_wh)
         evse = load_evse(system, command.evse_id)
-        state = _occupant(system, evse, command.evse_id)
+        session_id = _occupant(system, evse)
         if rule := _contradiction(evse, by.at):
-            return _kept(
-                state.session_id,
-                command.evse_id,
-                "unplugged",
-                command.energy_wh,
-                rule,
-                by,
-            )
+            wh = command.energy_wh
+            return _kept(session_id, command.evse_id, "unplugged", wh, rule, by)
+        state = load_session(system, session_id)
         ended = s.TransferEnded(
             session_id=state.session_id,
             energy_wh=command.energy_wh,
@@ -198,11 +209,10 @@ def unplug_ev(system: System, command: UnplugEv, by: By) -> Answer:
     return record(system, by, command, decide)
 
 
-def _occupant(system: System, evse: Evse, evse_id: str) -> Session:
-    """Return the session that is at an EVSE, else the one that was there last."""
-    if not evse.last_session_id:
-        raise Refused(f"EVSE {evse_id} was never plugged, so nothing ends there")
-    return resolve(system, evse.session_id or evse.last_session_id)
+def _occupant(system: System, evse: Evse) -> str:
+    """Return whose EV is at an EVSE, else whose was there last; empty: nobody's."""
+    last = evse.session_id or evse.last_session_id
+    return resolve(system, last).session_id if last else ""
 
 
 def _contradiction(evse: Evse, at: Instant) -> str:
@@ -317,8 +327,7 @@ def signal_pause(system: System, command: SignalPause, by: By) -> Answer:
 
     def decide() -> Batch:
         evse = load_evse(system, command.evse_id)
-        state = _occupant(system, evse, command.evse_id)
-        session_id = state.session_id
+        session_id = _occupant(system, evse)
         if rule := _contradiction(evse, by.at):
             what = "paused" if command.paused else "resumed"
             return _kept(session_id, command.evse_id, what, 1, rule, by)

@@ -163,7 +163,8 @@ def test_a_repeat_is_answered_whatever_has_changed_since(
 
 def test_an_evse_is_suspended_and_released(operator: Caller, station: Caller) -> None:
     operator.done(f"{AT}/suspension", {"reason": "painting"})
-    problem = station.refused(422, "refused", f"{AT}/plugs", {})
+    asked = {"evse_id": FREE, "token": {"kind": "token", "text": "CAFE0042"}}
+    problem = station.refused(422, "refused", "/authorizations", asked)
     assert "painting" in problem["detail"]
     released = operator.done(f"{AT}/release", {"reason": "painted"})
     assert operator.get(AT, after=released["position"])["state"] == "available"
@@ -186,7 +187,6 @@ def test_an_unsafe_evse_is_kept_from_users_until_it_is_assessed_as_safe(
     }
 
     def kept_from_users() -> None:
-        station.refused(422, "refused", f"{AT}/plugs", {})
         token = {"kind": "token", "text": "CAFE0042"}
         body = {"evse_id": FREE, "token": token}
         station.refused(422, "refused", "/authorizations", body)
@@ -268,6 +268,22 @@ def test_a_safety_issue_in_a_session_is_told_to_its_cso(
     (issue,) = shown["safety_issues"]
     assert issue["event"]["issue"] == "overheating"
     assert issue["event"]["evse_id"] == FREE
+
+
+def test_what_comes_of_an_ev_at_a_blocked_evse_is_recorded_and_no_ones(
+    station: Caller, served: Served
+) -> None:
+    plugged = station.done(f"{AT}/plugs", {"register_wh": 1})
+    station.done(f"{AT}/unplugs", {"energy_wh": 0})
+    station.done(f"{AT}/safety-issues", {"issue": "fire"})
+    session = f"session-{plugged['session_id']}"
+    known = served.system.log.read_stream(session)
+    for path, body in (("plugs", {"register_wh": 2}), ("unplugs", {"energy_wh": 3})):
+        answer = station.done(f"{AT}/{path}", body)
+        assert (answer["evse_id"], answer["session_id"]) == (FREE, None)
+    assert served.system.log.read_stream(session) == known
+    facts = served.system.log.read_stream(f"evse-{FREE}")[-2:]
+    assert [row.type for row in facts] == ["evse.fact_kept"] * 2
 
 
 def in_store(served: Served, text: bytes) -> bool:

@@ -61,8 +61,6 @@ def test_a_safety_issue_keeps_users_away_until_the_evse_is_assessed_as_safe(
     )
     refused = pytest.raises(Refused, match=r"EVSE US\*CAL\*E1 is blocked: smoke")
     with refused:
-        site.plug(E1)
-    with refused:
         site.present(E1)
     with refused:
         site.add(reserve)
@@ -111,7 +109,7 @@ def test_an_operator_releases_what_it_suspended(site: Site) -> None:
     suspend(site)
     suspend(site, "painting, second coat")
     with pytest.raises(Refused, match="is blocked: painting, second coat"):
-        site.plug(E1)
+        site.present(E1)
     release(site)
     assert evse(site).blocked == ""
     site.plug(E1)
@@ -131,7 +129,7 @@ def test_suspension_and_safety_are_ended_each_on_its_own(
     assert evse(site).blocked == "painting"
     assert isinstance(last(site), z.EvseAssessed)
     with pytest.raises(Refused, match="is blocked: painting"):
-        site.plug(E1)
+        site.present(E1)
     release(site)
     site.plug(E1)
 

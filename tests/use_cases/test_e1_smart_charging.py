@@ -26,6 +26,7 @@ from domain.use_cases.e1_smart_charging import (
     state_needs,
     unplug_ev,
 )
+from domain.use_cases.shared_path import load_evse
 from tests.use_cases.small_site import ANNA, E1, E2, NINE, Site, by, opened
 
 NEEDS = StateNeeds(
@@ -144,13 +145,11 @@ def test_a_register_below_zero_is_kept_as_implausible(site: Site) -> None:
         ("E1", InvalidValue, "EVSE id 'E1' is not country"),
         ("US*CAL*E1\n", InvalidValue, "EVSE id"),
         ("US*CAL*E9", Unknown, r"EVSE US\*CAL\*E9 was never commissioned"),
-        (E2, Refused, r"EVSE US\*CAL\*E2 is blocked: rain"),
     ],
 )
-def test_a_plug_at_no_usable_evse_is_refused(
+def test_a_plug_at_no_evse_is_refused(
     site: Site, evse_id: str, error: type[Refused], says: str
 ) -> None:
-    suspend_evse(site.system, SuspendEvse(evse_id=E2, reason="rain"), by())
     before = site.log.last_position()
     with pytest.raises(error, match=says):
         site.plug(evse_id)
@@ -246,11 +245,47 @@ def test_a_late_unplug_of_the_ev_before_frees_nothing(site: Site) -> None:
     assert site.session(session_id).evse_id == E1
 
 
-def test_nothing_ends_where_nothing_was_ever_plugged(site: Site) -> None:
-    before = site.log.last_position()
-    with pytest.raises(Refused, match=r"EVSE US\*CAL\*E1 was never plugged"):
-        site.unplug(E1)
-    assert site.log.last_position() == before
+def kept_at(site: Site, evse_id: str) -> list[tuple[str, int, str]]:
+    """Return the facts that an EVSE has and no session."""
+    events = [row.event for row in site.log.read_stream(f"evse-{evse_id}")]
+    return [
+        (each.what, each.value, each.rule)
+        for each in events
+        if isinstance(each, z.EvseFactKept)
+    ]
+
+
+def test_an_unplug_where_nothing_was_ever_plugged_is_kept(site: Site) -> None:
+    assert site.unplug(E1).count == 1
+    assert kept_at(site, E1) == [("unplugged", 0, "no EV was plugged")]
+    assert site.guards() == {}
+
+
+def test_an_ev_at_a_blocked_evse_is_kept_and_is_not_the_user_before(
+    site: Site,
+) -> None:
+    """Given a plug that the station lets happen at an EVSE that nobody may use."""
+    before = site.plug(E2)
+    site.unplug(E2)
+    site.close(before)
+    known = site.types(before)
+    suspend_evse(site.system, SuspendEvse(evse_id=E2, reason="rain"), by())
+    evse = load_evse(site.system, E2)
+    plug = PlugEv(evse_id=E2, register_wh=2)
+    answer = plug_ev(site.system, plug, by(NINE + HOUR))
+    signal_pause(site.system, SignalPause(evse_id=E2, paused=True), by())
+    unplug_ev(site.system, UnplugEv(evse_id=E2, energy_wh=3_000), by(NINE + 2 * HOUR))
+    assert answer.count == 1
+    rule = "nobody may use a blocked EVSE; it was blocked: rain"
+    assert kept_at(site, E2) == [
+        ("plugged", 1, rule),
+        ("paused", 1, "no EV was plugged"),
+        ("unplugged", 3_000, "no EV was plugged"),
+    ]
+    assert site.types(before) == known
+    after = load_evse(site.system, E2)
+    assert after.decision_version == evse.decision_version
+    assert (after.session_id, site.guards()) == ("", {})
 
 
 def test_an_ev_leaves_a_blocked_evse(site: Site) -> None:
@@ -331,8 +366,8 @@ def test_a_pause_without_an_ev_is_kept(site: Site) -> None:
         signal_pause(site.system, SignalPause(evse_id=E1, paused=paused), by())
     kept = site.events(session_id)[-2:]
     assert [getattr(fact, "what", "") for fact in kept] == ["paused", "resumed"]
-    with pytest.raises(Refused, match="never plugged"):
-        signal_pause(site.system, SignalPause(evse_id=E2, paused=True), by())
+    signal_pause(site.system, SignalPause(evse_id=E2, paused=True), by())
+    assert kept_at(site, E2) == [("paused", 1, "no EV was plugged")]
 
 
 # Again
