@@ -67,8 +67,8 @@ def page_of(
     found: list[Recorded] = []
     read = 0
     while after < stop and len(found) < limit and read < _READ:
-        rows, after = _next(context, asked, after, stop, limit - len(found))
-        read += len(rows)
+        rows, seen, after = _next(context, asked, after, stop, limit - len(found))
+        read += seen
         found += (row for row in rows if visible.row(row))
     return Found(found, after if after < end else None)
 
@@ -86,13 +86,13 @@ def _bounds(context: Context, asked: History, after: int) -> tuple[int, int]:
 
 def _next(
     context: Context, asked: History, after: int, stop: int, wanted: int
-) -> tuple[list[Recorded], int]:
-    """Return the next rows, and the position up to which all were looked at."""
+) -> tuple[list[Recorded], int, int]:
+    """Return the next rows, how many were read for them, and up to which position."""
     log = context.system.log
     limit = min(wanted, _AT_ONCE)
     if not asked.correlation_id:
         rows = list(log.find(asked.rows, after=after, until=stop, limit=limit))
-        return rows, stop if len(rows) < limit else rows[-1].position
+        return rows, len(rows), stop if len(rows) < limit else rows[-1].position
     positions = context.models.correlations.positions(
         asked.correlation_id, after=after, limit=_AT_ONCE
     )
@@ -100,5 +100,5 @@ def _next(
     rows = [row for row in log.read_at(within) if asked.rows.matches(row)]
     if len(rows) > limit:
         rows = rows[:limit]
-        return rows, rows[-1].position
-    return rows, stop if len(within) < _AT_ONCE else within[-1]
+        return rows, len(within), rows[-1].position
+    return rows, len(within), stop if len(within) < _AT_ONCE else within[-1]

@@ -84,6 +84,24 @@ async def test_events_of_one_request_stand_together(
     assert await walked(client, correlation_id="request-9") == []
 
 
+async def test_a_page_of_one_request_is_short_where_much_is_read_for_little(
+    client: httpx.AsyncClient, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = [Append(f"zone-{ZONE}", (limits(n),), served.clock.at) for n in range(30)]
+    yard = z.ZoneDefined(zone_id="yard", name="Yard", limit_w=1, safe_upper_w=1)
+    stored.append(Append("zone-yard", (yard,), served.clock.at))
+    for append in stored:
+        served.system.log.append(Batch(appends=(append,), correlation_id="train"))
+    query = {"correlation_id": "train", "type": "zone.defined"}
+    whole = await walked(client, **query)
+    assert len(whole) == 1
+    monkeypatch.setattr(event_pages, "_AT_ONCE", 4)
+    monkeypatch.setattr(event_pages, "_READ", 8)
+    short = await pages(client, **query)
+    assert [item for page in short for item in page] == whole
+    assert [len(page) for page in short] == [0, 0, 0, 1]
+
+
 async def test_a_page_is_short_where_much_is_looked_at_for_little(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
