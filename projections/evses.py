@@ -48,7 +48,8 @@ class Evse(msgspec.Struct, array_like=True):
     """An EVSE as it stands. ``etp_in_force`` is the last one accepted.
 
     ``blocked`` is why nobody may use it, a safety issue first (``is_safety``);
-    ``assessed_at`` is when its safety was assessed last (7.10).
+    ``assessed_at`` is when its safety was assessed last (7.10), ``issue_number`` that
+    of the last safety issue, which an assessment names.
     """
 
     evse_id: str
@@ -72,6 +73,7 @@ class Evse(msgspec.Struct, array_like=True):
     observed_at: Instant | None = None
     power_w: int | None = None
     energy_wh: int | None = None
+    issue_number: int = 0
 
 
 class Block(msgspec.Struct, array_like=True, frozen=True):
@@ -123,7 +125,7 @@ class EvsesFold(Fold):
     """Writes ``evses.sqlite``."""
 
     name = "evses"
-    schema = 3
+    schema = 4
     ddl = (
         """
     CREATE TABLE evse(
@@ -253,6 +255,7 @@ class EvsesFold(Fold):
         block = Block(event.reason, event.details)
         if event.is_safety:
             document.unsafe = block
+            document.evse.issue_number += 1
         else:
             document.suspended = block
         _show_block(document)

@@ -130,8 +130,19 @@ class SafetyIssueBody(Body):
 class AssessmentBody(Body):
     """What somebody found who assessed the safety of the EVSE."""
 
-    model_config = example(is_safe=True, notes="cable and breaker replaced, measured")
+    model_config = example(
+        issue_number=1, is_safe=True, notes="cable and breaker replaced, measured"
+    )
 
+    issue_number: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=(1 << 31) - 1,
+            description="The last issue that was known to the assessor, as the EVSE "
+            "shows it: 409 when another was reported since.",
+        ),
+    ]
     is_safe: bool
     notes: FreeText = ""
 
@@ -242,6 +253,7 @@ async def post_assessment(
     """Record a safety assessment, as the caller; a good one ends the safety issue."""
     command = RecordAssessment(
         evse_id=evse_id,
+        issue_number=body.issue_number,
         is_safe=body.is_safe,
         assessor=commands.caller.actor,
     )

@@ -13,7 +13,7 @@ class Evse(msgspec.Struct, frozen=True):
     ``last_session_id`` is or was its last occupant, plugged at ``plugged_at``; empty
     too when an EV came since that no session could take. It may be ``suspended`` by its
     operator, have a ``safety_issue`` that nobody has assessed as safe again (7.10), or
-    both.
+    both; ``issue_number`` counts the issues reported so far.
     """
 
     commissioned: z.EvseCommissioned | None = None
@@ -22,6 +22,7 @@ class Evse(msgspec.Struct, frozen=True):
     plugged_at: Instant = 0
     suspended: str = ""
     safety_issue: str = ""
+    issue_number: int = 0
     decision_version: int = 0
 
     @property
@@ -64,7 +65,10 @@ def evolve_evse(state: Evse, event: Event, at: Instant) -> Evse:
         case z.EvseVacated():
             return msgspec.structs.replace(state, session_id="")
         case z.EvseBlocked(is_safety=True):
-            return msgspec.structs.replace(state, safety_issue=event.reason)
+            number = state.issue_number + 1
+            return msgspec.structs.replace(
+                state, safety_issue=event.reason, issue_number=number
+            )
         case z.EvseBlocked():
             return msgspec.structs.replace(state, suspended=event.reason)
         case z.EvseAssessed(is_safe=True):

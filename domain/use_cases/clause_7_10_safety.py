@@ -9,7 +9,7 @@ only asks whether the EVSE may be used needs no other event. By `shared_path`.
 
 import msgspec
 
-from domain.errors import InvalidValue, Refused
+from domain.errors import Conflict, InvalidValue, Refused
 from domain.model import ids
 from domain.model import session_events as s
 from domain.model import site_events as z
@@ -73,16 +73,20 @@ def report_safety_issue(system: System, command: ReportSafetyIssue, by: By) -> A
 
 
 class RecordAssessment(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody assessed the safety of an EVSE with a safety issue."""
+    """Somebody assessed the safety of an EVSE, up to its issue ``issue_number``."""
 
     evse_id: str
+    issue_number: int
     is_safe: bool
     assessor: str
     notes: Sealed | None = None
 
 
 def record_assessment(system: System, command: RecordAssessment, by: By) -> Answer:
-    """Record the assessment; as safe it unblocks what its operator did not suspend."""
+    """Record the assessment; as safe it unblocks what its operator did not suspend.
+
+    It conflicts when an issue was reported since, of which the assessor cannot know.
+    """
 
     def decide() -> Batch:
         evse_id = command.evse_id
@@ -91,6 +95,12 @@ def record_assessment(system: System, command: RecordAssessment, by: By) -> Answ
         if not evse.safety_issue:
             raise Refused(
                 f"EVSE {evse_id} has no safety issue to assess: report it first"
+            )
+        if evse.issue_number != command.issue_number:
+            raise Conflict(
+                f"the last safety issue of EVSE {evse_id} is number "
+                f"{evse.issue_number}, {evse.safety_issue}; the assessment is of "
+                f"number {command.issue_number}"
             )
         events: list[Event] = [
             z.EvseAssessed(

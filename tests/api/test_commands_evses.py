@@ -195,14 +195,31 @@ def test_an_unsafe_evse_is_kept_from_users_until_it_is_assessed_as_safe(
         assert "assessment" in problem["detail"]
 
     kept_from_users()
-    operator.done(f"{AT}/assessments", {"is_safe": False})
+    operator.done(f"{AT}/assessments", {"issue_number": 1, "is_safe": False})
     kept_from_users()
-    station.refused(403, "forbidden", f"{AT}/assessments", {"is_safe": True})
+    station.refused(
+        403, "forbidden", f"{AT}/assessments", {"issue_number": 1, "is_safe": True}
+    )
     kept_from_users()
-    done = operator.done(f"{AT}/assessments", {"is_safe": True})
+    done = operator.done(f"{AT}/assessments", {"issue_number": 1, "is_safe": True})
     assert operator.get(AT, after=done["position"])["state"] == "available"
     cso.done("/reservations", booking)
     station.done(f"{AT}/plugs", {})
+
+
+def test_an_assessment_names_the_issue_it_is_of(
+    station: Caller, operator: Caller
+) -> None:
+    operator.done(f"{AT}/safety-issues", {"issue": "cable"})
+    told = station.done(f"{AT}/safety-issues", {"issue": "residual-current"})
+    found = {"is_safe": True, "notes": "cable replaced"}
+    operator.refused(422, "invalid-parameter", f"{AT}/assessments", found)
+    seen = {**found, "issue_number": 1}
+    problem = operator.refused(409, "conflict", f"{AT}/assessments", seen)
+    assert "number 2, residual-current" in problem["detail"]
+    shown = operator.get(AT, after=told["position"])
+    assert (shown["state"], shown["issue_number"]) == ("blocked", 2)
+    operator.done(f"{AT}/assessments", {**found, "issue_number": 2})
 
 
 def test_what_is_said_of_an_issue_is_sealed_and_its_code_is_not(
@@ -212,7 +229,7 @@ def test_what_is_said_of_an_issue_is_sealed_and_its_code_is_not(
     first = station.done(f"{AT}/safety-issues", issue, key="i")
     again = station.done(f"{AT}/safety-issues", issue, key="i")
     assert again == {**first, "repeated": True}
-    body = {"is_safe": True, "notes": "Mrs Smith measured"}
+    body = {"issue_number": 1, "is_safe": True, "notes": "Mrs Smith measured"}
     operator.done(f"{AT}/assessments", body)
     assert in_store(served, b"smoke")
     assert not in_store(served, b"Jones")

@@ -202,7 +202,11 @@ _SAFETY = [
     Call(
         "post_assessment",
         _AT_EVSE,
-        body={"is_safe": True, "notes": "breaker replaced and measured"},
+        body={
+            "issue_number": 1,
+            "is_safe": True,
+            "notes": "breaker replaced and measured",
+        },
     ),
 ]
 _MERGING = [

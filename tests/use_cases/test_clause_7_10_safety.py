@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from domain.errors import InvalidValue, Refused, Unknown
+from domain.errors import Conflict, InvalidValue, Refused, Unknown
 from domain.model import session_events as s
 from domain.model import site_events as z
 from domain.model.site import Evse
@@ -30,8 +30,16 @@ def report(site: Site, issue: str = "smoke", evse_id: str = E1) -> Answer:
     return report_safety_issue(site.system, command, by(actor="s1"))
 
 
-def assess(site: Site, is_safe: bool, assessor: str = "inspector-7") -> Answer:
-    command = RecordAssessment(evse_id=E1, is_safe=is_safe, assessor=assessor)
+def assess(
+    site: Site, is_safe: bool, assessor: str = "inspector-7", number: int = 0
+) -> Answer:
+    """Assess the issue of a number, the last one unless told."""
+    command = RecordAssessment(
+        evse_id=E1,
+        issue_number=number or evse(site).issue_number,
+        is_safe=is_safe,
+        assessor=assessor,
+    )
     return record_assessment(site.system, command, by())
 
 
@@ -103,6 +111,23 @@ def test_the_last_of_several_issues_is_shown_and_one_assessment_ends_them(
     assert evse(site).blocked == "fire"
     assess(site, is_safe=True)
     assert evse(site).blocked == ""
+
+
+@pytest.mark.requirement("7.10.1")
+@pytest.mark.parametrize("is_safe", [True, False])
+def test_an_assessment_ends_no_issue_that_came_after_it(
+    site: Site, is_safe: bool
+) -> None:
+    """Given an issue reported while the one before was looked at."""
+    report(site, "cable")
+    seen = evse(site).issue_number
+    report(site, "residual-current")
+    suspend(site)
+    for number in (seen, seen + 2):
+        with pytest.raises(Conflict, match="is number 2, residual-current; the"):
+            assess(site, is_safe, number=number)
+    assert evse(site).safety_issue == "residual-current"
+    assess(site, is_safe, number=2)
 
 
 def test_an_operator_releases_what_it_suspended(site: Site) -> None:
