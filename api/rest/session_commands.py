@@ -217,8 +217,16 @@ async def post_reference(
 async def post_closing(
     commands: Commanding, session_id: PathId, body: ClosingBody
 ) -> Response:
-    """Close a service session that is not plugged."""
-    command = CloseSession(session_id=session_id, reason=body.reason)
+    """Close a service session that is not plugged.
+
+    Where other parties take part, nothing may be open any more; the site's staff closes
+    it all the same.
+    """
+    command = CloseSession(
+        session_id=session_id,
+        reason=body.reason,
+        is_by_staff=commands.caller.is_staff,
+    )
     return await _run(commands, close_session, command, session_id)
 
 

@@ -259,14 +259,19 @@ def _check_free(system: System, state: Session, command: BindReference, by: By) 
 
 
 class CloseSession(msgspec.Struct, frozen=True, kw_only=True):
-    """Close a service session."""
+    """Close a service session; ``is_by_staff``: the site's staff does."""
 
     session_id: str
     reason: str
+    is_by_staff: bool = False
 
 
 def close_session(system: System, command: CloseSession, by: By) -> Answer:
-    """Record the closing, with all that is open; a plugged session is refused."""
+    """Record the closing, with all that is open; a plugged session is refused.
+
+    What is open may be another party's, whose end would find no session any more:
+    where others take part, only the site's staff closes over it.
+    """
 
     def decide() -> Batch:
         state = resolve(system, command.session_id)
@@ -275,10 +280,22 @@ def close_session(system: System, command: CloseSession, by: By) -> Answer:
             raise Refused(
                 f"service session {state.session_id} is plugged at {state.evse_id}"
             )
+        if not command.is_by_staff:
+            _check_ended(state, by)
         events = closing_events(system, state.session_id, command.reason, by)
         return batch_of(system, [step(state, by.at, *events)])
 
     return record(system, by, command, decide)
+
+
+def _check_ended(state: Session, by: By) -> None:
+    if state.has_open_transactions and state.parties - {by.party_name}:
+        running = [*("parking" for _ in range(state.parking)), *state.other]
+        running += ["a reservation"] if state.reservation else []
+        raise Refused(
+            f"service session {state.session_id} has other parties and still open: "
+            f"{', '.join(running)}"
+        )
 
 
 def run_due_timers(

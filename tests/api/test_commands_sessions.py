@@ -186,6 +186,33 @@ def test_an_unclaimed_session_is_who_claims_it_first(
     cso.done(f"{session}/needs", needs(served))
 
 
+def test_no_partner_closes_over_what_another_still_has_to_end(
+    cso: Caller, operator: Caller, caller_for: CallerFor
+) -> None:
+    parking = caller_for("parking-operator", party="park-co")
+    ticket = {"kind": "ticket", "text": "P-1"}
+    parked = parking.done("/parking/starts", {"reference": ticket})
+    path = f"/service-sessions/{parked['session_id']}"
+    own = {"party": "fleet", "kind": "job", "text": "7"}
+    operator.done(f"{path}/references", own)
+    started = {"service": "valet", "session_id": parked["session_id"]}
+    cso.done("/other-services/starts", started)
+    problem = cso.refused(422, "refused", f"{path}/closing", {"reason": "x"})
+    assert problem["detail"].endswith("other parties and still open: parking, valet")
+    parking.done("/parking/ends", {"reference": ticket})
+    cso.refused(422, "refused", f"{path}/closing", {"reason": "x"})
+    cso.done("/other-services/ends", started)
+    cso.done(f"{path}/closing", {"reason": "x"})
+
+
+def test_the_staff_closes_over_what_is_open(
+    operator: Caller, caller_for: CallerFor
+) -> None:
+    parking = caller_for("parking-operator", party="park-co")
+    parked = parking.done("/parking/starts", {})["session_id"]
+    operator.done(f"/service-sessions/{parked}/closing", {"reason": "operator gone"})
+
+
 def test_a_session_is_merged_only_into_one_within_reach(
     cso: Caller, caller_for: CallerFor, session: str
 ) -> None:

@@ -145,7 +145,9 @@ class Site:
         return merge_sessions(self.system, command, by(at))
 
     def close(self, session_id: str, at: Instant = NINE) -> Answer:
-        command = CloseSession(session_id=session_id, reason="user gone")
+        command = CloseSession(
+            session_id=session_id, reason="user gone", is_by_staff=True
+        )
         return close_session(self.system, command, by(at))
 
     def run_timers(self, at: Instant) -> int:
