@@ -69,9 +69,9 @@ def restore(log: Log, zone_id: str, now: Instant) -> tuple[int, list[Recorded]]:
 def _session_rows(log: Log, session_id: str) -> list[Recorded]:
     """Return the rows of a session and of those that were merged into it."""
     rows = list(log.read_stream(ids.session_stream(session_id)))
-    for row in list(rows):
+    for row in rows:  # grows by those of each session that is met
         if isinstance(row.event, s.MergedFrom):
-            rows += _session_rows(log, row.event.from_session_id)
+            rows += log.read_stream(ids.session_stream(row.event.from_session_id))
     return rows
 
 
