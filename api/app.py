@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute
-from starlette.middleware.gzip import GZipMiddleware
 
 from api import errors, openapi
 from api.errors import Code, Problem
@@ -38,7 +37,7 @@ from api.security.admission import Admission, Gate
 from api.serving.bodies import Bodies
 from api.serving.metrics import Metrics
 from api.serving.observed import Observed
-from api.serving.views import ETags, Heads
+from api.serving.views import ETags, Heads, Zipped
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
@@ -106,7 +105,7 @@ def create_app(
     app.add_middleware(ETags)
     # Secrets are in headers and no answer mixes one with what a stranger chose: the
     # length of an answer tells an eavesdropper nothing of them (BREACH).
-    app.add_middleware(GZipMiddleware, minimum_size=1_000, compresslevel=1)
+    app.add_middleware(Zipped, minimum_size=1_000, compresslevel=1)
     app.add_middleware(errors.Answered)
     app.add_middleware(Observed, metrics=app.state.metrics, tracer=tracer)
     app.add_middleware(Heads)

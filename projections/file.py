@@ -124,13 +124,20 @@ class Generations:
 
     def __init__(self, folder: Path, name: str) -> None:
         self.link = folder / f"{name}.sqlite"
+        # As text, for this is asked at each read.
+        self._link = str(self.link)
         self._name = name
 
     def current(self) -> Path:
         """Return the file readers read; the first generation when there is none."""
-        if self.link.is_symlink():
-            return self.link.parent / os.readlink(self.link)
-        return self._path(1)
+        return self.link.parent / (self.name() or self._path(1).name)
+
+    def name(self) -> str:
+        """Return the name of the file readers read; empty when there is no link yet."""
+        try:
+            return os.readlink(self._link)
+        except OSError:
+            return ""
 
     def next(self) -> Path:
         """Return the path of the next generation, with nothing there."""
@@ -165,7 +172,7 @@ def _remove(path: Path) -> None:
 
 
 class _Local(threading.local):
-    known: tuple[Path, sqlite3.Connection] | None = None
+    known: tuple[str, sqlite3.Connection] | None = None
 
 
 class Reader:
@@ -213,19 +220,19 @@ class Reader:
 
     def _connection(self) -> sqlite3.Connection:
         """Return this thread's connection."""
-        path = self._generations.current()
+        name = self._generations.name()
         known = self._local.known
-        if known is not None and known[0] == path:
+        if known is not None and known[0] == name:
             return known[1]
         if known is not None:
             self._open.remove(known[1])
             known[1].close()
-        uri = f"file:{path}?mode=ro"
+        uri = f"file:{self._generations.current()}?mode=ro"
         db = sqlite3.connect(
             uri, uri=True, isolation_level=None, check_same_thread=False
         )
         self._open.append(db)
-        self._local.known = (path, db)
+        self._local.known = (name, db)
         return db
 
 

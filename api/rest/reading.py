@@ -5,6 +5,7 @@ import base64
 import binascii
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
@@ -60,15 +61,20 @@ class Context(msgspec.Struct, frozen=True):
     security: SecurityLog | None = None
 
 
-async def _caller(request: Request) -> Principal:
+def _caller(request: Request) -> Principal:
     caller: Principal = request.scope["principal"]
     return caller
 
 
-async def _context(request: Request) -> Context:
+def _context(request: Request) -> Context:
     caller: Principal = request.scope["principal"]
     context: Context = request.app.state.tenants[caller.tenant]
     return context
+
+
+# What a route gets without FastAPI's solving of dependencies, which takes as long as
+# many a read does.
+_AT_HAND: dict[Any, Callable[[Request], Any]] = {_caller: _caller, _context: _context}
 
 
 Caller = Annotated[Principal, Depends(_caller)]
@@ -130,8 +136,11 @@ class StrictRoute(APIRoute):
         self,
     ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler with the check in front."""
+        whole = self.dependant
+        known = _query_names(whole)
+        self.dependant = _with_what_is_at_hand(whole)
         handler = super().get_route_handler()
-        known = _query_names(self.dependant)
+        self.dependant = whole
         permission = Permission((self.openapi_extra or {})[PERMISSION])
 
         async def checked(request: Request) -> Response:
@@ -141,6 +150,31 @@ class StrictRoute(APIRoute):
             return await handler(CheckedRequest(request.scope, request.receive))
 
         return checked
+
+
+def _with_what_is_at_hand(dependant: Dependant) -> Dependant:
+    """Return a route's needs without those that `_AT_HAND` answers."""
+    at_hand = {
+        str(d.name): _AT_HAND[d.call]
+        for d in dependant.dependencies
+        if d.call in _AT_HAND
+    }
+    others = [d for d in dependant.dependencies if d.call not in _AT_HAND]
+    endpoint = dependant.call
+    assert endpoint is not None
+    asked = dependant.request_param_name or "_asked"
+
+    async def called(**values: Any) -> Any:
+        request = values[asked]
+        if dependant.request_param_name is None:
+            del values[asked]
+        for name, of in at_hand.items():
+            values[name] = of(request)
+        return await endpoint(**values)
+
+    return replace(
+        dependant, dependencies=others, call=called, request_param_name=asked
+    )
 
 
 # Where what was can be asked for; anywhere else it is refused and said where.

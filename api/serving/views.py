@@ -3,6 +3,7 @@
 from hashlib import blake2b
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # Of which an answer with 304 still tells.
@@ -33,6 +34,24 @@ class Heads:
         # The server has the scope of its own, in which the method stays.
         asked = {**scope, "method": "GET", "asked_method": "HEAD"}
         await self._app(asked, receive, sent)
+
+
+class Zipped(GZipMiddleware):
+    """Zips what is long for who asks for it; all others get it untouched."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if scope["type"] == "http" and _asks_for_gzip(scope):
+            await super().__call__(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
+def _asks_for_gzip(scope: Scope) -> bool:
+    return any(
+        name == b"accept-encoding" and b"gzip" in value
+        for name, value in scope["headers"]
+    )
 
 
 class ETags:
@@ -77,7 +96,7 @@ async def _send_view(scope: Scope, start: Message, body: bytes, send: Send) -> N
     tag = f'W/"{blake2b(body, digest_size=12).hexdigest()}"'
     headers = MutableHeaders(raw=list(start["headers"]))
     headers["ETag"] = tag
-    headers["Vary"] = "Authorization"
+    headers["Vary"] = "Authorization, Accept-Encoding"
     # Kept by its reader only, and asked for again each time.
     headers["Cache-Control"] = "private, no-cache"
     if _has(Headers(scope=scope).get("if-none-match", ""), tag):
