@@ -61,20 +61,31 @@ class Context(msgspec.Struct, frozen=True):
     security: SecurityLog | None = None
 
 
-def _caller(request: Request) -> Principal:
+def _caller_of(request: Request) -> Principal:
     caller: Principal = request.scope["principal"]
     return caller
 
 
-def _context(request: Request) -> Context:
-    caller: Principal = request.scope["principal"]
-    context: Context = request.app.state.tenants[caller.tenant]
+def _context_of(request: Request) -> Context:
+    context: Context = request.app.state.tenants[_caller_of(request).tenant]
     return context
+
+
+# Coroutines: FastAPI calls plain functions in a thread.
+async def _caller(request: Request) -> Principal:
+    return _caller_of(request)
+
+
+async def _context(request: Request) -> Context:
+    return _context_of(request)
 
 
 # What a route gets without FastAPI's solving of dependencies, which takes as long as
 # many a read does.
-_AT_HAND: dict[Any, Callable[[Request], Any]] = {_caller: _caller, _context: _context}
+_AT_HAND: dict[Any, Callable[[Request], Any]] = {
+    _caller: _caller_of,
+    _context: _context_of,
+}
 
 
 Caller = Annotated[Principal, Depends(_caller)]
