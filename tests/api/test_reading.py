@@ -3,6 +3,7 @@
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from domain.model import site_events as z
@@ -155,6 +156,17 @@ async def test_operation_names_store_projections_and_loop(
     lags = {p["name"]: p["lag"] for p in health["projections"]}
     assert lags == {fold.name: 0 for fold in ALL}
     assert health["loop"]["plan_ms_p50"] == 4.5
+
+
+async def test_a_timer_that_cannot_run_is_trouble(
+    client: httpx.AsyncClient, served: Served
+) -> None:
+    context = served.app.state.tenants["main"]
+    failing = msgspec.structs.replace(
+        context, loop_metrics=lambda: {"running": 1, "failed_timers": 1}
+    )
+    served.app.state.tenants = {"main": failing}
+    assert (await json_of(client, "/operation"))["status"] == "degraded"
 
 
 async def test_own_writes_can_be_read(
