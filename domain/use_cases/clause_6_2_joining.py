@@ -32,15 +32,26 @@ _PERSONAL = frozenset(
 _EMAID = re.compile(
     r"[A-Z]{2}[-*][A-Z0-9]{3}[-*]C[A-Z0-9]{5,8}([-*][A-Z0-9])?", re.IGNORECASE
 )
+# Forms that name a person, a card or a car; what a back office counts its jobs by
+# has none of them: digits alone are no UID, and only a leading "+" makes a number
+# one of a telephone.
+_FORMS = (
+    ("an EMAID", _EMAID),
+    ("an address of mail", re.compile(r".*@.*", re.DOTALL)),
+    ("a MAC or a UID", re.compile(r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){3,9}")),
+    ("a UID", re.compile(r"(?=.*[A-Fa-f])([0-9A-Fa-f]{8}|[0-9A-Fa-f]{14})")),
+    ("a telephone number", re.compile(r"\+[0-9][0-9 ()/.-]{5,20}")),
+)
 
 
 def check_impersonal(what: str, text: str) -> None:
-    """Refuse a text that would be kept as it is and has the form of an EMAID."""
-    if _EMAID.fullmatch(text):
-        raise InvalidValue(
-            f"{what} has the form of an EMAID, which is personal data: give the "
-            "subject that the vault knows it by"
-        )
+    """Refuse a text that would be kept as it is and has the form of personal data."""
+    for form, pattern in _FORMS:
+        if pattern.fullmatch(text):
+            raise InvalidValue(
+                f"{what} has the form of {form}, which is personal data: give the "
+                "subject that the vault knows it by"
+            )
 
 
 class Reference(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ from domain.model.sdr_information import OCCURRED_AT
 from domain.model.session import Session
 from domain.model.values import Event, Instant, Quality, Sealed, iso_of
 from domain.ports import Answer, Batch, Recorded, System
-from domain.use_cases.clause_6_2_joining import resolve
+from domain.use_cases.clause_6_2_joining import check_impersonal, resolve
 from domain.use_cases.clause_6_2_service_sessions import TRANSACTIONS
 from domain.use_cases.e1_smart_charging import ENERGY_LIMIT_WH
 from domain.use_cases.shared_path import By, decision, record
@@ -136,8 +136,10 @@ def _value(event: Event, field: str, text: str, now: Instant) -> str:
 
 
 def _check_range(where: str, field: str, value: Any) -> None:
-    if isinstance(value, str) and len(value) > _LONGEST_TEXT:
-        raise InvalidValue(f"{where}: more than {_LONGEST_TEXT} characters")
+    if isinstance(value, str):
+        if len(value) > _LONGEST_TEXT:
+            raise InvalidValue(f"{where}: more than {_LONGEST_TEXT} characters")
+        check_impersonal(where, value)
     if field.endswith("_at") and not 0 <= value <= _LAST_INSTANT:
         raise InvalidValue(
             f"{where}: {value} µs is not between the years 1970 and 9999"

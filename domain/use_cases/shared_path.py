@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 import msgspec
 
-from domain.errors import Conflict, Fenced, Refused, Unknown
+from domain.errors import Conflict, Fenced, InvalidValue, Refused, Unknown
 from domain.model import ids, session, site
 from domain.model.access_events import CommandAudited
 from domain.model.registry import BY_CLASS
@@ -237,6 +237,10 @@ def _check_expected(batch: Batch, by: By) -> None:
                     append.expected,
                 )
             return
+    raise InvalidValue(
+        f"version {by.expected_version} cannot be expected where nothing is decided: "
+        "what is recorded here holds whatever was decided since"
+    )
 
 
 def _audit(by: By) -> tuple[Append, ...]:

@@ -99,6 +99,15 @@ def test_as_many_ranges_and_spans_as_are_allowed_can_be_sent(
         manager.refused(422, "invalid-parameter", PRE, body)
 
 
+def test_a_version_is_not_expected_where_nothing_is_decided(
+    manager: Caller, served: Served
+) -> None:
+    before = served.system.log.last_position()
+    problem = manager.refused(422, "refused", PRE, ranges(served), if_match="987654")
+    assert "987654" in problem["detail"]
+    assert not served.system.log.read(after=before, limit=9, types=["pre.received"])
+
+
 def test_a_pre_may_be_mandatory_and_has_a_source(
     manager: Caller, served: Served
 ) -> None:

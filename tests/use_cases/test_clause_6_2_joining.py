@@ -314,7 +314,12 @@ def test_who_accepted_a_session_reserves_in_it_by_its_reference(site: Site) -> N
 
 @pytest.mark.parametrize(
     ("kind", "text"),
-    [("token", "04A2"), ("EMAID", "4711"), ("contract", "DE-8AA-C12345678-9")]
+    [
+        *(("token", "04A2"), ("EMAID", "4711"), ("contract", "DE-8AA-C12345678-9")),
+        *(("customer", "jane.doe@example.org"), ("customer", "+49 (40) 123-456")),
+        *(("customer", "00:1a:2B:3c:4D:5e"), ("customer", "04-A2-B3-C4")),
+        *(("customer", "04a2b3c4"), ("customer", "04A2B3C4D5E6F7")),
+    ]
     + [("booking", text) for text in ("DE-8AA-C12345678-9", "de*8eo*caet5e4*3")],
 )
 def test_personal_data_is_no_reference(site: Site, kind: str, text: str) -> None:

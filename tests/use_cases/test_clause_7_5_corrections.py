@@ -113,6 +113,7 @@ def test_a_correction_is_not_corrected_but_made_again(site: Site) -> None:
         ("energy_wh", "[" * 9_000, r"cannot be \[\[\["),
         ("reason", "7", "Expected `str`"),
         ("reason", "left", "cannot be left"),
+        ("reason", '"jane@example.org"', "form of an address of mail"),
         ("reason", '"\udc00"', "cannot be"),
         ("reason", '"' + "x" * 501 + '"', "reason: more than 500 characters"),
     ],
