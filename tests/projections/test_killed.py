@@ -32,7 +32,7 @@ def dumps(folder: Path) -> list[str]:
 def test_killed_runners_leave_what_one_undisturbed_leaves(
     site: Site, tmp_path: Path
 ) -> None:
-    for _ in range(6):
+    for _ in range(9):
         site.tell(day(site))
     whole = Runner(site.log, tmp_path / "whole")
     last = whole.catch_up()
@@ -43,7 +43,7 @@ def test_killed_runners_leave_what_one_undisturbed_leaves(
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as follower:
             assert follower.stdout is not None
             assert follower.stdout.readline() == "following\n"
-            time.sleep(random.uniform(0.01, 0.15))
+            time.sleep(random.uniform(0.01, 0.06))
             follower.kill()
         runner = Runner(site.log, tmp_path / "p")
         stood_at.append(runner.position())
