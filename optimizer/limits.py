@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from optimizer.checks import (
     Floats,
@@ -19,6 +19,9 @@ from optimizer.checks import (
 )
 
 _T = TypeVar("_T")
+
+# What the product of two phasors at a right angle may be by rounding alone.
+_RIGHT_ANGLE = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,15 +71,20 @@ class PhaseNetwork:
 
         As in a neutral: two phases of three give it less than one.
         """
-        flows = self.matrix * np.exp(1j * self.phase_rad)
+        flows = self._flows()
         together = np.real(flows[:, :, None] * flows[:, None, :].conj())
-        return bool((together < -1e-9).any())
+        return bool((together < -_RIGHT_ANGLE).any())
 
     def current_a(self, power_w: Floats) -> Floats:
         """Return the line currents (m, T) [A] of powers (n, T) [W]."""
-        phasor = self.matrix * np.exp(1j * self.phase_rad) / self.voltage_v
+        phasor = self._flows() / self.voltage_v
         magnitude: Floats = np.abs(phasor @ power_w)
         return magnitude
+
+    def _flows(self) -> NDArray[np.complex128]:
+        """Return each EVSE's share in each line as a phasor (m, n)."""
+        flows: NDArray[np.complex128] = self.matrix * np.exp(1j * self.phase_rad)
+        return flows
 
 
 @dataclass(frozen=True)

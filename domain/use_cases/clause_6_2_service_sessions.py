@@ -314,6 +314,7 @@ def run_due_timers(
                 _run_timer(system, timer)
             except StoreError:
                 raise
+            # One session's timer must not keep those of all others from running.
             except Exception as error:
                 if failed is None:
                     raise
