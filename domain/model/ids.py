@@ -1,5 +1,6 @@
 """Identifiers and the names of streams."""
 
+import hashlib
 import re
 
 from domain.errors import InvalidValue
@@ -85,3 +86,22 @@ def audit_stream(at: Instant) -> str:
 def security_stream(at: Instant) -> str:
     """Return the stream of the security events of the UTC day of ``at``."""
     return f"security-{utc_day_of(at)}"
+
+
+def connectivity_stream(station_id: str, at: Instant) -> str:
+    """Return the stream of what a station tells of itself in the month of ``at``."""
+    return f"connectivity-{station_id}-{utc_day_of(at)[:7]}"
+
+
+def transaction_stream(station_id: str, key: str) -> str:
+    """Return the stream of a station's own transaction, by what tells it from others.
+
+    A station may name its transactions by any text, so the name is a digest of it.
+    """
+    digest = hashlib.sha256(f"{station_id}/{key}".encode()).hexdigest()
+    return f"transaction-{digest[:32]}"
+
+
+def activity_stream(activity_id: str) -> str:
+    """Return the stream of an activity."""
+    return f"activity-{activity_id}"

@@ -132,6 +132,24 @@ class ReadingsTaken(Event, frozen=True):
     register_wh: bytes
 
 
+class MeasuresTaken(Event, frozen=True):
+    """What else was measured in one zone and group commit, column-wise (samples log).
+
+    ``names`` are measurand, phase, location and context, and the unit behind a space.
+    Columns are little-endian int32: index into ``evse_ids``, into ``names``,
+    milliseconds since ``from_at``; and int64: the value in thousandths of its unit.
+    """
+
+    zone_id: str
+    from_at: int
+    evse_ids: tuple[str, ...]
+    names: tuple[str, ...]
+    evse_index: bytes
+    name_index: bytes
+    offset_ms: bytes
+    value_milli: bytes
+
+
 class LogOpened(Event, frozen=True):
     """Row 0 of a log: its format, its random genesis and the node whose log it is."""
 

@@ -11,10 +11,12 @@ import msgspec
 
 from domain.errors import UnknownSchema
 from domain.model import access_events as a
+from domain.model import activity_events as y
 from domain.model import contract_events as c
 from domain.model import plan_events as p
 from domain.model import session_events as s
 from domain.model import site_events as z
+from domain.model import station_events as t
 from domain.model.values import Event
 
 Upcast = Callable[[dict[str, Any]], dict[str, Any]]
@@ -39,6 +41,7 @@ _TYPES = (
     EventType("subject.erased", 1, p.SubjectErased),
     EventType("samples.sealed", 1, p.SamplesSealed),
     EventType("readings.taken", 1, p.ReadingsTaken),
+    EventType("measures.taken", 1, p.MeasuresTaken),
     EventType("zone.defined", 1, z.ZoneDefined),
     EventType("zone.members", 1, z.ZoneMembersChanged),
     EventType("zone.limits", 1, z.ZoneLimitsChanged),
@@ -111,6 +114,34 @@ _TYPES = (
     EventType("security.counted", 1, a.SecurityCounted),
     EventType("contract.registered", 1, c.ContractRegistered),
     EventType("contract.ended", 1, c.ContractEnded),
+    EventType("station.registered", 1, t.StationRegistered),
+    EventType("station.credential_changed", 1, t.StationCredentialChanged),
+    EventType("station.deviations_changed", 1, t.StationDeviationsChanged),
+    EventType("station.blocked", 1, t.StationBlocked),
+    EventType("station.unblocked", 1, t.StationUnblocked),
+    EventType("station.retired", 1, t.StationRetired),
+    EventType("station.capabilities", 1, t.StationCapabilities),
+    EventType("station.defaults_installed", 1, t.StationDefaultsInstalled),
+    EventType("station.connected", 1, t.StationConnected),
+    EventType("station.disconnected", 1, t.StationDisconnected),
+    EventType("station.booted", 1, t.StationBooted),
+    EventType("station.status", 1, t.StationStatusReported),
+    EventType("station.clock", 1, t.StationClockMeasured),
+    EventType("station.message_kept", 1, t.StationMessageKept),
+    EventType("station.deviation_tolerated", 1, t.StationDeviationTolerated),
+    EventType("limit.reported", 1, t.LimitReported),
+    EventType("station_transaction.reported", 1, t.StationTransactionReported),
+    EventType("station_transaction.bound", 1, t.StationTransactionBound),
+    EventType("station_transaction.gap", 1, t.StationTransactionGap),
+    EventType("etp.superseded", 1, t.EtpSuperseded),
+    EventType("etp.not_followed", 1, t.EtpNotFollowed),
+    EventType("etp.followed_again", 1, t.EtpFollowedAgain),
+    EventType("etp.settle_learned", 1, t.SettleLearned),
+    EventType("etp.schedule_compared", 1, t.ScheduleCompared),
+    EventType("activity.asked", 1, y.ActivityAsked),
+    EventType("activity.progressed", 1, y.ActivityProgressed),
+    EventType("activity.ended", 1, y.ActivityEnded),
+    EventType("activity.timed_out", 1, y.ActivityTimedOut),
 )
 
 BY_CLASS: Mapping[type[Event], EventType] = {t.cls: t for t in _TYPES}

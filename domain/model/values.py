@@ -53,7 +53,7 @@ class Quality(enum.StrEnum):
     """What a recorded fact is worth.
 
     Facts of every quality are kept; only ``GOOD`` and ``LATE`` reach books, and only
-    ``GOOD`` wakes the planner.
+    ``GOOD`` wakes the planner. What is ``UNREADABLE`` is kept as it came.
     """
 
     GOOD = "good"
@@ -61,6 +61,7 @@ class Quality(enum.StrEnum):
     DUPLICATE = "duplicate"
     CONTRADICTS = "contradicts"
     IMPLAUSIBLE = "implausible"
+    UNREADABLE = "unreadable"
 
 
 class Current(enum.StrEnum):

@@ -22,14 +22,15 @@ Result = TypeVar("Result")
 
 
 class _Job(Generic[Result]):
-    """Work for the committer; ``done`` is locked until it is answered."""
+    """Work for the committer, and whom to tell when it is durable or has failed."""
 
-    def __init__(self, work: Callable[[Ledger], Result]) -> None:
+    def __init__(
+        self, work: Callable[[Ledger], Result], tell: Callable[[], None]
+    ) -> None:
         self.work = work
+        self.tell = tell
         self.result: Result | None = None
         self.error: Exception | None = None
-        self.done = threading.Lock()
-        self.done.acquire()
 
     def run(self, ledger: Ledger) -> None:
         try:
@@ -72,6 +73,27 @@ class Committer:
     def raise_epoch(self, zone_id: str, *, tenant: str = TENANT) -> str:
         """Take a zone over: from now on only appends fenced by the new epoch pass."""
         return self._commit(lambda ledger: ledger.raise_epoch(zone_id, tenant=tenant))
+
+    def decide(
+        self, work: Callable[[Ledger], None], done: Callable[[Exception | None], None]
+    ) -> None:
+        """Have ``work`` done on the ledger itself, in the transaction of its group.
+
+        What it appends it can read at once, nobody decides meanwhile, and ``done`` is
+        told, in the committer's thread, when all is durable, or why nothing is.
+        """
+        job: _Job[None] = _Job(self._unless_lost(work), lambda: done(job.error))
+        self._put(job)
+
+    @staticmethod
+    def _unless_lost(work: Callable[[Ledger], None]) -> Callable[[Ledger], None]:
+        def whole(ledger: Ledger) -> None:
+            rollbacks = ledger.rollbacks
+            work(ledger)
+            if ledger.rollbacks != rollbacks:
+                raise StoreError("the transaction was lost: the disk may be full")
+
+        return whole
 
     def queued(self) -> int:
         """Return how many appends wait for the disk."""
@@ -192,15 +214,20 @@ class Committer:
                 self._idle.put(reader)
 
     def _commit(self, work: Callable[[Ledger], Result]) -> Result:
-        job = _Job(work)
+        done = threading.Lock()
+        done.acquire()
+        job = _Job(work, done.release)
+        self._put(job)
+        done.acquire()
+        if job.error is not None:
+            raise job.error
+        return job.result  # type: ignore[return-value]
+
+    def _put(self, job: _Job[Result]) -> None:
         with self._closing:
             if self._closed:
                 raise StoreError("the store is closed")
             self._jobs.put(job)  # type: ignore[arg-type]
-        job.done.acquire()
-        if job.error is not None:
-            raise job.error
-        return job.result  # type: ignore[return-value]
 
     def _run(self) -> None:
         closing = False
@@ -218,7 +245,7 @@ class Committer:
             closing = job is None
             self._commit_group(group)
             for job in group:
-                job.done.release()
+                job.tell()
 
     def _commit_group(self, group: Sequence[_Job[object]]) -> None:
         """Run all jobs in one transaction; a failed one takes only itself down.

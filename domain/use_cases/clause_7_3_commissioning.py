@@ -148,9 +148,11 @@ def define_zone(system: System, command: DefineZone, by: By) -> Answer:
 
 def commission_station(system: System, command: CommissionStation, by: By) -> Answer:
     """Record station and EVSEs and make the EVSEs members of the zone."""
+    stream = ids.station_stream(command.station_id)
 
     def decide() -> Batch:
         command.check()
+        known = fold(system, stream, Station(), evolve_station)
         if system.log.owner("station", command.station_id) is not None:
             raise Refused(f"station {command.station_id} is commissioned already")
         zone = load_zone(system, command.zone_id)
@@ -163,7 +165,7 @@ def commission_station(system: System, command: CommissionStation, by: By) -> An
         )
         return Batch(
             appends=(
-                Append(ids.station_stream(command.station_id), (station,), by.at, 0),
+                decision(stream, known, by.at, station),
                 decision(ids.zone_stream(command.zone_id), zone, by.at, members),
                 *(_commission_evse(system, station, e, by) for e in command.evses),
             ),

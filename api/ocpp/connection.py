@@ -1,0 +1,233 @@
+"""One live connection of a station: frames in, answers and calls out.
+
+All of it happens as works of the desk. A call of the station is answered when what it
+says is durable; a repeated one (same message id and content) gets the same answer.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from api.ocpp import frames
+from api.ocpp.calls import Answered, Call, NotAnswered, Refusal
+from api.ocpp.codec import CODECS
+from api.ocpp.desk import Desk, Link
+from api.ocpp.peers import Peer
+from api.ocpp.unreadable import keep_unreadable
+from api.ocpp.violations import Version, Violation
+from api.security.notes import Kind, Origin
+from domain.errors import DomainError, StoreError
+
+if TYPE_CHECKING:
+    from api.ocpp.gateway import Gateway
+
+_logger = logging.getLogger(__name__)
+
+# Answers that are kept of a station, to be given again.
+ANSWERS_KEPT: Final = 64
+
+
+class _Outstanding(NamedTuple):
+    message_id: str
+    call: Call
+    forget: Callable[[], None]
+
+
+class Connection:
+    """What passes between us and one station over one link."""
+
+    def __init__(
+        self,
+        gateway: "Gateway",
+        peer: Peer,
+        version: Version,
+        link: Link,
+        origin: Origin,
+    ) -> None:
+        self.gateway = gateway
+        self.peer = peer
+        self.version = version
+        self.link = link
+        self.origin = origin
+        self.frames_in = 0
+        self.frames_out = 0
+        self._codec = CODECS[version]
+        self._queue: list[tuple[int, int, Call]] = []
+        self._asked = 0
+        self._outstanding: _Outstanding | None = None
+
+    def receive(self, frame: bytes) -> None:
+        """Take a frame that came; on the links' thread."""
+        self.gateway.desk.put(partial(self.take, frame=frame))
+
+    def take(self, desk: Desk, frame: bytes) -> None:
+        """Decide what a frame comes to."""
+        self.frames_in += 1
+        self.peer.heard_at = desk.now
+        try:
+            message = frames.decode(frame, self.version)
+        except Violation as violation:
+            self._refuse(desk, violation, "", frame)
+            return
+        match message:
+            case frames.Call():
+                self._called(desk, message, frame)
+            case frames.CallResult() | frames.CallError():
+                self._answered(desk, message)
+            case frames.Send():
+                self._told(desk, message, frame)
+            case frames.CallResultError():
+                self._note(desk, f"refused our answer: {message.code}")
+
+    def ask(self, desk: Desk, call: Call) -> None:
+        """Put a call into the queue; of a slot, in the place of an older one."""
+        self._asked += 1
+        entry = (int(call.urgency), self._asked, call)
+        if call.slot:
+            for at, (_, _, older) in enumerate(self._queue):
+                if older.slot == call.slot:
+                    del self._queue[at]
+                    self._tell(desk, older, NotAnswered.SUPERSEDED)
+                    break
+        self._queue.append(entry)
+        self._queue.sort(key=lambda each: each[:2])
+        self._next(desk)
+
+    def lost(self, desk: Desk) -> None:
+        """Give up what is queued and asked: the link is gone."""
+        waiting, self._queue = self._queue, []
+        outstanding, self._outstanding = self._outstanding, None
+        if outstanding is not None:
+            outstanding.forget()
+            self._tell(desk, outstanding.call, NotAnswered.DISCONNECTED)
+        for _, _, call in waiting:
+            self._tell(desk, call, NotAnswered.NOT_CONNECTED)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is asked or waits to be."""
+        return self._outstanding is None and not self._queue
+
+    def _next(self, desk: Desk) -> None:
+        if self._outstanding is not None or not self._queue:
+            return
+        _, _, call = self._queue.pop(0)
+        message_id = self.gateway.new_message_id()
+        forget = self.gateway.at(
+            desk.now + call.patience, partial(self._overdue, message_id=message_id)
+        )
+        self._outstanding = _Outstanding(message_id, call, forget)
+        self._send(desk, frames.encode_call(message_id, call.action, call.request))
+
+    def _overdue(self, desk: Desk, message_id: str) -> None:
+        outstanding = self._outstanding
+        if outstanding is None or outstanding.message_id != message_id:
+            return
+        self._outstanding = None
+        self._tell(desk, outstanding.call, NotAnswered.TIMED_OUT)
+        self._next(desk)
+
+    def _answered(
+        self, desk: Desk, message: frames.CallResult | frames.CallError
+    ) -> None:
+        outstanding = self._outstanding
+        if outstanding is None or outstanding.message_id != message.message_id:
+            self._note(desk, "an answer to nothing that we asked")
+            return
+        self._outstanding = None
+        outstanding.forget()
+        call = outstanding.call
+        answered: Answered
+        if isinstance(message, frames.CallError):
+            answered = Refusal(message.code, message.description)
+        else:
+            try:
+                answered = self._codec.response(call.action, message.payload)
+            except Violation as violation:
+                code = violation.code(self.version) or "FormationViolation"
+                answered = Refusal(code, str(violation))
+                self._note(desk, f"answer to {call.action}: {violation}")
+                if self.version == "2.1":
+                    refusal = frames.encode_result_error(
+                        message.message_id, code, str(violation)
+                    )
+                    self._send(desk, refusal)
+        self._tell(desk, call, answered)
+        self._next(desk)
+
+    def _tell(self, desk: Desk, call: Call, answered: Answered) -> None:
+        call.on_answer(self.gateway, desk, self.peer, answered)
+
+    def _called(self, desk: Desk, message: frames.Call, frame: bytes) -> None:
+        digest = hashlib.blake2b(frame, digest_size=16).digest()
+        known = self.peer.answers.get(message.message_id)
+        if known is not None and known[0] == digest:
+            self._send(desk, known[1])
+            return
+        try:
+            answer = self._handled(desk, message)
+        except Violation as violation:
+            violation.message_id = message.message_id
+            self._refuse(desk, violation, message.action, frame)
+            return
+        self.peer.answers[message.message_id] = (digest, answer)
+        if len(self.peer.answers) > ANSWERS_KEPT:
+            self.peer.answers.popitem(last=False)
+        self._send(desk, answer)
+
+    def _handled(self, desk: Desk, message: frames.Call) -> bytes:
+        """Return the frame that answers a call; raise what its payload breaks."""
+        handler = self.gateway.handler(self.version, message.action)
+        request = self._codec.request(message.action, message.payload)
+        if handler is None:
+            text = f"{message.action} is not for stations to send"
+            return frames.encode_error(message.message_id, "NotSupported", text)
+        try:
+            response = handler(self.gateway, desk, self.peer, request)
+        except StoreError:
+            raise
+        except DomainError as error:
+            _logger.warning("%s of %s: %s", message.action, self.peer.station_id, error)
+            return frames.encode_error(
+                message.message_id, "InternalError", str(error)[:255]
+            )
+        except Exception:
+            _logger.exception("%s of %s", message.action, self.peer.station_id)
+            return frames.encode_error(message.message_id, "InternalError", "")
+        return frames.encode_result(message.message_id, response)
+
+    def _told(self, desk: Desk, message: frames.Send, frame: bytes) -> None:
+        handler = self.gateway.handler(self.version, message.action)
+        try:
+            request = self._codec.request(message.action, message.payload)
+        except Violation as violation:
+            self._unreadable(desk, violation, message.action, frame)
+            return
+        if handler is not None:
+            handler(self.gateway, desk, self.peer, request)
+
+    def _refuse(
+        self, desk: Desk, violation: Violation, action: str, frame: bytes
+    ) -> None:
+        self._unreadable(desk, violation, action, frame)
+        code = violation.code(self.version)
+        if code is not None and violation.message_type in (None, frames.CALL):
+            refusal = frames.encode_error(violation.message_id, code, str(violation))
+            self._send(desk, refusal)
+
+    def _unreadable(
+        self, desk: Desk, violation: Violation, action: str, frame: bytes
+    ) -> None:
+        self.peer.unreadable[violation.rule.name] += 1
+        self._note(desk, f"{violation.rule.name}: {violation}")
+        keep_unreadable(desk, self.peer, action, violation.rule.name, frame)
+
+    def _note(self, desk: Desk, detail: str) -> None:
+        actor = self.peer.station_id
+        desk.note(Kind.FAULTY_MESSAGE, self.origin, actor=actor, detail=detail)
+
+    def _send(self, desk: Desk, frame: bytes) -> None:
+        self.frames_out += 1
+        desk.send(self.link, frame)

@@ -1,0 +1,205 @@
+"""The desk: where everything of the gateway is decided, one thing after the other.
+
+Works run inside the ledger's own transaction, so that what one appends the next can
+read, and no other writer comes between. What a batch of works says to stations goes out
+when all that it recorded is durable, or, where it could not be, not at all.
+
+All state of the gateway (peers, connections, queues) is touched by works alone. So it
+needs no lock, whatever thread runs them.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from api.ocpp.samples import Measure, Sampled
+from api.security.notes import Kind, Origin, SecurityLog
+from domain.errors import StoreError
+from domain.loop.observer import Reading
+from domain.model.values import Instant
+from domain.ports import Log, System
+from domain.store.committer import Committer
+
+_logger = logging.getLogger(__name__)
+
+# Most works of one transaction: a bound on how long other writers wait.
+BATCH = 256
+
+
+class Link(Protocol):
+    """The way to one station; both are called on the gateway's own thread."""
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame."""
+        ...
+
+    def close(self, code: int, reason: str) -> None:
+        """End the connection."""
+        ...
+
+
+TakeReadings = Callable[[str, Instant, list[Reading]], None]
+
+
+class Desk:
+    """What a work has to work with; one for all works, in the order they came."""
+
+    def __init__(
+        self,
+        system: System,
+        take_readings: TakeReadings,
+        security: SecurityLog | None = None,
+    ) -> None:
+        """Decide on ``system``, whose log may be another's view of the same ledger."""
+        self.system = system
+        self.sampled = Sampled()
+        self.outbox: list[tuple[Link, bytes]] = []
+        self.closing: list[tuple[Link, int, str]] = []
+        self._after: list[Callable[[], None]] = []
+        self._take_readings = take_readings
+        self._security = security
+
+    @property
+    def now(self) -> Instant:
+        """The present instant."""
+        return self.system.clock.now()
+
+    def send(self, link: Link, frame: bytes) -> None:
+        """Send a frame when all that was recorded before it is durable."""
+        self.outbox.append((link, frame))
+
+    def close(self, link: Link, code: int, reason: str) -> None:
+        """End a connection after what is still to be sent."""
+        self.closing.append((link, code, reason))
+
+    def after(self, do: Callable[[], None]) -> None:
+        """Do something on the gateway's thread once all is durable."""
+        self._after.append(do)
+
+    def reading(self, zone_id: str, reading: Reading) -> None:
+        """Keep a reading of power and import register, and hand it to the loop."""
+        self.sampled.reading(zone_id, reading)
+
+    def measure(self, zone_id: str, measure: Measure) -> None:
+        """Keep what else was measured."""
+        self.sampled.measure(zone_id, measure)
+
+    def note(
+        self, kind: Kind, origin: Origin, *, actor: str = "", detail: str = ""
+    ) -> None:
+        """Note what a guard should know; a flood is counted."""
+        if self._security is not None:
+            self._security.note(kind, origin, actor=actor, route="ocpp", detail=detail)
+
+    def flush(self) -> None:
+        """Keep the samples, then say and do what was to be said and done."""
+        now = self.now
+        self.sampled.keep(self.system.samples, now)
+        readings = self.sampled.taken()
+        outbox, closing, after = self.outbox, self.closing, self._after
+        self.outbox, self.closing, self._after = [], [], []
+        for link, frame in outbox:
+            link.send(frame)
+        for link, code, reason in closing:
+            link.close(code, reason)
+        for zone_id, of_zone in readings.items():
+            self._take_readings(zone_id, now, of_zone)
+        for do in after:
+            do()
+
+    def drop(self, error: Exception) -> None:
+        """Say nothing of what could not be kept; who waits will ask again."""
+        _logger.error("nothing of a batch of messages was kept: %s", error)
+        links = {id(link): link for link, _ in self.outbox}
+        self.outbox, self.closing, self._after = [], [], []
+        self.sampled = Sampled()
+        self.system.folds.clear()
+        for link in links.values():
+            link.close(1011, "the store cannot keep what it is told")
+
+
+Work = Callable[[Desk], None]
+
+
+class InlineDesk:
+    """A desk in the one thread there is: a simulation's, or a test's."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self._works: deque[Work] = deque()
+        self._is_busy = False
+
+    def put(self, work: Work) -> None:
+        """Do a work now, or after the one that is being done."""
+        self._works.append(work)
+        if self._is_busy:
+            return
+        self._is_busy = True
+        try:
+            while self._works:
+                self._works.popleft()(self.desk)
+                self.desk.flush()
+        finally:
+            self._is_busy = False
+
+
+class CommitterDesk:
+    """A desk in the committer's thread; what it says goes out on the caller's thread.
+
+    ``call_soon`` hands a function to the thread of the gateway's links.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        committer: Committer,
+        call_soon: Callable[[Callable[[], None]], None],
+    ) -> None:
+        self.desk = desk
+        self._committer = committer
+        self._call_soon = call_soon
+        self._works: deque[Work] = deque()
+        self._is_deciding = False
+
+    def put(self, work: Work) -> None:
+        """Have a work done with the next batch; called on the links' thread."""
+        self._works.append(work)
+        if not self._is_deciding:
+            self._is_deciding = True
+            self._call_soon(self._decide)
+
+    def _decide(self) -> None:
+        try:
+            self._committer.decide(self._batch, self._decided)
+        except StoreError as error:  # it is closed: nothing more is taken
+            self._works.clear()
+            self.desk.drop(error)
+
+    def _batch(self, ledger: Log) -> None:
+        self.desk.system = msgspec.structs.replace(self.desk.system, log=ledger)
+        for _ in range(min(len(self._works), BATCH)):
+            work = self._works.popleft()
+            try:
+                work(self.desk)
+            except StoreError:
+                raise
+            except Exception:  # one message's error must not take others down
+                _logger.exception("a work of the gateway failed")
+
+    def _decided(self, error: Exception | None) -> None:
+        self._call_soon(lambda: self._flush(error))
+
+    def _flush(self, error: Exception | None) -> None:
+        try:
+            if error is not None:
+                self.desk.drop(error)
+            else:
+                self.desk.flush()
+        except StoreError as failed:
+            self.desk.drop(failed)
+        self._is_deciding = bool(self._works)
+        if self._is_deciding:
+            self._decide()

@@ -1,0 +1,147 @@
+"""The gateway: connected stations, what they say to the log, and the log to them.
+
+Inward, a frame becomes a work of the desk: decoded, decided, recorded, answered once it
+is durable. Outward, the gateway follows the log: an ETP that was recorded as sent, an
+activity that was asked for, an EVSE that was blocked becomes a call to its station.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Protocol
+
+from api.ocpp.calls import Call, NotAnswered
+from api.ocpp.connection import Connection
+from api.ocpp.desk import Desk, Link, Work
+from api.ocpp.exchange import Follower, Handler, Module, followers_of, handlers_of
+from api.ocpp.peers import Peer, Peers
+from api.ocpp.violations import Version
+from api.security.notes import Origin
+from domain.model import ids
+from domain.model import station_events as t
+from domain.model.values import Instant
+from domain.ports import Append, Batch, Recorded, System
+
+
+class Scheduler(Protocol):
+    """Does something at an instant, on the links' thread."""
+
+    def at(self, instant: Instant, do: Callable[[], None]) -> Callable[[], None]:
+        """Do something at an instant; what is returned calls it off."""
+        ...
+
+
+class Desks(Protocol):
+    """Where works are put."""
+
+    @property
+    def desk(self) -> Desk:
+        """The desk itself."""
+        ...
+
+    def put(self, work: Work) -> None:
+        """Have a work done."""
+        ...
+
+
+class Gateway:
+    """All stations of one tenant."""
+
+    def __init__(
+        self,
+        system: System,
+        desk: Desks,
+        scheduler: Scheduler,
+        modules: Sequence[Module],
+    ) -> None:
+        """Know the stations of ``system``'s log; nothing is connected yet."""
+        self.desk = desk
+        self.peers = Peers(system.log)
+        self._modules = modules
+        self._handlers = handlers_of(modules)
+        self._followers = followers_of(modules)
+        self._scheduler = scheduler
+        self._messages = 0
+
+    def connect(
+        self, peer: Peer, version: Version, link: Link, origin: Origin
+    ) -> Connection:
+        """Take a station's new connection; one that it had gives way."""
+        connection = Connection(self, peer, version, link, origin)
+        self.desk.put(partial(self._connected, connection=connection))
+        return connection
+
+    def disconnect(self, connection: Connection, reason: str) -> None:
+        """Take in that a link is gone."""
+        self.desk.put(partial(self._disconnected, connection=connection, reason=reason))
+
+    def ask(self, desk: Desk, peer: Peer, call: Call) -> None:
+        """Call a station; one that is not there is told so at once."""
+        if peer.connection is None:
+            call.on_answer(self, desk, peer, NotAnswered.NOT_CONNECTED)
+        else:
+            peer.connection.ask(desk, call)
+
+    def at(self, instant: Instant, work: Work) -> Callable[[], None]:
+        """Have a work done at an instant; what is returned calls it off."""
+        return self._scheduler.at(instant, lambda: self.desk.put(work))
+
+    def follow(self, rows: Sequence[Recorded]) -> None:
+        """Act on rows that were committed; each row once, in order."""
+        for row in rows:
+            self.peers.observe(row)
+            kind = type(row.event)
+            for follower in self._followers.get(kind, ()):
+                self.desk.put(partial(self._followed, follower=follower, row=row))
+
+    def handler(self, version: Version, action: str) -> Handler | None:
+        """Return what answers an action; None for one that no station may send."""
+        return self._handlers.get((version, action))
+
+    def new_message_id(self) -> str:
+        """Return the id of our next call."""
+        self._messages += 1
+        return f"vl-{self._messages}"
+
+    def accepted(self, desk: Desk, peer: Peer) -> None:
+        """Begin what is due when a station was told that it is accepted."""
+        for module in self._modules:
+            if module.on_accepted is not None:
+                module.on_accepted(self, desk, peer)
+
+    def _followed(self, desk: Desk, follower: Follower, row: Recorded) -> None:
+        follower(self, desk, row)
+
+    def _connected(self, desk: Desk, connection: Connection) -> None:
+        peer = connection.peer
+        if peer.connection is not None:
+            older = peer.connection
+            desk.close(older.link, 1000, "a newer connection took its place")
+            self._disconnected(desk, older, "replaced")
+        peer.connection, peer.version = connection, connection.version
+        profile = 0 if peer.credentials is None else peer.credentials.security_profile
+        event = t.StationConnected(
+            station_id=peer.station_id,
+            version=connection.version,
+            security_profile=profile,
+        )
+        _record(desk, peer, event)
+        for module in self._modules:
+            if module.on_connected is not None:
+                module.on_connected(self, desk, peer)
+
+    def _disconnected(self, desk: Desk, connection: Connection, reason: str) -> None:
+        peer = connection.peer
+        if peer.connection is not connection:
+            return
+        peer.connection = None
+        connection.lost(desk)
+        event = t.StationDisconnected(station_id=peer.station_id, reason=reason)
+        _record(desk, peer, event)
+
+
+def _record(
+    desk: Desk, peer: Peer, event: t.StationConnected | t.StationDisconnected
+) -> None:
+    stream = ids.connectivity_stream(peer.station_id, desk.now)
+    append = Append(stream, (event,), desk.now)
+    desk.system.log.append(Batch(actor=peer.station_id, appends=(append,)))

@@ -1,0 +1,191 @@
+"""What the gateway knows of each registered station: a fold of the log, and its link.
+
+Everything here but the connection can be read from the log again after a restart.
+"""
+
+import enum
+from collections import Counter, OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from api.ocpp.capabilities import Capabilities, EvseWiring, RateUnit
+from api.ocpp.violations import Version
+from domain.model import ids
+from domain.model import site_events as z
+from domain.model import station_events as t
+from domain.model.values import Instant
+from domain.ports import Log, Recorded
+
+if TYPE_CHECKING:
+    from api.ocpp.connection import Connection
+
+
+class Standing(enum.Enum):
+    """How a station's boot is answered."""
+
+    PENDING = "Pending"
+    ACCEPTED = "Accepted"
+    REJECTED = "Rejected"
+
+
+class Credentials(NamedTuple):
+    """What a station proves itself by."""
+
+    security_profile: int
+    password_digest: bytes
+    certificate_name: str
+
+
+@dataclass(slots=True)
+class OpenTransaction:
+    """A transaction of a station's EVSE that has not ended, as the station names it.
+
+    ``transaction_id`` is text in 2.x and, in 1.6, our integer.
+    """
+
+    transaction_id: int | str
+    evse_number: int
+    started_at: Instant
+    session_id: str = ""
+    phases_in_use: int | None = None
+    measured_v: float | None = None
+
+
+@dataclass(slots=True)
+class Peer:
+    """A registered station."""
+
+    station_id: str
+    identity: str = ""
+    credentials: Credentials | None = None
+    zone_id: str = ""
+    # EVSE n is the n-th one that was commissioned; 0 is the station.
+    evse_ids: tuple[str, ...] = ()
+    evses: dict[str, z.EvseCommissioned] = field(default_factory=dict)
+    blocked: str = ""
+    retired: str = ""
+    deviations: frozenset[str] = frozenset()
+    told: t.StationCapabilities | None = None
+    defaults: t.StationDefaultsInstalled | None = None
+    booted: t.StationBooted | None = None
+    version: Version | None = None
+    connection: "Connection | None" = None
+    # The station's clock less ours; None while unknown.
+    clock_offset: Instant | None = None
+    heard_at: Instant = 0
+    transactions: dict[int, OpenTransaction] = field(default_factory=dict)
+    unreadable: Counter[str] = field(default_factory=Counter)
+    tolerated: Counter[str] = field(default_factory=Counter)
+    # Answers by message id, so that a repeated CALL gets the same one: (digest, frame).
+    answers: OrderedDict[str, tuple[bytes, bytes]] = field(default_factory=OrderedDict)
+
+    @property
+    def standing(self) -> Standing:
+        """How its boot is answered."""
+        if self.blocked or self.retired:
+            return Standing.REJECTED
+        return Standing.ACCEPTED if self.evse_ids else Standing.PENDING
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do with charging profiles; the weakest where it said nothing."""
+        version = self.version or "1.6"
+        if self.told is None:
+            return Capabilities(version=version)
+        return Capabilities(
+            version=version,
+            unit=cast(RateUnit, self.told.unit),
+            max_periods=self.told.max_periods,
+            decimals=self.told.decimals,
+            max_stack_level=self.told.max_stack_level,
+            can_switch_phases=self.told.can_switch_phases,
+        )
+
+    def evse_number(self, evse_id: str) -> int:
+        """Return how the station numbers one of its EVSEs."""
+        return self.evse_ids.index(evse_id) + 1
+
+    def evse_id(self, number: int) -> str | None:
+        """Return the EVSE of a number; None for one that was not commissioned."""
+        return self.evse_ids[number - 1] if 1 <= number <= len(self.evse_ids) else None
+
+    def wiring(self, evse_id: str) -> EvseWiring:
+        """Return what an EVSE is wired to."""
+        evse = self.evses[evse_id]
+        return EvseWiring(
+            number=self.evse_number(evse_id),
+            current=evse.current,
+            phases=evse.phases,
+            nominal_v=evse.voltage_v,
+            floor_w=evse.floor_w,
+        )
+
+    def observe(self, row: Recorded) -> None:
+        """Take in a row of the station's or its EVSEs' streams."""
+        match row.event:
+            case t.StationRegistered() as event:
+                self.identity = event.identity
+                self.credentials = _credentials(event)
+                self.deviations = frozenset(event.deviations)
+            case t.StationCredentialChanged() as event:
+                self.credentials = _credentials(event)
+            case t.StationDeviationsChanged() as event:
+                self.deviations = frozenset(event.deviations)
+            case t.StationBlocked() as event:
+                self.blocked = event.reason
+            case t.StationUnblocked():
+                self.blocked = ""
+            case t.StationRetired() as event:
+                self.retired = event.reason
+            case t.StationCapabilities() as event:
+                self.told = event
+            case t.StationDefaultsInstalled() as event:
+                self.defaults = event
+            case z.StationCommissioned() as event:
+                self.zone_id, self.evse_ids = event.zone_id, event.evse_ids
+            case z.EvseCommissioned() as event:
+                self.evses[event.evse_id] = event
+
+
+def _credentials(
+    event: t.StationRegistered | t.StationCredentialChanged,
+) -> Credentials:
+    return Credentials(
+        event.security_profile, event.password_digest, event.certificate_name
+    )
+
+
+class Peers:
+    """All registered stations of a log."""
+
+    def __init__(self, log: Log) -> None:
+        self.by_id: dict[str, Peer] = {}
+        self.by_identity: dict[str, Peer] = {}
+        self._of_evse: dict[str, Peer] = {}
+        for claim in log.claims("identity"):
+            for row in log.read_stream(ids.station_stream(claim.owner)):
+                self.observe(row)
+            for evse_id in self.by_id[claim.owner].evse_ids:
+                for row in log.read_stream(ids.evse_stream(evse_id)):
+                    self.observe(row)
+
+    def of_evse(self, evse_id: str) -> Peer | None:
+        """Return the registered station of an EVSE."""
+        return self._of_evse.get(evse_id)
+
+    def observe(self, row: Recorded) -> None:
+        """Take in a row of any stream."""
+        if row.stream.startswith("station-"):
+            station_id = row.stream.removeprefix("station-")
+            peer = self.by_id.setdefault(station_id, Peer(station_id))
+            peer.observe(row)
+            if peer.identity:
+                self.by_identity[peer.identity] = peer
+            self._of_evse |= dict.fromkeys(peer.evse_ids, peer)
+        elif isinstance(row.event, z.EvseCommissioned | z.EvseLimitsChanged):
+            peer_of = self._of_evse.get(row.event.evse_id)
+            if peer_of is None and isinstance(row.event, z.EvseCommissioned):
+                station_id = row.event.station_id
+                peer_of = self.by_id.setdefault(station_id, Peer(station_id))
+            if peer_of is not None:
+                peer_of.observe(row)

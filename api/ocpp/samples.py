@@ -1,0 +1,93 @@
+"""Readings of one batch, column-wise, as they go to the samples: a row a zone."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from domain.loop.observer import Reading
+from domain.model.plan_events import MeasuresTaken, ReadingsTaken
+from domain.model.values import Instant
+from domain.ports import SampleLog
+
+
+class Measure(NamedTuple):
+    """One value of one measurand at an EVSE, in thousandths of ``unit``.
+
+    ``name`` is measurand, phase, location and context as the station has them, joined
+    by ``/``; a register that runs backwards keeps its value all the same.
+    """
+
+    evse_id: str
+    at: Instant
+    name: str
+    unit: str
+    value_milli: int
+
+
+class Sampled:
+    """What was read since the last time it was kept."""
+
+    def __init__(self) -> None:
+        self._readings: dict[str, list[Reading]] = {}
+        self._measures: dict[str, list[Measure]] = {}
+
+    def reading(self, zone_id: str, reading: Reading) -> None:
+        """Add a reading of power and import register."""
+        self._readings.setdefault(zone_id, []).append(reading)
+
+    def measure(self, zone_id: str, measure: Measure) -> None:
+        """Add what else was measured."""
+        self._measures.setdefault(zone_id, []).append(measure)
+
+    def keep(self, samples: SampleLog, now: Instant) -> None:
+        """Append a row a zone and kind."""
+        for zone_id, readings in self._readings.items():
+            stream = f"samples-{zone_id}"
+            samples.append(stream, readings_row(zone_id, readings), now)
+        for zone_id, measures in self._measures.items():
+            stream = f"measures-{zone_id}"
+            samples.append(stream, _measures_row(zone_id, measures), now)
+        self._measures = {}
+
+    def taken(self) -> dict[str, list[Reading]]:
+        """Return the readings by zone, and begin anew."""
+        readings, self._readings = self._readings, {}
+        return readings
+
+
+def readings_row(zone_id: str, readings: list[Reading]) -> ReadingsTaken:
+    """Return readings of a zone as a row; ``from_at`` is the earliest instant."""
+    from_at = min(reading.at for reading in readings)
+    evse_ids = tuple(dict.fromkeys(reading.evse_id for reading in readings))
+    index = {evse_id: i for i, evse_id in enumerate(evse_ids)}
+    return ReadingsTaken(
+        zone_id=zone_id,
+        from_at=from_at,
+        evse_ids=evse_ids,
+        evse_index=_column([index[r.evse_id] for r in readings]),
+        offset_ms=_column([(r.at - from_at) // 1000 for r in readings]),
+        power_w=_column([r.power_w for r in readings]),
+        register_wh=_column([r.register_wh for r in readings]),
+    )
+
+
+def _measures_row(zone_id: str, measures: list[Measure]) -> MeasuresTaken:
+    from_at = min(measure.at for measure in measures)
+    evse_ids = tuple(dict.fromkeys(m.evse_id for m in measures))
+    names = tuple(dict.fromkeys(f"{m.name} {m.unit}" for m in measures))
+    evse_index = {evse_id: i for i, evse_id in enumerate(evse_ids)}
+    name_index = {name: i for i, name in enumerate(names)}
+    return MeasuresTaken(
+        zone_id=zone_id,
+        from_at=from_at,
+        evse_ids=evse_ids,
+        names=names,
+        evse_index=_column([evse_index[m.evse_id] for m in measures]),
+        name_index=_column([name_index[f"{m.name} {m.unit}"] for m in measures]),
+        offset_ms=_column([(m.at - from_at) // 1000 for m in measures]),
+        value_milli=np.array([m.value_milli for m in measures], "<i8").tobytes(),
+    )
+
+
+def _column(values: list[int]) -> bytes:
+    return np.array(values, "<i4").tobytes()
