@@ -243,7 +243,11 @@ def open_writer(
 def _loops(system: System, feed: Feed, opened: ExitStack) -> LoopRunner:
     """Start the zone loops; no station can connect yet, so nothing is sent."""
     loops = LoopRunner(
-        system, feed, lambda: Planner(PLAN_WITHIN_S).plan, None, run_due_timers
+        system,
+        feed,
+        lambda: Planner(PLAN_WITHIN_S).plan,
+        run_due_timers,
+        delivers=False,
     )
     loops.start()
     opened.callback(loops.close)

@@ -24,12 +24,10 @@ import numpy as np
 from benchmarks.speed.append import SeededIds, WallClock
 from domain.loop.observer import Reading
 from domain.loop.runner import SWITCH_INTERVAL_S, LoopRunner
-from domain.loop.zone_state import Slot
-from domain.model import ids
 from domain.model.plan_events import EtpAccepted, EtpSent, PlanMade
 from domain.model.profile import PowerRangeEnvelope, Range
 from domain.model.values import HOUR, SECOND, Current
-from domain.ports import Append, Batch, System
+from domain.ports import Append, Batch, Recorded, System
 from domain.use_cases.clause_6_2_service_sessions import run_due_timers
 from domain.use_cases.clause_7_3_commissioning import (
     CommissionStation,
@@ -67,10 +65,11 @@ class Bench:
         self.free: list[str] = []
         self.seen: list[tuple[float, int]] = []
         self.stop = threading.Event()
-        self.answers: list[tuple[Slot, EtpSent]] = []
+        self.sent: list[Recorded] = []
         self._commission()
         for _ in range(ACTIVE):
             self.arrive()
+        self.begins_at = system.log.last_position()
 
     def by(self, actor: str) -> By:
         """Return who says so, now."""
@@ -137,7 +136,7 @@ class Bench:
 
     def follow(self) -> None:
         """Note when each plan is seen, and up to where it had seen the ledger."""
-        after = self.system.log.last_position()
+        after = self.begins_at
         while not self.stop.is_set():
             self.feed.wait_for(after + 1, 0.1)
             rows = self.system.log.read(after=after, limit=1000)
@@ -146,20 +145,23 @@ class Bench:
                 after = row.position
                 if isinstance(row.event, PlanMade):
                     self.seen.append((now, row.event.seen_position))
+                elif isinstance(row.event, EtpSent):
+                    self.sent.append(row)
 
     def answer(self) -> None:
         """Answer every ETP a little later, as stations do."""
         while not self.stop.is_set():
             time.sleep(0.05)
-            taken, self.answers = self.answers, []
+            taken, self.sent = self.sent, []
             now = self.system.clock.now()
             appends = tuple(
                 Append(
-                    ids.delivery_stream(slot.station_id, now),
-                    (EtpAccepted(evse_id=slot.evse_id, number=sent.number),),
+                    row.stream,
+                    (EtpAccepted(evse_id=sent.evse_id, number=sent.number),),
                     now,
                 )
-                for slot, sent in taken
+                for row in taken
+                if isinstance(sent := row.event, EtpSent)
             )
             if appends:
                 self.system.log.append(Batch(actor="stations", appends=appends))
@@ -181,8 +183,8 @@ def run(bench: Bench, events: int, pause_s: float) -> dict[str, list[float]]:
         bench.system,
         bench.feed,
         lambda: Planner().plan,
-        lambda slot, sent: bench.answers.append((slot, sent)),
         run_due_timers,
+        delivers=True,
     )
     runner.start()
     threads = [

@@ -12,8 +12,6 @@ from domain.errors import DomainError, Fenced
 from domain.loop.observer import Reading
 from domain.loop.router import Router, restore, state_of
 from domain.loop.zone_loop import COUNTERS, Plan, Policy, ZoneLoop
-from domain.loop.zone_state import Slot
-from domain.model.plan_events import EtpSent
 from domain.model.site_events import ZoneDefined
 from domain.model.values import SECOND, Instant
 from domain.ports import Fence, Recorded, System, Timer
@@ -25,7 +23,6 @@ LONGEST_WAIT = SECOND // 20
 SWITCH_INTERVAL_S = 0.0005
 _PAGE = 1_000
 
-Send = Callable[[Slot, EtpSent], None]
 RunTimers = Callable[[System, Instant, dict[Timer, str]], int]
 
 
@@ -40,9 +37,10 @@ class Feed(Protocol):
 class LoopRunner:
     """Owns the loops of every zone of a log.
 
-    ``new_plan`` makes a planner for a zone; ``send`` hands an ETP to the gateway of its
-    station. Without a gateway (None) zones are planned and nothing is recorded as sent.
-    A zone that another process takes over is given up.
+    ``new_plan`` makes a planner for a zone. With ``delivers`` ETPs are recorded as sent
+    and somebody follows the log to carry them to their stations; without, zones are
+    planned and nothing is recorded as sent. A zone that another process takes over is
+    given up.
     """
 
     def __init__(
@@ -50,9 +48,10 @@ class LoopRunner:
         system: System,
         feed: Feed,
         new_plan: Callable[[], Plan],
-        send: Send | None,
         run_timers: RunTimers,
         policy: Policy | None = None,
+        *,
+        delivers: bool,
     ) -> None:
         """Prepare; nothing runs before `start`."""
         self.system = system
@@ -60,10 +59,10 @@ class LoopRunner:
         self.trouble = ""
         self._feed = feed
         self._new_plan = new_plan
-        self._send = send
         self._run_timers = run_timers
         self._failed: dict[Timer, str] = {}
         self._policy = policy
+        self._delivers = delivers
         self._router = Router()
         self._seen = 0
         self._readings: deque[tuple[str, Instant, Sequence[Reading]]] = deque()
@@ -127,7 +126,7 @@ class LoopRunner:
             self._new_plan(),
             fence,
             self._policy,
-            delivers=self._send is not None,
+            delivers=self._delivers,
         )
 
     def _run(self) -> None:
@@ -202,6 +201,4 @@ class LoopRunner:
                 if loop.planning is planning:
                     loop.finish(result, clock.now())
                     self._catch_up()
-            for slot, sent in loop.deliver(clock.now()):
-                if self._send is not None:
-                    self._send(slot, sent)
+            loop.deliver(clock.now())

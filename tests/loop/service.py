@@ -6,7 +6,6 @@ append that returned.
 """
 
 import os
-import queue
 import random
 import sys
 import threading
@@ -16,8 +15,6 @@ from pathlib import Path
 from domain.errors import Refused
 from domain.loop.observer import Reading
 from domain.loop.runner import LoopRunner
-from domain.loop.zone_state import Slot
-from domain.model import ids
 from domain.model.plan_events import EtpAccepted, EtpSent
 from domain.model.profile import PowerRangeEnvelope, Range
 from domain.model.values import SECOND, Instant
@@ -114,14 +111,16 @@ def drive(system: System, names: list[str]) -> None:
             print(refused, file=sys.stderr)
 
 
-def answer(system: System, sent: "queue.SimpleQueue[tuple[Slot, EtpSent]]") -> None:
-    """Accept every ETP, for all stations."""
+def answer(system: System, feed: Committer, after: int) -> None:
+    """Follow the log and accept every ETP, for all stations."""
     while True:
-        slot, etp = sent.get()
-        now = WallClock().now()
-        event = EtpAccepted(evse_id=etp.evse_id, number=etp.number)
-        append = Append(ids.delivery_stream(slot.station_id, now), (event,), now)
-        say(system.log.append(Batch(actor=slot.station_id, appends=(append,))))
+        feed.wait_for(after + 1, 1)
+        for row in system.log.read(after=after, limit=1_000):
+            after = row.position
+            if isinstance(row.event, EtpSent):
+                event = EtpAccepted(evse_id=row.event.evse_id, number=row.event.number)
+                append = Append(row.stream, (event,), WallClock().now())
+                say(system.log.append(Batch(actor="stations", appends=(append,))))
 
 
 def read_meters(runner: LoopRunner, names: list[str]) -> None:
@@ -137,21 +136,22 @@ def main(folder: Path, writers: int) -> None:
     system = System(store.log, store.samples, store.vault, clock, numbers)
     if system.log.last_position() == 0:
         set_up(system)
-    sent: queue.SimpleQueue[tuple[Slot, EtpSent]] = queue.SimpleQueue()
     assert isinstance(store.log, Committer)
     runner = LoopRunner(
         system,
         store.log,
         lambda: Planner().plan,
-        lambda slot, etp: sent.put((slot, etp)),
         run_due_timers,
+        delivers=True,
     )
+    seen = system.log.last_position()
     runner.start()
     names = [evse_id(i) for i in range(EVSES)]
     for writer in range(writers):
         own = names[writer::writers]
         threading.Thread(target=drive, args=(system, own), daemon=True).start()
-    threading.Thread(target=answer, args=(system, sent), daemon=True).start()
+    answering = (system, store.log, seen)
+    threading.Thread(target=answer, args=answering, daemon=True).start()
     threading.Thread(target=read_meters, args=(runner, names), daemon=True).start()
     while not runner.trouble:
         time.sleep(0.05)

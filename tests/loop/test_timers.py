@@ -60,7 +60,9 @@ def broken(tmp_path: Path) -> Any:
 def test_a_broken_timer_ends_no_loop(broken: Any) -> None:
     system, bad, good, site = broken
     system.clock.at = NINE + DAY
-    runner = LoopRunner(system, Ticks(), lambda: Planner().plan, None, run_due_timers)
+    runner = LoopRunner(
+        system, Ticks(), lambda: Planner().plan, run_due_timers, delivers=False
+    )
     runner.start()
     try:
         until = time.monotonic() + 10
