@@ -61,6 +61,9 @@ class Module(NamedTuple):
     # Called as works: a station has connected; it was told that it is accepted.
     on_connected: Callable[["Gateway", "Desk", "Peer"], None] | None = None
     on_accepted: Callable[["Gateway", "Desk", "Peer"], None] | None = None
+    # A work of its own, after our answer: its EVSE of this number has a transaction, or
+    # the phases that it uses turned out to be others.
+    on_transaction: Callable[["Gateway", "Desk", "Peer", int], None] | None = None
 
 
 def handlers_of(modules: Iterable[Module]) -> dict[tuple[Version, str], Handler]:

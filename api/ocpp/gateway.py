@@ -108,6 +108,18 @@ class Gateway:
             if module.on_accepted is not None:
                 module.on_accepted(self, desk, peer)
 
+    def transaction_began(self, peer: Peer, evse_number: int) -> None:
+        """Begin what is due when an EVSE has a transaction, after what is answered now.
+
+        So too when the phases that it uses turn out to be others.
+        """
+        self.desk.put(partial(self._transaction, peer=peer, evse_number=evse_number))
+
+    def _transaction(self, desk: Desk, peer: Peer, evse_number: int) -> None:
+        for module in self._modules:
+            if module.on_transaction is not None:
+                module.on_transaction(self, desk, peer, evse_number)
+
     def _followed(self, desk: Desk, follower: Follower, row: Recorded) -> None:
         follower(self, desk, row)
 

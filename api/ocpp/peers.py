@@ -40,7 +40,9 @@ class Credentials(NamedTuple):
 class OpenTransaction:
     """A transaction of a station's EVSE that has not ended, as the station names it.
 
-    ``transaction_id`` is text in 2.x and, in 1.6, our integer.
+    ``transaction_id`` is text in 2.x and, in 1.6, our integer. ``measured_v`` is the
+    highest of its phases' voltages, ``max_periods`` what its EV takes of a schedule;
+    None while not known.
     """
 
     transaction_id: int | str
@@ -49,6 +51,11 @@ class OpenTransaction:
     session_id: str = ""
     phases_in_use: int | None = None
     measured_v: float | None = None
+    max_periods: int | None = None
+    soc: float | None = None
+    # State and trigger as last reported: only a change is worth a fact.
+    state: str = ""
+    trigger: str = ""
 
 
 @dataclass(slots=True)
