@@ -19,12 +19,26 @@ Rule = Callable[["Session", Any, Instant], "Session"]
 
 USABLE = (Quality.GOOD, Quality.LATE)
 
+# Begins the place of credentials that were presented at no EVSE; no EVSE id does.
+_AT = "@"
+
+
+def at_station(station_id: str) -> str:
+    """Return the place of credentials that were presented at a station."""
+    return f"{_AT}{station_id}"
+
+
+def station_at(place: str) -> str:
+    """Return the station that a place names; empty where it is an EVSE."""
+    return place.removeprefix(_AT) if place.startswith(_AT) else ""
+
 
 class Session(msgspec.Struct, frozen=True):
     """What decisions about a session need to know.
 
     ``party`` brought the first transaction, ``accepted_by`` are all who accepted its
-    credentials. ``presented`` are the (EVSE, subject) of all credentials,
+    credentials. ``presented`` are the (place, subject) of all credentials, the place an
+    EVSE or, where none was chosen yet, `at_station`,
     ``waiting_at`` the EVSE at which one waits for its plug, ``other`` the services that
     run, ``consent`` that to V2G, ``active_at`` the last transaction that counts for
     closing. ``expected_zone_id`` and ``expected_station_id`` are where it was reserved
@@ -164,14 +178,16 @@ def _closed(state: Session, event: s.SessionClosed, at: Instant) -> Session:
 
 def _requested(state: Session, event: s.AuthorizationRequested, at: Instant) -> Session:
     state = _replace(state, subject_id=event.subject_id or state.subject_id)
-    if not event.evse_id:
+    if not (event.evse_id or event.station_id):
         return state
+    place = event.evse_id or at_station(event.station_id)
+    waiting_at = event.evse_id or state.waiting_at
     return _replace(
         state,
         expected_zone_id=event.zone_id,
         expected_station_id=event.station_id,
-        presented=state.presented | {(event.evse_id, event.subject_id)},
-        waiting_at="" if state.evse_id else event.evse_id,
+        presented=state.presented | {(place, event.subject_id)},
+        waiting_at="" if state.evse_id else waiting_at,
     )
 
 

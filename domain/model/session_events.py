@@ -57,7 +57,8 @@ class SessionClosed(Event, frozen=True):
 class AuthorizationRequested(Event, frozen=True):
     """Credentials were presented; ``credential`` seals token or EMAID.
 
-    ``zone_id`` and ``station_id`` are where the EVSE is.
+    ``zone_id`` and ``station_id`` are where the EVSE is, or, with an empty ``evse_id``,
+    where they were presented before an EVSE was chosen.
     """
 
     session_id: str
@@ -130,7 +131,7 @@ class MergedFrom(Event, frozen=True):
     """``from_session_id`` proved to be a part of this session (3.1.40.6).
 
     What of it was still open goes on here: its subject and authorization, the
-    credentials presented as (EVSE, subject), the EVSE one waits at, reservation,
+    credentials presented as (place, subject), the EVSE one waits at, reservation,
     parkings and other services. EVSE, references and needs follow as events.
     """
 

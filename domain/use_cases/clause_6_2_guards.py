@@ -11,7 +11,7 @@ import msgspec
 
 from domain.model import ids
 from domain.model import session_events as s
-from domain.model.session import Session, evolve
+from domain.model.session import Session, evolve, station_at
 from domain.model.values import MINUTE, Event, Instant
 from domain.ports import Append, Batch, Claim, System, Timer
 from domain.use_cases.shared_path import decision, load_evse
@@ -105,8 +105,8 @@ def _held(system: System, state: Session) -> set[Claim]:
 
 def _held_while_open(system: System, state: Session) -> set[tuple[str, str]]:
     subjects = {
-        (_station_of(system, evse_id), subject_id)
-        for evse_id, subject_id in state.presented
+        (station_at(place) or _station_of(system, place), subject_id)
+        for place, subject_id in state.presented
     }
     subjects.add((state.station_id, state.subject_id))
     keys = {

@@ -2,10 +2,11 @@
 
 They join an open session in this order: reference given; reservation for that EVSE,
 station or class within its time; authorization waiting at that EVSE; same subject at
-that station; else a new session opens. At each step a session is passed over that is
-closed, that is plugged at another EVSE (nobody charges two cars), or whose subject is
-known to be another. Plug and credential come in either order: an EV that is plugged and
-not authorized yet waits for the authorization at its EVSE.
+that station; else a new session opens. Credentials presented before an EVSE is chosen
+name their station alone and begin with the fourth. At each step a session is passed
+over that is closed, that is plugged at another EVSE (nobody charges two cars), or whose
+subject is known to be another. Plug and credential come in either order: an EV that is
+plugged and not authorized yet waits for the authorization at its EVSE.
 """
 
 import re
@@ -122,24 +123,26 @@ def find_open(
     reference: Reference | None = None,
     evse_id: str = "",
     subject_id: str = "",
+    station_id: str = "",
 ) -> Session | None:
     """Return the open session that a plug or credential joins, by the stated order."""
     if reference and (known := find_by_reference(system, reference)):
         joins = known.is_open and not (evse_id and known.evse_id not in ("", evse_id))
         if joins:
             return known
-    if not evse_id:
-        return None
-    evse = load_evse(system, evse_id)
-    owners = _reserved(system, evse, at) + _waiting(system, evse_id, evse)
-    if subject_id and evse.commissioned is not None:
-        place = f"{evse.commissioned.station_id}/{subject_id}/"
+    owners: list[str] = []
+    if evse_id:
+        evse = load_evse(system, evse_id)
+        owners = _reserved(system, evse, at) + _waiting(system, evse_id, evse)
+        station_id = evse.commissioned.station_id if evse.commissioned else ""
+    if subject_id and station_id:
+        place = f"{station_id}/{subject_id}/"
         owners += [claim.owner for claim in system.log.claims("subject-at", place)]
     for owner in owners:
         state = resolve(system, owner)
         if (
             state.is_open
-            and state.evse_id in ("", evse_id)
+            and (not evse_id or state.evse_id in ("", evse_id))
             and not (subject_id and state.subject_id not in ("", subject_id))
         ):
             return state
@@ -179,10 +182,16 @@ def join_or_open(
     reference: Reference | None = None,
     evse_id: str = "",
     subject_id: str = "",
+    station_id: str = "",
 ) -> Joined:
     """Return the session to add to, with the events that open it when it is new."""
     known = find_open(
-        system, by.at, reference=reference, evse_id=evse_id, subject_id=subject_id
+        system,
+        by.at,
+        reference=reference,
+        evse_id=evse_id,
+        subject_id=subject_id,
+        station_id=station_id,
     )
     if known is not None:
         return Joined(known)

@@ -11,7 +11,7 @@ from collections.abc import Container
 
 import msgspec
 
-from domain.errors import InvalidValue, Refused, StoreError
+from domain.errors import InvalidValue, Refused, StoreError, Unknown
 from domain.model import ids
 from domain.model import session_events as s
 from domain.model.session import Session
@@ -111,6 +111,9 @@ def _placed(system: System, event: Event) -> Event:
             return msgspec.structs.replace(
                 event, zone_id=data.zone_id, station_id=data.station_id
             )
+        case s.AuthorizationRequested() if event.station_id:
+            zone_id = system.log.owner("station", event.station_id) or ""
+            return msgspec.structs.replace(event, zone_id=zone_id)
         case s.ReservationMade():
             return msgspec.structs.replace(event, zone_id=zone_of_place(system, event))
         case _:
@@ -131,15 +134,17 @@ def _joined(system: System, command: AddTransaction, by: By) -> Joined:
         known.check_open()
         return Joined(known)
     event = command.transaction
-    evse_id = subject_id = ""
+    evse_id = subject_id = station_id = ""
     if isinstance(event, s.AuthorizationRequested):
         evse_id, subject_id = event.evse_id, event.subject_id
+        station_id = event.station_id
     return join_or_open(
         system,
         by,
         reference=reference,
         evse_id=evse_id,
         subject_id=subject_id,
+        station_id=station_id,
     )
 
 
@@ -167,6 +172,8 @@ def _check(system: System, state: Session, event: Event, at: Instant) -> None:
         case s.AuthorizationRequested():
             if event.evse_id:
                 load_evse(system, event.evse_id).check_usable(event.evse_id)
+            elif event.station_id:
+                _check_commissioned(system, event.station_id)
             if event.subject_id:
                 ids.name_of("subject id", event.subject_id)
         case s.ReservationMade():
@@ -192,6 +199,11 @@ def _check(system: System, state: Session, event: Event, at: Instant) -> None:
             )
         case s.AuthorizationEnded():
             _check_runs(state, "authorization", state.authorized)
+
+
+def _check_commissioned(system: System, station_id: str) -> None:
+    if system.log.owner("station", station_id) is None:
+        raise Unknown(f"station {station_id!r} was never commissioned")
 
 
 def _check_runs(state: Session, what: str, runs: bool) -> None:

@@ -31,18 +31,28 @@ from domain.use_cases.clause_6_2_service_sessions import AddTransaction, added
 from domain.use_cases.shared_path import By, record
 
 BACK_OFFICE = "back-office"
+
+# Why the embedded back office refuses.
+UNKNOWN = "no contract is known"
+NOT_YET = "the contract is not yet valid"
+ENDED = "the contract was ended"
+EXPIRED = "the contract expired"
 _CLAIM = "contract"
 _LONGEST_REASON = 500
 
 
 class AskAuthorization(msgspec.Struct, frozen=True, kw_only=True):
-    """Credentials were presented at an EVSE, or for a session (S2 Info1)."""
+    """Credentials were presented at an EVSE, or for a session (S2 Info1).
+
+    Where no EVSE is chosen yet, ``station_id`` says at which station they were.
+    """
 
     evse_id: str
     subject_id: str
     credential: Sealed | None = None
     session_id: str = ""
     reference: Reference | None = None
+    station_id: str = ""
 
 
 def authorize(system: System, command: AskAuthorization, by: By) -> Answer:
@@ -52,6 +62,7 @@ def authorize(system: System, command: AskAuthorization, by: By) -> Answer:
         evse_id=command.evse_id,
         subject_id=command.subject_id,
         credential=command.credential,
+        station_id=command.station_id,
     )
     adding = AddTransaction(
         transaction=asked, session_id=command.session_id, reference=command.reference
@@ -168,7 +179,7 @@ class EmbeddedBackOffice:
         reason is that of the contract which began last.
         """
         now = max(at, self._clock.now())
-        reason = "no contract is known"
+        reason = UNKNOWN
         for contract_id, registered, rows in self._contracts(subject_id):
             invalid = _invalid(registered, rows, at) or _invalid(registered, rows, now)
             if not invalid:
@@ -194,9 +205,9 @@ def _invalid(
 ) -> str:
     """Return why a contract does not hold at an instant; empty when it does."""
     if at < registered.valid_from_at:
-        return "the contract is not yet valid"
+        return NOT_YET
     if any(isinstance(r.event, c.ContractEnded) and r.occurred_at <= at for r in rows):
-        return "the contract was ended"
+        return ENDED
     if registered.valid_until_at and at >= registered.valid_until_at:
-        return "the contract expired"
+        return EXPIRED
     return ""

@@ -21,7 +21,7 @@ from domain.use_cases.s2_back_office import (
     register_contract,
 )
 from tests.store.fakes import FakeClock
-from tests.use_cases.small_site import ANNA, BEN, E1, NINE, Site, by
+from tests.use_cases.small_site import ANNA, BEN, E1, E2, E3, NINE, Site, by
 
 REGISTER = RegisterContract(
     contract_id="c-1",
@@ -222,3 +222,26 @@ def test_a_back_office_elsewhere_answers_by_its_own_command(
     session_id = site.session_of(asked)
     site.add(s.AuthorizationAccepted(session_id="", by="emsp"), session_id)
     assert site.session(session_id).authorized
+
+
+@pytest.mark.requirement("S2.Req3")
+def test_credentials_shown_before_an_evse_is_chosen_wait_at_their_station(
+    site: Site, embedded: System
+) -> None:
+    register_contract(embedded, REGISTER, by())
+    ask = AskAuthorization(evse_id="", station_id="s1", subject_id=ANNA)
+    session_id = site.session_of(authorize(embedded, ask, by()))
+    state = site.session(session_id)
+    assert (state.expected_station_id, state.authorized) == ("s1", True)
+    assert site.session_of(authorize(embedded, ask, by())) == session_id
+    assert site.plug(E3, subject_id=ANNA) != session_id
+    assert site.plug(E2, subject_id=BEN) != session_id
+    assert site.plug(E1, subject_id=ANNA) == session_id
+
+
+def test_credentials_shown_at_a_station_nobody_commissioned_are_refused(
+    embedded: System,
+) -> None:
+    ask = AskAuthorization(evse_id="", station_id="s9", subject_id=ANNA)
+    with pytest.raises(Unknown, match="s9"):
+        authorize(embedded, ask, by())
