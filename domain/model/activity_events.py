@@ -5,7 +5,30 @@ and ends once: done, refused by the station, failed, or timed out. So a restart 
 the two loses nothing.
 """
 
+import enum
+
 from domain.model.values import Event, Instant, Sealed
+
+
+class ActivityKind(enum.StrEnum):
+    """What can be asked of a station as an activity."""
+
+    REMOTE_START = "remote-start"
+    REMOTE_STOP = "remote-stop"
+    RESET = "reset"
+    UNLOCK = "unlock"
+    TRIGGER = "trigger"
+    GET_VARIABLES = "get-variables"
+    SET_VARIABLES = "set-variables"
+    DISPLAY_MESSAGE = "display-message"
+
+
+class Outcome(enum.StrEnum):
+    """How an activity ended, when it did not time out."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    FAILED = "failed"
 
 
 class ActivityAsked(Event, frozen=True):
@@ -30,19 +53,26 @@ class ActivityProgressed(Event, frozen=True):
     """A step of it was done, and what came of it."""
 
     activity_id: str
+    station_id: str
     step: str
     detail: str = ""
 
 
 class ActivityEnded(Event, frozen=True):
-    """It is over: ``outcome`` is ``done``, ``refused`` or ``failed``."""
+    """It is over: ``outcome`` is ``done``, ``refused`` or ``failed``.
+
+    ``results`` are names and values that the station answered with.
+    """
 
     activity_id: str
+    station_id: str
     outcome: str
     detail: str = ""
+    results: tuple[tuple[str, str], ...] = ()
 
 
 class ActivityTimedOut(Event, frozen=True):
     """Nothing came of it in time."""
 
     activity_id: str
+    station_id: str

@@ -1,9 +1,10 @@
-"""State of zones and EVSEs: folds of their streams."""
+"""State of zones, stations and EVSEs: folds of their streams."""
 
 import msgspec
 
 from domain.errors import Refused
 from domain.model import site_events as z
+from domain.model import station_events as t
 from domain.model.values import Event, Instant
 
 
@@ -80,17 +81,49 @@ def evolve_evse(state: Evse, event: Event, at: Instant) -> Evse:
 
 
 class Station(msgspec.Struct, frozen=True):
-    """What decisions about a station need to know."""
+    """What decisions about a station need to know.
+
+    A station is commissioned when it has EVSEs in a zone and registered when it may
+    connect: one without the other, in either order. Retired is for good.
+    """
 
     commissioned: z.StationCommissioned | None = None
+    registered: t.StationRegistered | None = None
+    blocked: str = ""
+    retired: str = ""
     decision_version: int = 0
 
 
 def evolve_station(state: Station, event: Event, at: Instant) -> Station:
     """Return the station after an event."""
-    if isinstance(event, z.StationCommissioned):
-        return msgspec.structs.replace(state, commissioned=event)
-    return state
+    match event:
+        case z.StationCommissioned():
+            return msgspec.structs.replace(state, commissioned=event)
+        case t.StationRegistered():
+            return msgspec.structs.replace(state, registered=event)
+        case t.StationCredentialChanged() if state.registered:
+            return msgspec.structs.replace(
+                state,
+                registered=msgspec.structs.replace(
+                    state.registered,
+                    security_profile=event.security_profile,
+                    password_digest=event.password_digest,
+                    certificate_name=event.certificate_name,
+                ),
+            )
+        case t.StationDeviationsChanged() if state.registered:
+            changed = msgspec.structs.replace(
+                state.registered, deviations=event.deviations
+            )
+            return msgspec.structs.replace(state, registered=changed)
+        case t.StationBlocked():
+            return msgspec.structs.replace(state, blocked=event.reason)
+        case t.StationUnblocked():
+            return msgspec.structs.replace(state, blocked="")
+        case t.StationRetired():
+            return msgspec.structs.replace(state, retired=event.reason)
+        case _:
+            return state
 
 
 class Zone(msgspec.Struct, frozen=True):

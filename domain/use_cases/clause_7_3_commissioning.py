@@ -155,6 +155,8 @@ def commission_station(system: System, command: CommissionStation, by: By) -> An
         known = fold(system, stream, Station(), evolve_station)
         if system.log.owner("station", command.station_id) is not None:
             raise Refused(f"station {command.station_id} is commissioned already")
+        if known.retired:
+            raise Refused(f"station {command.station_id} was retired: {known.retired}")
         zone = load_zone(system, command.zone_id)
         evse_ids = tuple(e.evse_id for e in command.evses)
         station = z.StationCommissioned(

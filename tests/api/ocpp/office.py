@@ -133,10 +133,11 @@ class Office:
             station_id=station_id,
             identity=station_id,
             security_profile=1,
-            password_digest=digest_of("secret"),
             **changes,
         )
-        register_station(self.system, command, self.by())
+        register_station(
+            self.system, command, self.by(), password_digest=digest_of("secret")
+        )
         self.follow()
 
     def commission(

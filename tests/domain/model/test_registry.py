@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from domain.errors import UnknownSchema
 from domain.model import (
     access_events,
+    activity_events,
     contract_events,
     plan_events,
     registry,
     session_events,
     site_events,
+    station_events,
 )
 from domain.model.profile import Etp, PowerProfile
 from domain.model.registry import BY_CLASS, BY_NAME, EventType, decode, encode
@@ -88,10 +90,12 @@ def test_every_event_is_read_back_as_it_was(
 def test_every_event_has_one_name() -> None:
     modules = (
         access_events,
+        activity_events,
         contract_events,
         plan_events,
         session_events,
         site_events,
+        station_events,
     )
     defined = {
         cls
