@@ -3,6 +3,9 @@
 from typing import Final
 
 from api.ocpp.exchange import Module
-from api.ocpp.exchanges import boot
+from api.ocpp.exchanges import boot, s2_authorization
 
-MODULES: Final[tuple[Module, ...]] = (boot.MODULE,)
+MODULES: Final[tuple[Module, ...]] = (
+    boot.MODULE,
+    s2_authorization.MODULE,
+)
