@@ -59,6 +59,8 @@ class StreamPlaces:
                 return self._staying(kind, name)
             case "connectivity" | "delivery":
                 return self._staying("station", _DAY.sub("", name))
+            case "transaction" | "activity":
+                return self._staying("station", getattr(row.event, "station_id", ""))
             case "session":
                 return self._session(row, name)
         return None

@@ -1,5 +1,6 @@
 """Where the streams of rows stand, and what is remembered of it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -8,7 +9,11 @@ import pytest
 from api.security import event_reach
 from api.security.event_reach import StreamPlaces, reaches
 from api.security.principal import Principal, Role
-from domain.model.values import HOUR, iso_of
+from domain.model import ids
+from domain.model import station_events as t
+from domain.model.activity_events import ActivityAsked
+from domain.model.values import HOUR, Event, Instant, iso_of
+from domain.ports import Append, Batch, Recorded
 from tests.api.conftest import CallerFor, Served
 from tests.projections.small_site import EVSES, ZONE
 
@@ -86,10 +91,58 @@ def test_where_a_session_stands_is_asked_again_after_a_while(
     assert not reaches(operator_of(ZONE), places.of(first))
 
 
+@pytest.mark.requirement("7.9.4.5")
+def test_what_a_station_tells_is_for_its_zone_alone(
+    served: Served, caller_for: CallerFor
+) -> None:
+    settle_yard(caller_for)
+    now = served.clock.now()
+    places = StreamPlaces(served.system)
+    for station_id, zone_id in (("s1", ZONE), ("s9", "yard"), ("unplaced", "")):
+        for row in told_by(served, station_id, now):
+            reached = {
+                z for z in (ZONE, "yard") if reaches(operator_of(z), places.of(row))
+            }
+            assert reached == {zone_id} - {""}, row.stream
+
+
+def told_by(served: Served, station_id: str, at: Instant) -> Sequence[Recorded]:
+    """Let a station tell something on each of its streams; return the rows."""
+    asked = ActivityAsked(
+        activity_id=f"a-{station_id}", kind="reset", station_id=station_id, due_at=at
+    )
+    facts: list[tuple[str, Event]] = [
+        (
+            ids.connectivity_stream(station_id, at),
+            t.StationDisconnected(station_id=station_id, reason="gone"),
+        ),
+        (
+            ids.transaction_stream(station_id, "1"),
+            t.StationTransactionGap(
+                station_id=station_id, transaction_id="1", from_seq_no=1, until_seq_no=2
+            ),
+        ),
+        (ids.activity_stream(asked.activity_id), asked),
+        (
+            ids.delivery_stream(station_id, at),
+            t.EtpFollowedAgain(evse_id=EVSES[0], number=1),
+        ),
+    ]
+    appends = tuple(Append(stream, (event,), at) for stream, event in facts)
+    answer = served.system.log.append(Batch(appends=appends))
+    return served.system.log.read(after=answer.first - 1, limit=len(appends))
+
+
 def test_what_stands_nowhere_is_for_who_reaches_everything(served: Served) -> None:
     places = StreamPlaces(served.system)
     row = served.system.log.read(after=0, limit=1)[0]
-    for stream in ("session-none", "evse-DE*ABC*E77", "station-none", "nothing-none"):
+    for stream in (
+        "session-none",
+        "evse-DE*ABC*E77",
+        "station-none",
+        "nothing-none",
+        "activity-none",
+    ):
         stray = msgspec.structs.replace(row, stream=stream)
         assert places.of(stray) is None
         assert not reaches(operator_of(ZONE), None)
