@@ -3,9 +3,9 @@
 from typing import Final
 
 from api.ocpp.exchange import Module
-from api.ocpp.exchanges import boot, s2_authorization
+from api.ocpp.exchanges import clause_7_3_boot, s2_authorization
 
 MODULES: Final[tuple[Module, ...]] = (
-    boot.MODULE,
+    clause_7_3_boot.MODULE,
     s2_authorization.MODULE,
 )
