@@ -4,7 +4,7 @@ Everything here but the connection can be read from the log again after a restar
 """
 
 import enum
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -79,6 +79,8 @@ class Peer:
     connection: "Connection | None" = None
     # The station's clock less ours; None while unknown.
     clock_offset: Instant | None = None
+    # What the last messages told of it.
+    clock_samples: deque[Instant] = field(default_factory=lambda: deque(maxlen=8))
     heard_at: Instant = 0
     transactions: dict[int, OpenTransaction] = field(default_factory=dict)
     unreadable: Counter[str] = field(default_factory=Counter)
