@@ -1,13 +1,16 @@
 """Readings of one batch, column-wise, as they go to the samples: a row a zone."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 
 from domain.loop.observer import Reading
 from domain.model.plan_events import MeasuresTaken, ReadingsTaken
-from domain.model.values import Instant
+from domain.model.values import DAY, Instant
 from domain.ports import SampleLog
+
+# What one row can hold, its instants being counted in milliseconds from the first.
+_LONGEST_ROW: Final = 20 * DAY
 
 
 class Measure(NamedTuple):
@@ -22,6 +25,9 @@ class Measure(NamedTuple):
     name: str
     unit: str
     value_milli: int
+
+
+Told = TypeVar("Told", Reading, Measure)
 
 
 class Sampled:
@@ -40,19 +46,34 @@ class Sampled:
         self._measures.setdefault(zone_id, []).append(measure)
 
     def keep(self, samples: SampleLog, now: Instant) -> None:
-        """Append a row a zone and kind."""
+        """Append a row a zone and kind; more, where a row cannot hold what was told."""
         for zone_id, readings in self._readings.items():
             stream = f"samples-{zone_id}"
-            samples.append(stream, readings_row(zone_id, readings), now)
+            for some in _of_rows(readings):
+                samples.append(stream, readings_row(zone_id, some), now)
         for zone_id, measures in self._measures.items():
             stream = f"measures-{zone_id}"
-            samples.append(stream, _measures_row(zone_id, measures), now)
+            for each in _of_rows(measures):
+                samples.append(stream, _measures_row(zone_id, each), now)
         self._measures = {}
 
     def taken(self) -> dict[str, list[Reading]]:
         """Return the readings by zone, and begin anew."""
         readings, self._readings = self._readings, {}
         return readings
+
+
+def _of_rows(told: list[Told]) -> list[list[Told]]:
+    """Return what was told as rows: each holds some three weeks, in 32 bits."""
+    at = [one.at for one in told]
+    if max(at) - min(at) <= _LONGEST_ROW:
+        return [told]
+    rows: list[list[Told]] = [[]]
+    for one in sorted(told, key=lambda each: each.at):
+        if rows[-1] and one.at - rows[-1][0].at > _LONGEST_ROW:
+            rows.append([])
+        rows[-1].append(one)
+    return rows
 
 
 def readings_row(zone_id: str, readings: list[Reading]) -> ReadingsTaken:
