@@ -6,11 +6,12 @@ says is durable; a repeated one (same message id and content) gets the same answ
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from api.ocpp import frames
+from api.ocpp.admission import is_admitted
 from api.ocpp.calls import Answered, Call, NotAnswered, Refusal
 from api.ocpp.codec import CODECS
 from api.ocpp.desk import Desk, Link
@@ -61,6 +62,24 @@ class Connection:
     def receive(self, frame: bytes) -> None:
         """Take a frame that came; on the links' thread."""
         self.gateway.desk.put(partial(self.take, frame=frame))
+
+    def receive_all(self, frames: Sequence[bytes], taken: Callable[[], None]) -> None:
+        """Take frames that came together; ``taken`` is called when all is durable."""
+        self.gateway.desk.put(partial(self._take_all, frames=frames, taken=taken))
+
+    def _take_all(
+        self, desk: Desk, frames: Sequence[bytes], taken: Callable[[], None]
+    ) -> None:
+        desk.after(taken)
+        if self.peer.connection is not self:
+            return  # another took its place: who has no answer will ask again there
+        for frame in frames:
+            try:
+                self.take(desk, frame)
+            except StoreError:
+                raise
+            except Exception:  # one message's error must not take others down
+                _logger.exception("a message of %s", self.peer.station_id)
 
     def take(self, desk: Desk, frame: bytes) -> None:
         """Decide what a frame comes to."""
@@ -184,6 +203,10 @@ class Connection:
         if handler is None:
             text = f"{message.action} is not for stations to send"
             return frames.encode_error(message.message_id, "NotSupported", text)
+        if not is_admitted(self.peer.standing, self.version, message.action):
+            text = f"{message.action} before the station is accepted"
+            self._note(desk, text)
+            return frames.encode_error(message.message_id, "SecurityError", text)
         try:
             response = handler(self.gateway, desk, self.peer, request)
         except StoreError:
@@ -205,7 +228,8 @@ class Connection:
         except Violation as violation:
             self._unreadable(desk, violation, message.action, frame)
             return
-        if handler is not None:
+        standing = self.peer.standing
+        if handler is not None and is_admitted(standing, self.version, message.action):
             handler(self.gateway, desk, self.peer, request)
 
     def _refuse(

@@ -59,6 +59,8 @@ class Desk:
         self.outbox: list[tuple[Link, bytes]] = []
         self.closing: list[tuple[Link, int, str]] = []
         self._after: list[Callable[[], None]] = []
+        # Called when what was decided is lost, and with it what was learned by it.
+        self.on_lost: Callable[[], None] | None = None
         self._take_readings = take_readings
         self._security = security
 
@@ -113,12 +115,11 @@ class Desk:
     def drop(self, error: Exception) -> None:
         """Say nothing of what could not be kept; who waits will ask again."""
         _logger.error("nothing of a batch of messages was kept: %s", error)
-        links = {id(link): link for link, _ in self.outbox}
         self.outbox, self.closing, self._after = [], [], []
         self.sampled = Sampled()
         self.system.folds.clear()
-        for link in links.values():
-            link.close(1011, "the store cannot keep what it is told")
+        if self.on_lost is not None:
+            self.on_lost()
 
 
 Work = Callable[[Desk], None]

@@ -55,7 +55,9 @@ class Gateway:
     ) -> None:
         """Know the stations of ``system``'s log; nothing is connected yet."""
         self.desk = desk
+        self.desk.desk.on_lost = self._lost
         self.peers = Peers(system.log)
+        self._log = system.log
         self._modules = modules
         self._handlers = handlers_of(modules)
         self._followers = followers_of(modules)
@@ -88,9 +90,9 @@ class Gateway:
     def follow(self, rows: Sequence[Recorded]) -> None:
         """Act on rows that were committed; each row once, in order."""
         for row in rows:
-            self.peers.observe(row)
-            kind = type(row.event)
-            for follower in self._followers.get(kind, ()):
+            if row.stream.startswith(("station-", "evse-")):
+                self.desk.put(partial(self._observed, row=row))
+            for follower in self._followers.get(type(row.event), ()):
                 self.desk.put(partial(self._followed, follower=follower, row=row))
 
     def handler(self, version: Version, action: str) -> Handler | None:
@@ -120,11 +122,15 @@ class Gateway:
             if module.on_transaction is not None:
                 module.on_transaction(self, desk, peer, evse_number)
 
+    def _observed(self, desk: Desk, row: Recorded) -> None:
+        self.peers.observe(row)
+
     def _followed(self, desk: Desk, follower: Follower, row: Recorded) -> None:
         follower(self, desk, row)
 
     def _connected(self, desk: Desk, connection: Connection) -> None:
-        peer = connection.peer
+        # Not the one that was there at the upgrade when all was read anew since.
+        peer = connection.peer = self.peers.by_id[connection.peer.station_id]
         if peer.connection is not None:
             older = peer.connection
             desk.close(older.link, 1000, "a newer connection took its place")
@@ -149,6 +155,27 @@ class Gateway:
         connection.lost(desk)
         event = t.StationDisconnected(station_id=peer.station_id, reason=reason)
         _record(desk, peer, event)
+
+    def _lost(self) -> None:
+        """Begin anew from the log: what was learned by works that are lost is wrong.
+
+        All connections end; a station that had no answer asks again on its next one.
+        """
+        peers, self.peers = self.peers, Peers(self._log)
+        connections = [p.connection for p in peers.by_id.values() if p.connection]
+        for peer in peers.by_id.values():
+            peer.connection = None
+        for connection in connections:
+            connection.link.close(1011, "what was said could not be kept")
+        self.desk.put(partial(self._all_lost, connections=connections))
+
+    def _all_lost(self, desk: Desk, connections: Sequence[Connection]) -> None:
+        for connection in connections:
+            connection.lost(desk)
+            event = t.StationDisconnected(
+                station_id=connection.peer.station_id, reason="nothing could be kept"
+            )
+            _record(desk, connection.peer, event)
 
 
 def _record(

@@ -38,6 +38,7 @@ class Kind(enum.StrEnum):
     WRONG_CREDENTIALS = "wrong-credentials"
     EXPIRED_CREDENTIALS = "expired-credentials"
     REVOKED_CREDENTIALS = "revoked-credentials"
+    UNKNOWN_STATION = "unknown-station"
     EXPIRED_CERTIFICATE = "expired-certificate"
     FORBIDDEN = "forbidden"
     RATE_LIMITED = "rate-limited"

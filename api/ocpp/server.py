@@ -1,0 +1,186 @@
+"""The WebSocket server that stations connect to, on the running event loop.
+
+Frames become works of the gateway's desk; at most one work of a connection is under
+way, so one station's flood makes itself wait and nobody else.
+"""
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Mapping
+from functools import partial
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from picows import (
+    WSAutoPingStrategy,
+    WSCloseCode,
+    WSFrame,
+    WSListener,
+    WSTransport,
+    WSUpgradeRequest,
+    WSUpgradeResponse,
+    WSUpgradeResponseWithListener,
+)
+from picows.picows import WSProtocol  # type: ignore[attr-defined]
+
+from api.ocpp.deflate import agree
+from api.ocpp.handshake import CHALLENGE, NotAdmitted, admit, door_of, protocol_of
+from api.ocpp.link import Limits, StationLink, Traffic
+from api.security.notes import Kind, Origin
+
+if TYPE_CHECKING:
+    from api.ocpp.gateway import Gateway
+
+_logger = logging.getLogger(__name__)
+# What picows has to say of each connection; errors only.
+_quiet = logging.getLogger("picows.stations")
+_READ_BYTES: Final = 4 * 1024
+
+
+class _Parting(WSListener):
+    """Ends a connection for which there is no sub-protocol, after the upgrade.
+
+    So OCPP-J has it: the upgrade without a sub-protocol, then the end.
+    """
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """Say why, and go."""
+        transport.send_close(
+            WSCloseCode.PROTOCOL_ERROR, b"ocpp2.1, ocpp2.0.1 and ocpp1.6 are spoken"
+        )
+        asyncio.get_running_loop().call_later(1.0, transport.disconnect)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Hear nothing."""
+
+
+class StationServer:
+    """Listens for stations of one or several tenants."""
+
+    def __init__(self, gateways: Mapping[str, "Gateway"], limits: Limits) -> None:
+        """Serve ``gateways`` by tenant; `serve_stations` makes it listen."""
+        self.traffic = {tenant: Traffic() for tenant in gateways}
+        self._gateways = gateways
+        self._limits = limits
+        self._server: asyncio.Server | None = None
+
+    async def listen(self, sock: socket.socket, tls: ssl.SSLContext | None) -> None:
+        """Begin to take connections."""
+        patience_s = self._limits.upgrade_within_s
+        self._server = await asyncio.get_running_loop().create_server(
+            self._protocol,
+            sock=sock,
+            ssl=tls,
+            backlog=4096,
+            ssl_handshake_timeout=None if tls is None else patience_s,
+        )
+
+    async def close(self, within_s: float = 5.0) -> None:
+        """Take no more connections, and end those there are."""
+        if self._server is not None:
+            self._server.close()
+        links = [link for t in self.traffic.values() for link in t.links]
+        for link in links:
+            link.close(WSCloseCode.GOING_AWAY.value, "the service stops")
+        gone = [asyncio.ensure_future(link.gone.wait()) for link in links]
+        if gone:
+            _, late = await asyncio.wait(gone, timeout=within_s)
+            for waiting in late:
+                waiting.cancel()
+
+    def _protocol(self) -> asyncio.BaseProtocol:
+        made: list[WSProtocol] = []
+
+        def upgrade(request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
+            return self._upgrade(request, made.pop().transport.underlying_transport)
+
+        made.append(
+            WSProtocol(
+                None,
+                None,
+                False,
+                upgrade,
+                _quiet,
+                True,
+                self._limits.upgrade_within_s,
+                True,
+                self._limits.ping_after_s,
+                self._limits.ping_after_s,
+                WSAutoPingStrategy.PING_WHEN_IDLE,
+                True,
+                self._limits.message_bytes,
+                None,
+                _READ_BYTES,
+            )
+        )
+        return made[0]  # type: ignore[no-any-return]
+
+    def _upgrade(
+        self, request: WSUpgradeRequest, transport: asyncio.Transport
+    ) -> WSUpgradeResponseWithListener:
+        address = transport.get_extra_info("peername")
+        origin = Origin(
+            address=str(address[0]) if address else "",
+            user_agent=request.headers.get("User-Agent", "")[:200],
+            path=request.path[:200].decode("ascii", errors="replace"),
+        )
+        door = door_of(transport.get_extra_info("ssl_object"))
+        try:
+            tenant, gateway, peer = admit(self._gateways, request, door)
+        except NotAdmitted as refusal:
+            return self._refuse(refusal, origin)
+        traffic = self.traffic[tenant]
+        # Clients name more than one option here, and that is well-formed.
+        options = request.headers.get("Connection", "").lower().split(",")
+        if "upgrade" in (option.strip() for option in options):
+            request.headers["Connection"] = "upgrade"
+        offered = request.headers.getall("Sec-WebSocket-Protocol", [])
+        chosen = protocol_of(offered)
+        if chosen is None:
+            traffic.refused["no-protocol"] += 1
+            detail = "none of the sub-protocols offered is spoken"
+            gateway.desk.desk.note(
+                Kind.FAULTY_MESSAGE, origin, actor=peer.station_id, detail=detail
+            )
+            response = WSUpgradeResponse.create_101_response()
+            return WSUpgradeResponseWithListener(response, _Parting())
+        name, version = chosen
+        headers = {"Sec-WebSocket-Protocol": name}
+        deflate = None
+        if version != "1.6":
+            extensions = request.headers.getall("Sec-WebSocket-Extensions", [])
+            agreed = agree(extensions)
+            if agreed is not None:
+                headers["Sec-WebSocket-Extensions"], deflate = agreed
+        connect = partial(gateway.connect, peer, version)
+        link = StationLink(gateway, connect, origin, self._limits, traffic, deflate)
+        response = WSUpgradeResponse.create_101_response(extra_headers=headers)
+        return WSUpgradeResponseWithListener(response, link)
+
+    def _refuse(
+        self, refusal: NotAdmitted, origin: Origin
+    ) -> WSUpgradeResponseWithListener:
+        gateway = self._gateways.get(refusal.tenant)
+        if gateway is not None:
+            self.traffic[refusal.tenant].refused[refusal.kind.value] += 1
+            gateway.desk.desk.note(refusal.kind, origin, detail=refusal.detail)
+        is_unknown = refusal.status is HTTPStatus.NOT_FOUND
+        headers = None if is_unknown else CHALLENGE
+        response = WSUpgradeResponse.create_error_response(
+            refusal.status, refusal.status.phrase.encode(), headers
+        )
+        return WSUpgradeResponseWithListener(response, None)
+
+
+async def serve_stations(
+    gateways: Mapping[str, "Gateway"],
+    sock: socket.socket,
+    tls: ssl.SSLContext | None = None,
+    limits: Limits | None = None,
+) -> StationServer:
+    """Take stations' connections on a bound socket until the server is closed."""
+    server = StationServer(gateways, limits or Limits())
+    await server.listen(sock, tls)
+    return server

@@ -1,0 +1,99 @@
+"""Stations' sockets in tests: a server on a real port, and clients of another hand."""
+
+import asyncio
+import base64
+import json
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+from api.listening import loopback_socket
+from api.ocpp.link import Limits
+from api.ocpp.server import StationServer, serve_stations
+from domain.ports import TENANT
+from tests.api.ocpp.office import Office, open_office
+
+BOOT = {"chargePointVendor": "Acme", "chargePointModel": "One"}
+BOOT_2 = {"reason": "PowerUp", "chargingStation": {"vendorName": "A", "model": "B"}}
+HEARTBEAT = '[2,"h","Heartbeat",{}]'
+
+
+class Yard:
+    """An office whose gateway is reached by sockets."""
+
+    def __init__(self, office: Office, server: StationServer, port: int) -> None:
+        self.office = office
+        self.server = server
+        self.port = port
+
+    @property
+    def traffic(self) -> Any:
+        """The server's counts."""
+        return self.server.traffic[TENANT]
+
+    def url(self, identity: str, scheme: str = "ws") -> str:
+        """Return the address of a station's endpoint."""
+        return f"{scheme}://127.0.0.1:{self.port}/ocpp/{identity}"
+
+    def connect(
+        self,
+        identity: str,
+        *protocols: str,
+        password: bytes | None = b"secret",
+        **options: Any,
+    ) -> connect:
+        """Return a client that connects with basic authentication."""
+        headers = {} if password is None else basic(identity, password)
+        if "ssl" in options:
+            options["server_hostname"] = "localhost"
+        given: dict[str, Any] = {"compression": None, "ping_interval": None, **options}
+        return connect(
+            self.url(identity, "wss" if "ssl" in options else "ws"),
+            subprotocols=[Subprotocol(name) for name in protocols],
+            additional_headers=headers,
+            **given,
+        )
+
+
+def basic(identity: str, password: bytes) -> dict[str, str]:
+    """Return the header of basic authentication."""
+    token = base64.b64encode(identity.encode() + b":" + password).decode()
+    return {"Authorization": f"Basic {token}"}
+
+
+@asynccontextmanager
+async def open_yard(
+    folder: Path,
+    *stations: str,
+    limits: Limits | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> AsyncIterator[Yard]:
+    """Open an office with registered stations and a server for them."""
+    with open_office(folder) as office:
+        for station_id in stations:
+            office.register(station_id)
+        sock = loopback_socket(0)
+        port = sock.getsockname()[1]
+        server = await serve_stations({TENANT: office.gateway}, sock, tls, limits)
+        try:
+            yield Yard(office, server, port)
+        finally:
+            await server.close()
+
+
+async def ask(client: ClientConnection, *frame: Any) -> Any:
+    """Send a frame and return the next one that comes."""
+    await client.send(json.dumps(frame))
+    return json.loads(await asyncio.wait_for(client.recv(), 5))
+
+
+async def until(is_so: Callable[[], bool], within_s: float = 5.0) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(within_s):
+        while not is_so():
+            await asyncio.sleep(0.005)
