@@ -4,7 +4,7 @@ Everything here but the connection can be read from the log again after a restar
 """
 
 import enum
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -79,8 +79,9 @@ class Peer:
     connection: "Connection | None" = None
     # The station's clock less ours; None while unknown.
     clock_offset: Instant | None = None
-    # What the last messages told of it.
-    clock_samples: deque[Instant] = field(default_factory=lambda: deque(maxlen=8))
+    # Of its last messages: when it came, and what its clock was then less ours.
+    clock_heard: deque[tuple[Instant, Instant]] = field(default_factory=deque)
+    clock_recorded: Instant | None = None
     heard_at: Instant = 0
     transactions: dict[int, OpenTransaction] = field(default_factory=dict)
     unreadable: Counter[str] = field(default_factory=Counter)
