@@ -4,7 +4,7 @@ Everything here but the connection can be read from the log again after a restar
 """
 
 import enum
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, cast
 
