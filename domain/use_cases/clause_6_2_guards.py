@@ -21,7 +21,6 @@ CLOSE_AFTER = 15 * MINUTE
 # Kinds of timers.
 CLOSING = "close"
 RESERVATION_OVER = "reservation"
-TIMER_KINDS = (CLOSING, RESERVATION_OVER)
 
 
 class Step(msgspec.Struct, frozen=True):

@@ -160,10 +160,17 @@ def _reserved(system: System, evse: Evse, at: Instant) -> list[str]:
         f"station/{data.station_id}/",
         f"class/{data.zone_id}/{data.current.value}/",
     ):
-        for claim in system.log.claims("reservation", place):
-            from_at, until_at, _ = claim.key[len(place) :].split("/")
-            if int(from_at) <= at < int(until_at):
-                owners.append(claim.owner)
+        owners += reserved_at(system, place, at)
+    return owners
+
+
+def reserved_at(system: System, place: str, at: Instant) -> list[str]:
+    """Return who has a reservation for a place, as ``evse/<id>/``, at an instant."""
+    owners = []
+    for claim in system.log.claims("reservation", place):
+        from_at, until_at, _ = claim.key[len(place) :].split("/")
+        if int(from_at) <= at < int(until_at):
+            owners.append(claim.owner)
     return owners
 
 

@@ -7,7 +7,7 @@ another service open. `clause_6_2_joining` says which session a transaction belo
 two become one.
 """
 
-from collections.abc import Container
+from collections.abc import Callable, Container, Mapping
 
 import msgspec
 
@@ -19,7 +19,7 @@ from domain.model.values import DAY, Event, Instant, iso_of
 from domain.ports import Answer, Batch, System, Timer
 from domain.use_cases.clause_6_2_guards import (
     CLOSING,
-    TIMER_KINDS,
+    RESERVATION_OVER,
     batch_of,
     step,
     timers_of,
@@ -34,6 +34,7 @@ from domain.use_cases.clause_6_2_joining import (
     resolve,
     zone_of_place,
 )
+from domain.use_cases.clause_7_3_activities import ACTIVITY, time_out
 from domain.use_cases.s6_sdr_information import closing_events
 from domain.use_cases.shared_path import By, load_evse, load_session, record
 
@@ -313,7 +314,7 @@ def _check_ended(state: Session, by: By) -> None:
 def run_due_timers(
     system: System, at: Instant, failed: dict[Timer, str] | None = None
 ) -> int:
-    """Turn every timer of sessions that is due into its command; return how many.
+    """Turn every timer that is due into its command; return how many.
 
     One that its session no longer has, as something happened since, only goes. With
     ``failed``, one that cannot run is put there with its error and left alone.
@@ -323,10 +324,10 @@ def run_due_timers(
     while due := [t for t in system.log.due_timers(at) if _is_to_run(t, left)]:
         for timer in due:
             try:
-                _run_timer(system, timer)
+                _BY_KIND[timer.kind](system, timer)
             except StoreError:
                 raise
-            # One session's timer must not keep those of all others from running.
+            # One stream's timer must not keep those of all others from running.
             except Exception as error:
                 if failed is None:
                     raise
@@ -336,7 +337,7 @@ def run_due_timers(
 
 
 def _is_to_run(timer: Timer, failed: Container[Timer]) -> bool:
-    return timer.kind in TIMER_KINDS and timer not in failed
+    return timer.kind in _BY_KIND and timer not in failed
 
 
 def _run_timer(system: System, timer: Timer) -> None:
@@ -356,3 +357,11 @@ def _due(system: System, timer: Timer, session_id: str, by: By) -> tuple[Event, 
     if timer.kind == CLOSING:
         return closing_events(system, session_id, "idle", by)
     return (s.ReservationEnded(session_id=session_id, reason="its time is over"),)
+
+
+# Whose timers they are says what is done when they are due.
+_BY_KIND: Mapping[str, Callable[[System, Timer], None]] = {
+    CLOSING: _run_timer,
+    RESERVATION_OVER: _run_timer,
+    ACTIVITY: time_out,
+}

@@ -70,12 +70,13 @@ def authorize(system: System, command: AskAuthorization, by: By) -> Answer:
 
     def decide() -> Batch:
         said = system.cso.answer(command.subject_id, command.evse_id, by.at)
-        return added(system, adding, by, *_transactions(said))
+        return added(system, adding, by, *answer_events(said))
 
     return record(system, by, command, decide)
 
 
-def _transactions(said: Authorization | None) -> tuple[Event, ...]:
+def answer_events(said: Authorization | None) -> tuple[Event, ...]:
+    """Return what an answer adds to a session; nothing where it is still to come."""
     if said is None:
         return ()
     if said.accepted:
