@@ -49,11 +49,15 @@ class ZoneLearned(Event, frozen=True):
 
 
 class StationCommissioned(Event, frozen=True):
-    """A charging station belongs to the zone and offers these EVSEs, from now on."""
+    """A charging station belongs to the zone and offers these EVSEs, from now on.
+
+    ``is_registered``: it connects to us by itself.
+    """
 
     station_id: str
     zone_id: str
     evse_ids: tuple[str, ...]
+    is_registered: bool = False
 
 
 class EvseCommissioned(Event, frozen=True):

@@ -2,7 +2,8 @@
 
 Streams: ``station-<id>`` (who it is, what it can do), ``connectivity-<id>-<month>``
 (what it told of itself), ``transaction-<key>`` (what it told of one of its own
-transactions) and ``delivery-<id>-<day>`` (whether it follows).
+transactions) and ``delivery-<id>-<day>`` (whether it follows). How long its EVs take to
+follow is what it can do.
 
 A station's transaction is a source of facts among several. The transactions of the
 standard are ours, in ``session-<id>``.
@@ -232,7 +233,10 @@ class EtpSuperseded(Event, frozen=True):
 
 
 class EtpNotFollowed(Event, frozen=True):
-    """After its settle time the EVSE draws more than its ETP says."""
+    """After its settle time the EVSE draws more than its ETP says.
+
+    Again when it draws something else, and once a day.
+    """
 
     evse_id: str
     number: int

@@ -160,7 +160,10 @@ def commission_station(system: System, command: CommissionStation, by: By) -> An
         zone = load_zone(system, command.zone_id)
         evse_ids = tuple(e.evse_id for e in command.evses)
         station = z.StationCommissioned(
-            station_id=command.station_id, zone_id=command.zone_id, evse_ids=evse_ids
+            station_id=command.station_id,
+            zone_id=command.zone_id,
+            evse_ids=evse_ids,
+            is_registered=known.registered is not None,
         )
         members = z.ZoneMembersChanged(
             zone_id=command.zone_id, evse_ids=zone.evse_ids + evse_ids
