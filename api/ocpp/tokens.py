@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple
 from msgspec import UNSET, UnsetType
 
 from api.ocpp.desk import Desk
-from api.ocpp.peers import Peer
+from api.ocpp.peers import Peer, Standing
 from api.ocpp.v16 import datatypes as d16
 from api.ocpp.v21 import datatypes as d21
 from api.ocpp.v201 import datatypes as d201
@@ -85,8 +85,8 @@ def authorize(
     at = desk.now if at is None else at
     system = desk.system
     subject_id = subject_of(system.vault, text, token_type)
-    if not subject_id:
-        return Judged("Invalid")
+    if not subject_id or peer.standing is Standing.REJECTED:
+        return Judged("Invalid", subject_id)
     if not evse_id and len(peer.evse_ids) == 1:
         evse_id = peer.evse_ids[0]
     try:

@@ -1,0 +1,87 @@
+"""How far a station's clock is off, from what it says the time is in online messages.
+
+A message that waited in a queue tells an instant too early, never one too late: what it
+says is a lower bound. So a higher one counts at once, a lower one only when several
+messages in a row, some time apart, agree: those of a queue that is emptied do not.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from api.ocpp.desk import Desk
+from api.ocpp.etp import CLOCK_TOLERANCE
+from api.ocpp.peers import Peer
+from domain.model import ids
+from domain.model import station_events as t
+from domain.model.values import SECOND, Instant
+from domain.ports import Append, Batch
+
+# So many messages in a row must agree, this well, over so long.
+_AGREEING: Final = 3
+_TOLERANCE: Final = 2 * SECOND
+_SPAN: Final = 10 * SECOND
+# A change of more than this is recorded.
+_NOTEWORTHY: Final = SECOND
+
+
+def measure_clock(
+    desk: Desk, peer: Peer, told_at: Instant, *, is_offline: bool = False
+) -> None:
+    """Take in the instant that a message of the station gives for just now."""
+    if is_offline:
+        return
+    now = desk.now
+    heard = peer.clock_heard
+    heard.append((now, told_at - now))
+    while len(heard) > _AGREEING:
+        heard.popleft()
+    offset = _offset(peer.clock_offset, heard)
+    if offset is None:
+        return
+    peer.clock_offset = offset
+    known = peer.clock_recorded
+    if known is None or abs(offset - known) > _NOTEWORTHY:
+        peer.clock_recorded = offset
+        _record(desk, peer, offset)
+
+
+def our_time(peer: Peer, told_at: Instant) -> Instant:
+    """Return when something happened that a station gives this time, by our clock."""
+    offset = peer.clock_offset
+    if offset is None or abs(offset) <= CLOCK_TOLERANCE:
+        return told_at
+    return told_at - offset
+
+
+def forget_clock(peer: Peer) -> None:
+    """Know nothing of the station's clock any more: it booted, and may have set it."""
+    peer.clock_offset = None
+    peer.clock_heard = deque()
+
+
+def _offset(
+    known: Instant | None, heard: Sequence[tuple[Instant, Instant]]
+) -> Instant | None:
+    """Return the offset after the last sample; None while it is not known."""
+    last = heard[-1][1]
+    if known is None:
+        if last >= -_TOLERANCE:
+            return last
+    elif last >= known:
+        return last
+    offsets = [offset for _, offset in heard]
+    span = heard[-1][0] - heard[0][0]
+    agree = max(offsets) - min(offsets) <= _TOLERANCE
+    if len(heard) == _AGREEING and agree and span >= _SPAN:
+        return max(offsets)
+    return known
+
+
+def _record(desk: Desk, peer: Peer, offset: Instant) -> None:
+    event = t.StationClockMeasured(
+        station_id=peer.station_id, offset_ms=round(offset / 1000)
+    )
+    stream = ids.connectivity_stream(peer.station_id, desk.now)
+    append = Append(stream, (event,), desk.now)
+    desk.system.log.append(Batch(actor=peer.station_id, appends=(append,)))
