@@ -9,6 +9,7 @@ needs no lock, whatever thread runs them.
 """
 
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -25,8 +26,10 @@ from domain.store.committer import Committer
 
 _logger = logging.getLogger(__name__)
 
-# Most works of one transaction: a bound on how long other writers wait.
+# Most works of one transaction, and how long it takes more: a bound on how long other
+# writers wait.
 BATCH = 256
+_BATCH_S = 0.025
 
 
 class Link(Protocol):
@@ -172,6 +175,15 @@ class CommitterDesk:
             self._is_deciding = True
             self._call_soon(self._decide)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits and nothing is under way."""
+        return not self._is_deciding
+
+    def queued(self) -> int:
+        """Return how many works wait."""
+        return len(self._works)
+
     def _decide(self) -> None:
         try:
             self._committer.decide(self._batch, self._decided)
@@ -180,8 +192,12 @@ class CommitterDesk:
             self.desk.drop(error)
 
     def _batch(self, ledger: Log) -> None:
-        self.desk.system = msgspec.structs.replace(self.desk.system, log=ledger)
+        if self.desk.system.log is not ledger:
+            self.desk.system = msgspec.structs.replace(self.desk.system, log=ledger)
+        ends_at = time.perf_counter() + _BATCH_S
         for _ in range(min(len(self._works), BATCH)):
+            if time.perf_counter() > ends_at:
+                break
             work = self._works.popleft()
             try:
                 work(self.desk)

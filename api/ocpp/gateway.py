@@ -13,12 +13,13 @@ from api.ocpp.calls import Call, NotAnswered
 from api.ocpp.connection import Connection
 from api.ocpp.desk import Desk, Link, Work
 from api.ocpp.exchange import Follower, Handler, Module, followers_of, handlers_of
-from api.ocpp.peers import Peer, Peers
+from api.ocpp.peers import OBSERVED, Peer, Peers
 from api.ocpp.violations import Version
 from api.security.notes import Origin
 from domain.model import ids
 from domain.model import station_events as t
-from domain.model.values import Instant
+from domain.model.registry import BY_CLASS
+from domain.model.values import Event, Instant
 from domain.ports import Append, Batch, Recorded, System
 
 
@@ -94,6 +95,12 @@ class Gateway:
                 self.desk.put(partial(self._observed, row=row))
             for follower in self._followers.get(type(row.event), ()):
                 self.desk.put(partial(self._followed, follower=follower, row=row))
+
+    @property
+    def followed(self) -> tuple[str, ...]:
+        """The types of the rows that `follow` acts on."""
+        kinds: set[type[Event]] = {*OBSERVED, *self._followers}
+        return tuple(sorted(BY_CLASS[kind].name for kind in kinds))
 
     def handler(self, version: Version, action: str) -> Handler | None:
         """Return what answers an action; None for one that no station may send."""

@@ -6,7 +6,7 @@ Everything here but the connection can be read from the log again after a restar
 import enum
 from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from api.ocpp.capabilities import Capabilities, EvseWiring, RateUnit
 from api.ocpp.violations import Version
@@ -18,6 +18,21 @@ from domain.ports import Log, Recorded
 
 if TYPE_CHECKING:
     from api.ocpp.connection import Connection
+
+# What `Peers.observe` learns from.
+OBSERVED: Final = (
+    t.StationRegistered,
+    t.StationCredentialChanged,
+    t.StationDeviationsChanged,
+    t.StationBlocked,
+    t.StationUnblocked,
+    t.StationRetired,
+    t.StationCapabilities,
+    t.StationDefaultsInstalled,
+    z.StationCommissioned,
+    z.EvseCommissioned,
+    z.EvseLimitsChanged,
+)
 
 
 class Standing(enum.Enum):
