@@ -1,9 +1,9 @@
 """The read models as they were when the log ended at a position.
 
 A document of the past is folded by the fold that writes the present ones, in memory,
-from the rows that touched it: an EVSE or a zone from its last checkpoint on (see
-`projections.history`), a session from its streams, which are no longer than it is. What
-lists filter and sort by is found in the listings; then each item is folded.
+from the rows that touched it: an EVSE, a station or a zone from its last checkpoint on
+(see `projections.history`), a session from its streams, which are no longer than it is.
+What lists filter and sort by is found in the listings; then each item is folded.
 """
 
 import sqlite3
@@ -30,6 +30,9 @@ from projections.session_queries import (
     Sessions,
 )
 from projections.sessions import Session, SessionsFold
+from projections.station_documents import Station
+from projections.station_queries import StationFilter, Stations
+from projections.stations import StationsFold
 from projections.zones import Zone, Zones, ZonesFold
 
 AnyFold = TypeVar("AnyFold", bound=Fold)
@@ -106,15 +109,23 @@ class Past:
         self, *, after: str = "", limit: int, wanted: EvseFilter, scope: Scope | None
     ) -> list[Evse]:
         """Return EVSEs by id, those after one; within a scope if there is one."""
-        where, values = _matching(wanted._asdict(), scope)
-        rows = self._models.evses.reader.rows(
-            "SELECT e.evse_id FROM evse AS e JOIN evse_listed AS l ON l.id = e.evse_id"
-            " AND l.position = (SELECT max(position) FROM evse_listed"
-            " WHERE id = e.evse_id AND position <= ?)"
-            f" WHERE e.evse_id > ? AND {where} ORDER BY e.evse_id LIMIT ?",
-            (self._position, after, *values, limit),
+        return self._evses(
+            self._listed(self._models.evses.reader, "evse", after, limit, wanted, scope)
         )
-        return self._evses([evse_id for (evse_id,) in rows])
+
+    def station(self, station_id: str) -> Station | None:
+        """Return one station."""
+        return next(iter(self._stations([station_id])), None)
+
+    def stations(
+        self, *, after: str = "", limit: int, wanted: StationFilter, scope: Scope | None
+    ) -> list[Station]:
+        """Return stations by id, those after one; within a scope if there is one."""
+        return self._stations(
+            self._listed(
+                self._models.stations.reader, "station", after, limit, wanted, scope
+            )
+        )
 
     def session(self, session_id: str) -> SessionDetail | None:
         """Return a session with its transactions, under any of its ids."""
@@ -141,6 +152,26 @@ class Past:
         """Return the plan at a position."""
         return self._models.plans.plan(position) if position <= self._position else None
 
+    def _listed(
+        self,
+        reader: Reader,
+        table: str,
+        after: str,
+        limit: int,
+        wanted: EvseFilter | StationFilter,
+        scope: Scope | None,
+    ) -> list[str]:
+        """Return the ids of a page: of what was listed as it is wanted and seen."""
+        where, values = _matching(wanted._asdict(), scope)
+        rows = reader.rows(
+            f"SELECT e.{table}_id FROM {table} AS e JOIN {table}_listed AS l"
+            f" ON l.id = e.{table}_id AND l.position = (SELECT max(position)"
+            f" FROM {table}_listed WHERE id = e.{table}_id AND position <= ?)"
+            f" WHERE e.{table}_id > ? AND {where} ORDER BY e.{table}_id LIMIT ?",
+            (self._position, after, *values, limit),
+        )
+        return [key for (key,) in rows]
+
     def _zones(self, zone_ids: Sequence[str]) -> list[Zone]:
         with _folding(ZonesFold) as fold:
             reader = self._models.zones.reader
@@ -160,6 +191,14 @@ class Past:
             _replay(fold, fold.documents, rows, checkpoints)
             evses = Evses(OneConnection(fold.db))
             return [evse for i in evse_ids if (evse := evses.evse(i))]
+
+    def _stations(self, station_ids: Sequence[str]) -> list[Station]:
+        with _folding(StationsFold) as fold:
+            reader = self._models.stations.reader
+            checkpoints, positions = self._touched(reader, "station", station_ids)
+            _replay(fold, fold.documents, self._log.read_at(positions), checkpoints)
+            stations = Stations(OneConnection(fold.db))
+            return [found for i in station_ids if (found := stations.station(i))]
 
     def _reserving(self, rows: Sequence[Recorded]) -> set[int]:
         """Return where else was told of the reservations that rows tell of.
@@ -320,7 +359,7 @@ def _folding(fold_type: type[AnyFold]) -> Iterator[AnyFold]:
 
 
 def _replay(
-    fold: EvsesFold | ZonesFold,
+    fold: EvsesFold | StationsFold | ZonesFold,
     documents: Tracked[Any],
     rows: Sequence[Recorded],
     checkpoints: list[Checkpoint],

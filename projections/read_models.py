@@ -11,6 +11,7 @@ from projections.runner import Runner
 from projections.sdr import Sdr
 from projections.security import Security
 from projections.session_queries import Sessions
+from projections.station_queries import Stations
 from projections.zones import Zones
 
 
@@ -21,6 +22,7 @@ class ReadModels:
         self.runner = runner
         self.zones = Zones(folder)
         self.evses = Evses(folder)
+        self.stations = Stations(folder)
         self.sessions = Sessions(folder)
         self.sdr = Sdr(folder)
         self.contracts = Contracts(folder)
@@ -34,6 +36,7 @@ class ReadModels:
         for model in (
             self.zones,
             self.evses,
+            self.stations,
             self.sessions,
             self.sdr,
             self.contracts,

@@ -30,12 +30,14 @@ from projections.plans import PlansFold
 from projections.sdr import SdrFold
 from projections.security import SecurityFold
 from projections.sessions import SessionsFold
+from projections.stations import StationsFold
 from projections.zones import ZonesFold
 
 APPLICATION = "ledger"
 ALL: tuple[type[Fold], ...] = (
     ZonesFold,
     EvsesFold,
+    StationsFold,
     SessionsFold,
     SdrFold,
     ContractsFold,

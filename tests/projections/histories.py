@@ -2,10 +2,12 @@
 
 from hypothesis import strategies as st
 
+from domain.model import activity_events as a
 from domain.model import ids
 from domain.model import plan_events as p
 from domain.model import session_events as s
 from domain.model import site_events as z
+from domain.model import station_events as t
 from domain.model.profile import PowerProfile
 from domain.model.values import MINUTE, Event, Quality
 from tests.projections.small_site import (
@@ -112,6 +114,69 @@ _deliveries: tuple[st.SearchStrategy[Event], ...] = (
     st.builds(p.EtpRefused, evse_id=_evses, number=_numbers, reason=st.just("no")),
     st.builds(p.EtpTimedOut, evse_id=_evses, number=_numbers),
     st.builds(p.EtpConfirmed, evse_id=_evses, number=_numbers),
+    st.builds(t.EtpNotFollowed, evse_id=_evses, number=_numbers, power_w=_powers),
+    st.builds(t.EtpFollowedAgain, evse_id=_evses, number=_numbers),
+)
+_stations = st.sampled_from(("s1", "s2"))
+_rules = st.sampled_from(("TYPE", "LENGTH"))
+_of_stations: tuple[st.SearchStrategy[Event], ...] = (
+    st.builds(
+        t.StationRegistered,
+        station_id=_stations,
+        identity=_rules,
+        security_profile=st.just(1),
+    ),
+    st.builds(t.StationBlocked, station_id=_stations, reason=st.just("stolen")),
+    st.builds(t.StationUnblocked, station_id=_stations, reason=st.just("found")),
+    st.builds(
+        t.StationConnected,
+        station_id=_stations,
+        version=st.sampled_from(("1.6", "2.1")),
+        security_profile=st.just(1),
+    ),
+    st.builds(t.StationDisconnected, station_id=_stations, reason=st.just("gone")),
+    st.builds(t.StationBooted, station_id=_stations, status=_rules, vendor=_rules),
+    st.builds(
+        t.StationStatusReported,
+        station_id=_stations,
+        evse_number=st.integers(0, 2),
+        connector=st.integers(0, 1),
+        status=_rules,
+    ),
+    st.builds(
+        t.StationMessageKept,
+        station_id=_stations,
+        action=_rules,
+        quality=_qualities,
+        rule=_rules,
+    ),
+    st.builds(
+        t.LimitReported,
+        station_id=_stations,
+        evse_id=_evses,
+        source=_rules,
+        is_over=st.booleans(),
+    ),
+    st.builds(
+        t.StationTransactionReported,
+        station_id=_stations,
+        evse_id=_evses,
+        transaction_id=st.sampled_from(SESSIONS),
+        kind=st.sampled_from(("started", "updated", "ended")),
+    ),
+    st.builds(
+        a.ActivityAsked,
+        activity_id=st.sampled_from(SESSIONS),
+        kind=st.just("reset"),
+        station_id=_stations,
+        due_at=_instants,
+    ),
+    st.builds(
+        a.ActivityEnded,
+        activity_id=st.sampled_from(SESSIONS),
+        station_id=_stations,
+        outcome=st.just("done"),
+    ),
 )
 _in_zones: tuple[st.SearchStrategy[Event], ...] = (
     st.builds(
@@ -142,8 +207,10 @@ def _stream_of(event: Event, at: int) -> str:
         return ids.zone_stream(event.zone_id)
     if type(event) in _AT_EVSES:
         return ids.evse_stream(event.evse_id)  # type: ignore[attr-defined]
-    if hasattr(event, "session_id"):
+    if hasattr(event, "session_id") and not isinstance(event, a.ActivityAsked):
         return ids.session_stream(event.session_id)
+    if hasattr(event, "station_id"):
+        return ids.connectivity_stream(event.station_id, at)
     return ids.delivery_stream("s1", at)
 
 
@@ -156,7 +223,9 @@ _AT_EVSES = (
     z.EvseLimitsChanged,
 )
 
-_events = st.one_of(*_in_sessions, *_at_evses, *_deliveries, *_in_zones, *_pres)
+_events = st.one_of(
+    *_in_sessions, *_at_evses, *_deliveries, *_of_stations, *_in_zones, *_pres
+)
 _told = st.one_of(
     st.builds(
         lambda event, at: Told(_stream_of(event, at), at, event), _events, _instants

@@ -21,6 +21,8 @@ from projections.read_models import ReadModels
 from projections.runner import ReadLog, Runner
 from projections.scope import Scope
 from projections.session_queries import SessionFilter
+from projections.station_documents import CONNECTED, STANDINGS
+from projections.station_queries import StationFilter
 from tests.projections.histories import PARTIES, SESSIONS, erased, histories, sealed
 from tests.projections.small_site import (
     DAWN,
@@ -141,6 +143,18 @@ def check(then: Past, replayed: ReadModels) -> None:
             lambda evse: evse.evse_id,
             2,
         ) == replayed.evses.page(wanted=wanted, scope=scope)
+    for station_id in ("s1", "s2", "s9"):
+        assert then.station(station_id) == replayed.stations.station(station_id)
+    stations = (StationFilter(), *(StationFilter(standing=s) for s in STANDINGS))
+    connected = StationFilter(zone_id=ZONE, connection=CONNECTED)
+    for scope, wanted_stations in product(PLACES, (*stations, connected)):
+        assert walk(
+            lambda last, n, w=wanted_stations, s=scope: then.stations(
+                after=last or "", limit=n, wanted=w, scope=s
+            ),
+            lambda station: station.station_id,
+            1,
+        ) == replayed.stations.page(wanted=wanted_stations, scope=scope)
     for session_id in (*SESSIONS, "nobody"):
         assert then.session(session_id) == replayed.sessions.session(session_id)
     for wanted_sessions, scope in product(SESSION_FILTERS, SCOPES):
