@@ -1,0 +1,1 @@
+"""Virtual charging stations: OCPP clients that share no code with the gateway."""
