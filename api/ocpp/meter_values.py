@@ -19,7 +19,7 @@ from api.ocpp.v16 import datatypes as v16
 from api.ocpp.v21 import datatypes as v21
 from api.ocpp.v201 import datatypes as v201
 from domain.model.profile import POWER_LIMIT_W
-from domain.model.values import HOUR, SECOND, Instant, instant_of
+from domain.model.values import HOUR, SECOND, Instant
 from domain.use_cases.e1_smart_charging import ENERGY_LIMIT_WH
 
 MeterValue = v16.MeterValue | v16.TransactionData | v201.MeterValue | v21.MeterValue
@@ -204,10 +204,14 @@ class Metered:
         return None if self.export_milli is None else self.export_milli // 1_000
 
 
-def metered(meter_value: MeterValue, evse_id: str, rank: int | None = None) -> Metered:
-    """Return what a meter value says; only registers of ``rank`` count, if given."""
-    found = Metered(instant_of(meter_value.timestamp))
-    at = found.at
+def metered(
+    meter_value: MeterValue, evse_id: str, at: Instant, rank: int | None = None
+) -> Metered:
+    """Return what a meter value of an instant says.
+
+    With ``rank`` only registers of that location count.
+    """
+    found = Metered(at)
     sums: dict[int, _Sum] = {}
     volts, current_phases = 0.0, 0
     for form, value in _values(meter_value.sampled_value, found):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from api.ocpp.capabilities import Capabilities, EvseWiring, RateUnit
+from api.ocpp.meter_values import Meter
 from api.ocpp.violations import Version
 from domain.model import ids
 from domain.model import site_events as z
@@ -55,22 +56,29 @@ class Credentials(NamedTuple):
 class OpenTransaction:
     """A transaction of a station's EVSE that has not ended, as the station names it.
 
-    ``transaction_id`` is text in 2.x and, in 1.6, our integer. ``measured_v`` is the
-    highest of its phases' voltages, ``max_periods`` what its EV takes of a schedule;
-    None while not known.
+    ``transaction_id`` is text in 2.x and, in 1.6, our integer. ``evse_id`` is empty
+    where it is at no EVSE that we know. ``measured_v`` is the highest of its phases'
+    voltages, ``max_periods`` what its EV takes of a schedule; None while not known.
+    ``state`` and ``trigger`` are those last reported: only a change is worth a fact.
+    ``is_metered``: a register of it is known. ``last_seq_no`` is the highest number
+    that came, and ``unreported`` are ranges of those that held nothing but readings.
     """
 
     transaction_id: int | str
     evse_number: int
     started_at: Instant
     session_id: str = ""
+    evse_id: str = ""
     phases_in_use: int | None = None
     measured_v: float | None = None
     max_periods: int | None = None
     soc: float | None = None
-    # State and trigger as last reported: only a change is worth a fact.
     state: str = ""
     trigger: str = ""
+    meter: Meter = field(default_factory=Meter)
+    is_metered: bool = False
+    last_seq_no: int | None = None
+    unreported: list[tuple[int, int]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -98,7 +106,9 @@ class Peer:
     clock_heard: deque[tuple[Instant, Instant]] = field(default_factory=deque)
     clock_recorded: Instant | None = None
     heard_at: Instant = 0
+    # By EVSE number: those that are news. By its id: all whose end did not come.
     transactions: dict[int, OpenTransaction] = field(default_factory=dict)
+    open_transactions: dict[int | str, OpenTransaction] = field(default_factory=dict)
     unreadable: Counter[str] = field(default_factory=Counter)
     tolerated: Counter[str] = field(default_factory=Counter)
     # Answers by message id, so that a repeated CALL gets the same one: (digest, frame).

@@ -1,7 +1,6 @@
 """What sampled values come to, checked against a re-computation in decimals."""
 
 import json
-from datetime import datetime
 from decimal import ROUND_FLOOR, Decimal
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -13,7 +12,8 @@ from hypothesis import strategies as st
 from api.ocpp.codec import CODECS
 from api.ocpp.meter_values import Meter, Metered, metered
 from api.ocpp.violations import Version
-from domain.model.values import SECOND, instant_of
+from domain.model.values import SECOND
+from tests.api.ocpp.office import NOW
 
 AT = "2026-11-20T19:00:00Z"
 POWERS = ("Power.Active.Import", "Power.Active.Export")
@@ -54,7 +54,7 @@ def taken(
     meter_value = {"timestamp": AT, "sampledValue": values}
     raw = json.dumps({**number, "meterValue": [meter_value]}).encode()
     request: Any = CODECS[version].request("MeterValues", raw)
-    return metered(request.meter_value[0], "E", rank)
+    return metered(request.meter_value[0], "E", NOW, rank)
 
 
 def scaled(value: Value) -> Decimal:
@@ -207,10 +207,9 @@ def test_registers_of_another_location_are_of_another_meter() -> None:
 
 def test_power_is_told_by_registers_where_nothing_else_tells_it() -> None:
     meter = Meter()
-    at = instant_of(datetime.fromisoformat(AT))
-    assert meter.power(at, 1_000_000, None) is None
-    assert meter.power(at + 30 * SECOND, 1_060_000, None) == 7_200
+    assert meter.power(NOW, 1_000_000, None) is None
+    assert meter.power(NOW + 30 * SECOND, 1_060_000, None) == 7_200
     # Too soon after to tell: what was told before.
-    assert meter.power(at + 32 * SECOND, 1_061_000, None) == 7_200
-    assert meter.power(at + 60 * SECOND, 1_060_000, 30_000) == -3_600
-    assert meter.power(at + 90 * SECOND, 5_000, 30_000) is None
+    assert meter.power(NOW + 32 * SECOND, 1_061_000, None) == 7_200
+    assert meter.power(NOW + 60 * SECOND, 1_060_000, 30_000) == -3_600
+    assert meter.power(NOW + 90 * SECOND, 5_000, 30_000) is None
