@@ -188,8 +188,7 @@ class StationTransactionReported(Event, frozen=True):
     ``kind`` is ``started``, ``updated`` or ``ended``; ``seq_no`` its number in the
     transaction (2.x), None where the protocol has none. ``state`` is ``connected``,
     ``charging``, ``suspended-ev``, ``suspended-evse``, ``idle`` or empty. Registers are
-    those of import and export at the message's instant [Wh]. ``remote_start_id`` is the
-    remoteStartId that the station gives back (2.x): the position of its activity.
+    those of import and export at the message's instant [Wh].
     """
 
     station_id: str
@@ -203,7 +202,6 @@ class StationTransactionReported(Event, frozen=True):
     register_wh: int | None = None
     export_wh: int | None = None
     reason: str = ""
-    remote_start_id: int | None = None
     quality: Quality = Quality.GOOD
 
 

@@ -6,6 +6,8 @@ station, so that neither is there without the other; what the station makes of i
 activity's. By `shared_path`.
 """
 
+import hashlib
+
 import msgspec
 
 from domain.errors import Occupied, Refused
@@ -27,8 +29,17 @@ from domain.use_cases.clause_7_3_activities import AskActivity, asked, asked_in_
 from domain.use_cases.s2_back_office import answer_events
 from domain.use_cases.shared_path import By, load_evse, record
 
-# What the kind of the token is called among the activity's parameters.
-TOKEN_KIND = "token-kind"
+# Among the activity's parameters: what the token is, and the number of the start.
+TOKEN_KIND, NUMBER = "token-kind", "number"
+_REMOTE_START = "remote-start"
+
+
+def remote_start_of(station_id: str, number: int) -> Reference:
+    """Return the reference by which a station names a remote start of ours.
+
+    Its session is known by it before the station has told of any transaction.
+    """
+    return Reference(station_id, _REMOTE_START, str(number))
 
 
 class StartRemotely(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,8 +77,18 @@ def start_remotely(system: System, command: StartRemotely, by: By) -> Answer:
         said = system.cso.answer(command.subject_id, command.evse_id, by.at)
         if said is None:
             said = Authorization(True, by.party_name)
-        session = added(system, adding, by, *answer_events(said))
-        activity = _activity(system, command, session, said, by)
+        asking = _asking(system, command)
+        number = remote_start_of(
+            asking.station_id, int(dict(asking.parameters)[NUMBER])
+        )
+        bound = s.ReferenceBound(
+            session_id="",
+            party=number.party,
+            kind=number.kind,
+            reference=number.text,
+        )
+        session = added(system, adding, by, bound, *answer_events(said))
+        activity = _activity(system, asking, session, said, by)
         return msgspec.structs.replace(
             session,
             appends=session.appends + activity.appends,
@@ -78,24 +99,35 @@ def start_remotely(system: System, command: StartRemotely, by: By) -> Answer:
     return record(system, by, command, decide)
 
 
-def _activity(
-    system: System,
-    command: StartRemotely,
-    session: Batch,
-    said: Authorization,
-    by: By,
-) -> Batch:
+def _asking(system: System, command: StartRemotely) -> AskActivity:
     data = load_evse(system, command.evse_id).check_usable(command.evse_id)
-    asking = AskActivity(
+    number = _new_number(system, data.station_id)
+    return AskActivity(
         kind=ActivityKind.REMOTE_START,
         station_id=data.station_id,
         due_after=command.due_after,
         evse_id=command.evse_id,
-        session_id=session.appends[0].stream.removeprefix(ids.session_stream("")),
         subject_id=command.subject_id,
         credential=command.credential,
-        parameters=((TOKEN_KIND, command.token_kind),),
+        parameters=((TOKEN_KIND, command.token_kind), (NUMBER, str(number))),
     )
+
+
+def _new_number(system: System, station_id: str) -> int:
+    """Return a number that the station was never given: 31 bits, as it takes them."""
+    while True:
+        drawn = hashlib.sha256(system.ids.new_id().encode()).digest()
+        number = int.from_bytes(drawn[:4], "big") >> 1
+        reference = remote_start_of(station_id, number)
+        if system.log.owner("reference", reference.key) is None:
+            return number
+
+
+def _activity(
+    system: System, asking: AskActivity, session: Batch, said: Authorization, by: By
+) -> Batch:
+    session_id = session.appends[0].stream.removeprefix(ids.session_stream(""))
+    asking = msgspec.structs.replace(asking, session_id=session_id)
     if said.accepted:
         return asked(system, asking, by)
     return asked_in_vain(system, asking, said.reason, by)

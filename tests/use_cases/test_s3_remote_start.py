@@ -10,6 +10,7 @@ from domain.model import activity_events as y
 from domain.model import session_events as s
 from domain.model.values import DAY, Event
 from domain.ports import Answer, System
+from domain.use_cases.clause_6_2_joining import find_by_reference
 from domain.use_cases.clause_7_10_safety import SuspendEvse, suspend_evse
 from domain.use_cases.s2_back_office import (
     EmbeddedBackOffice,
@@ -19,6 +20,7 @@ from domain.use_cases.s2_back_office import (
 from domain.use_cases.s3_remote_start import (
     StartRemotely,
     StopRemotely,
+    remote_start_of,
     start_remotely,
     stop_remotely,
 )
@@ -54,12 +56,18 @@ def test_a_remote_start_is_authorized_in_the_append_that_asks_the_station(
     assert [type(event) for event in events_of(site, answer)] == [
         s.SessionOpened,
         s.AuthorizationRequested,
+        s.ReferenceBound,
         s.AuthorizationAccepted,
         y.ActivityAsked,
     ]
     asked = asked_in(site, answer)
     assert (asked.station_id, asked.evse_id) == ("s1", E1)
-    assert asked.parameters == (("token-kind", "rfid"),)
+    parameters = dict(asked.parameters)
+    assert parameters["token-kind"] == "rfid"
+    named = remote_start_of("s1", int(parameters["number"]))
+    found = find_by_reference(site.system, named)
+    assert found is not None
+    assert found.session_id == asked.session_id
     # The EV that is plugged then is that session's.
     assert site.plug(E1) == asked.session_id == site.session_of(answer)
 
