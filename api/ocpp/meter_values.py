@@ -87,7 +87,8 @@ _IN_USE_MILLIAMPERE: Final = 1_000
 # Two registers closer than this tell no power: they count whole steps.
 _APART: Final = 5 * SECOND
 _FORMS_KEPT: Final = 10_000
-SIGNED_AT: Final = frozenset({"Transaction.Begin", "Transaction.End"})
+# Where a signed value is for the books.
+_ENDS: Final = frozenset({"Transaction.Begin", "Transaction.End", UNSET})
 
 Text = str | UnsetType
 _Key = tuple[Text, Text, Text, Text, Text, int | UnsetType]
@@ -176,7 +177,7 @@ class Metered:
     ``power_w`` is from the grid to the EV, ``voltage_v`` of the phase with the highest,
     ``phases`` how many carry current. ``totals`` are the measures that a reading of the
     loop holds anyhow. ``faults`` are values that are none, and ``is_signed`` says that
-    there is a signed one.
+    there is a signed one of the begin or end of a transaction.
     """
 
     at: Instant
@@ -264,7 +265,7 @@ def _values(sampled: Iterable[Any], found: Metered) -> Iterable[tuple[_Form, flo
         multiplier: int | UnsetType = UNSET
         if type(value) is str:  # 1.6
             if one.format == "SignedData":
-                found.is_signed = True
+                found.is_signed |= one.context in _ENDS
                 continue
             unit = one.unit
             try:
@@ -273,7 +274,8 @@ def _values(sampled: Iterable[Any], found: Metered) -> Iterable[tuple[_Form, flo
             except ValueError:
                 value = float("nan")
         else:
-            found.is_signed |= one.signed_meter_value is not UNSET
+            if one.signed_meter_value is not UNSET:
+                found.is_signed |= one.context in _ENDS
             unit_of_measure = one.unit_of_measure
             if unit_of_measure is UNSET:
                 unit = UNSET

@@ -106,11 +106,21 @@ class Peer:
     clock_heard: deque[tuple[Instant, Instant]] = field(default_factory=deque)
     clock_recorded: Instant | None = None
     heard_at: Instant = 0
+    # Of each (EVSE, connector): status, error code, and when it told so.
+    statuses: dict[tuple[int, int], tuple[str, str, Instant]] = field(
+        default_factory=dict
+    )
+    # EVSEs whose EV paused by itself and has not resumed (1.6 tells by its status).
+    paused: set[int] = field(default_factory=set)
+    # EVSEs that the station was told to keep from use.
+    inoperative: set[str] = field(default_factory=set)
     # By EVSE number: those that are news. By its id: all whose end did not come.
     transactions: dict[int, OpenTransaction] = field(default_factory=dict)
     open_transactions: dict[int | str, OpenTransaction] = field(default_factory=dict)
     unreadable: Counter[str] = field(default_factory=Counter)
     tolerated: Counter[str] = field(default_factory=Counter)
+    # EVSE numbers whose last message had values that are none.
+    implausible_at: set[int] = field(default_factory=set)
     # Answers by message id, so that a repeated CALL gets the same one: (digest, frame).
     answers: OrderedDict[str, tuple[bytes, bytes]] = field(default_factory=OrderedDict)
 
@@ -176,6 +186,10 @@ class Peer:
                 self.told = event
             case t.StationDefaultsInstalled() as event:
                 self.defaults = event
+            case t.StationAvailabilityChanged(is_operative=True) as event:
+                self.inoperative.discard(event.evse_id)
+            case t.StationAvailabilityChanged() as event:
+                self.inoperative.add(event.evse_id)
             case z.StationCommissioned() as event:
                 self.zone_id, self.evse_ids = event.zone_id, event.evse_ids
             case z.EvseCommissioned() as event:

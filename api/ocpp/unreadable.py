@@ -37,6 +37,13 @@ def keep_unreadable(
         action = next((a for a in TRANSACTION_ACTIONS if a.encode() in frame), "")
     if action not in TRANSACTION_ACTIONS:
         return
+    keep_message(desk, peer, action, Quality.UNREADABLE, rule, frame)
+
+
+def keep_message(
+    desk: Desk, peer: Peer, action: str, quality: Quality, rule: str, frame: bytes
+) -> None:
+    """Keep a message as it came, sealed."""
     system = desk.system
     try:
         payload = system.vault.seal(
@@ -47,7 +54,7 @@ def keep_unreadable(
     event = t.StationMessageKept(
         station_id=peer.station_id,
         action=action,
-        quality=Quality.UNREADABLE,
+        quality=quality,
         rule=rule,
         payload=payload,
     )
