@@ -138,6 +138,39 @@ class StationStatusReported(Event, frozen=True):
     info: str = ""
 
 
+class StationAlertReported(Event, frozen=True):
+    """A variable of a component is out of bounds, or no more (``is_cleared``).
+
+    ``severity`` is 0 (danger) to 9, None where the protocol has none; EVSE 0 is the
+    station.
+    """
+
+    station_id: str
+    evse_number: int
+    component: str
+    variable: str
+    value: str
+    severity: int | None = None
+    is_cleared: bool = False
+    info: str = ""
+
+
+class StationAvailabilityChanged(Event, frozen=True):
+    """The station took in that an EVSE is to be of use, or is not to be."""
+
+    station_id: str
+    evse_id: str
+    is_operative: bool
+
+
+class StationMessagesCounted(Event, frozen=True):
+    """So many more messages than are kept of a station in an hour came since."""
+
+    station_id: str
+    count: int
+    from_at: Instant
+
+
 class StationClockMeasured(Event, frozen=True):
     """The station's clock less ours [ms], when it changed by more than a second."""
 
