@@ -114,14 +114,6 @@ class Peer:
     paused: set[int] = field(default_factory=set)
     # EVSEs that the station was told to keep from use.
     inoperative: set[str] = field(default_factory=set)
-    # Of each (EVSE, connector): status, error code, and when it told so.
-    statuses: dict[tuple[int, int], tuple[str, str, Instant]] = field(
-        default_factory=dict
-    )
-    # EVSEs whose EV paused by itself and has not resumed (1.6 tells by its status).
-    paused: set[int] = field(default_factory=set)
-    # EVSEs that the station was told to keep from use.
-    inoperative: set[str] = field(default_factory=set)
     # By EVSE number: those that are news. By its id: all whose end did not come.
     transactions: dict[int, OpenTransaction] = field(default_factory=dict)
     open_transactions: dict[int | str, OpenTransaction] = field(default_factory=dict)
@@ -194,10 +186,6 @@ class Peer:
                 self.told = event
             case t.StationDefaultsInstalled() as event:
                 self.defaults = event
-            case t.StationAvailabilityChanged(is_operative=True) as event:
-                self.inoperative.discard(event.evse_id)
-            case t.StationAvailabilityChanged() as event:
-                self.inoperative.add(event.evse_id)
             case t.StationAvailabilityChanged(is_operative=True) as event:
                 self.inoperative.discard(event.evse_id)
             case t.StationAvailabilityChanged() as event:
