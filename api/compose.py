@@ -6,15 +6,18 @@ over: it is opened for reading only.
 """
 
 import enum
+import logging
 import os
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
-from api.rest.reading import Context
+from api.rest.reading import Context, Metrics
 from api.security.keys import KeyRegister
 from api.security.notes import SecurityLog
 from domain.errors import InvalidValue, StoreError, StoreInUse
@@ -38,9 +41,11 @@ from domain.store.store import (
 from domain.store.vault import Vault
 from domain.use_cases.clause_6_2_service_sessions import run_due_timers
 from domain.use_cases.s2_back_office import EmbeddedBackOffice
-from optimizer import Planner
+from optimizer import Planner, Problem
 from projections.read_models import ReadModels
 from projections.runner import Feed, Runner
+
+_logger = logging.getLogger(__name__)
 
 KEY_NAME = "master.key"
 PROJECTIONS_FOLDER = "projections"
@@ -116,12 +121,13 @@ class Service(msgspec.Struct, frozen=True):
     keys: KeyRegister | None
     security: SecurityLog | None
 
-    def context(self) -> Context:
+    def context(self, station_metrics: Metrics = dict) -> Context:
         """Return what the routes read from and write to."""
         return Context(
             self.system,
             self.models,
             self.loop_metrics,
+            station_metrics,
             keys=self.keys,
             security=self.security,
         )
@@ -189,8 +195,11 @@ def open_service(
     environment: Mapping[str, str] = os.environ,
     tenant: str = TENANT,
     back_office: BackOffice = BackOffice.EMBEDDED,
+    delivers: bool = False,
 ) -> Iterator[Service]:
     """Open a tenant's store for a server and keep its projections up with the log.
+
+    With ``delivers`` ETPs are for stations that connect to this server.
 
     Raises
     ------
@@ -209,7 +218,7 @@ def open_service(
             if back_office is BackOffice.EMBEDDED:
                 cso = EmbeddedBackOffice(system.log, system.clock)
                 system = msgspec.structs.replace(system, cso=cso)
-            loops = _loops(system, feed, opened)
+            loops = _loops(system, feed, delivers, opened)
         projections = folder / PROJECTIONS_FOLDER
         runner = Runner(system.log, projections, feed=feed)
         opened.callback(runner.close)
@@ -240,18 +249,42 @@ def open_writer(
         yield _live(folder, environment, opened)[1]
 
 
-def _loops(system: System, feed: Feed, opened: ExitStack) -> LoopRunner:
-    """Start the zone loops; no station can connect yet, so nothing is sent."""
+def _loops(system: System, feed: Feed, delivers: bool, opened: ExitStack) -> LoopRunner:
+    """Start the zone loops, and what their first plan needs."""
+    threading.Thread(target=_compile_planner, name="planner", daemon=True).start()
     loops = LoopRunner(
         system,
         feed,
         lambda: Planner(PLAN_WITHIN_S).plan,
         run_due_timers,
-        delivers=False,
+        delivers=delivers,
     )
     loops.start()
     opened.callback(loops.close)
     return loops
+
+
+def _compile_planner() -> None:
+    """Make a small plan, so that the first real one waits for no compiler.
+
+    On a fresh machine the planner's kernels are compiled, which takes some 20 seconds;
+    later starts load them.
+    """
+    begun = time.monotonic()
+    steps, evses = 3, 2
+    problem = Problem(
+        step_s=np.full(steps, 900.0),
+        power_max_w=np.full(evses, 11_000.0),
+        power_floor_w=np.full(evses, 1_380.0),
+        arrival_step=np.zeros(evses, np.int64),
+        departure_step=np.full(evses, steps),
+        energy_target_wh=np.full(evses, 5_000.0),
+        energy_max_wh=np.full(evses, 9_000.0),
+        pre_lower_w=np.zeros(steps),
+        pre_upper_w=np.full(steps, 7_000.0),
+    )
+    Planner(PLAN_WITHIN_S).plan(problem)
+    _logger.info("the planner is ready after %.1f s", time.monotonic() - begun)
 
 
 def _live(

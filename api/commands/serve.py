@@ -16,9 +16,11 @@ import typer
 import uvicorn
 
 from api.app import create_app
+from api.commands import serve_stations as stations
 from api.commands.terminal import StoreUrl, note, say
 from api.compose import BackOffice, Service, open_service, store_folder
 from api.listening import LOOPBACK, bound_socket
+from api.ocpp.service import StationService
 from api.security.admission import Gate
 from api.security.first_key import make_first_key
 from api.security.gate import AccessGate, Door
@@ -38,7 +40,6 @@ from domain.model.access_events import ALL
 from domain.ports import TENANT
 
 PORT = 8137
-_OWN_HOSTS = frozenset({LOOPBACK, "localhost", "::1"})
 
 Host = Annotated[
     str,
@@ -87,8 +88,17 @@ def serve(
     behind_proxy: Proxy = "",
     back_office: Office = BackOffice.EMBEDDED,
     log_format: Log = LogFormat.TEXT,
+    ocpp: stations.Served = True,
+    ocpp_host: stations.Host = LOOPBACK,
+    ocpp_port: stations.Port = stations.PORT,
+    ocpp_tls_cert: stations.Cert = None,
+    ocpp_tls_key: stations.CertKey = None,
+    ocpp_tls_client_ca: stations.ClientCa = None,
+    ocpp_trusted_network: stations.Trusted = False,
 ) -> None:
     """Serve the API of a store, and of further tenants', until Ctrl-C or SIGTERM.
+
+    Stations connect by OCPP 1.6, 2.0.1 or 2.1 over WebSockets, on a port of their own.
 
     A live store's first start makes the key of its first administrator. A store that
     simulate made is served alone, read and not written: no loop runs on it. People's
@@ -97,6 +107,13 @@ def serve(
     """
     tls = tls_files(tls_cert, tls_key, tls_client_ca)
     _check_host(host, tls, behind_proxy)
+    at = None
+    if ocpp:
+        files = tls_files(
+            ocpp_tls_cert, ocpp_tls_key, ocpp_tls_client_ca, option="--ocpp-tls"
+        )
+        at = stations.StationsAt(ocpp_host, ocpp_port, files, ocpp_trusted_network)
+        at.check()
     urls = _tenants(store, tenant)
     folders = {
         name: store_folder(url, must_exist=not create) for name, url in urls.items()
@@ -108,7 +125,7 @@ def serve(
     try:
         with (
             _listening(host, port) as listening,
-            _opened(folders, back_office) as services,
+            _opened(folders, back_office, delivers=ocpp) as services,
         ):
             name = f"[{host}]" if ":" in host else host
             scheme = "http" if tls is None else "https"
@@ -117,9 +134,10 @@ def serve(
                 gate, bearer = _gate(services, oidc, opened)
                 _announce(services, urls, address, bearer)
                 _say_reach(host, tls, behind_proxy)
+                connected = opened.enter_context(stations.stations_served(services, at))
                 _say_lines(address, bearer)
                 configure(log_format)
-                _run(services, gate, listening, tls, behind_proxy)
+                _run(services, connected, gate, listening, tls, behind_proxy)
     except KeyboardInterrupt:
         note("stopped")
 
@@ -129,7 +147,7 @@ def _check_host(host: str, tls: TlsFiles | None, behind_proxy: str) -> None:
         raise InvalidValue(
             "--behind-proxy says that TLS ends there: no --tls-cert here"
         )
-    if host not in _OWN_HOSTS and tls is None and not behind_proxy:
+    if host not in stations.OWN_HOSTS and tls is None and not behind_proxy:
         raise InvalidValue(
             f"--host {host!r} is reached by others, who could listen: give --tls-cert "
             "and --tls-key, or --behind-proxy where TLS ends at a proxy; without, the "
@@ -158,12 +176,14 @@ def _listening(host: str, port: int) -> socket.socket:
 
 @contextmanager
 def _opened(
-    folders: Mapping[str, Path], back_office: BackOffice
+    folders: Mapping[str, Path], back_office: BackOffice, delivers: bool
 ) -> Iterator[dict[str, Service]]:
     with ExitStack() as opened:
         services = {
             name: opened.enter_context(
-                open_service(folder, tenant=name, back_office=back_office)
+                open_service(
+                    folder, tenant=name, back_office=back_office, delivers=delivers
+                )
             )
             for name, folder in folders.items()
         }
@@ -233,7 +253,7 @@ def _announce(
 def _say_reach(host: str, tls: TlsFiles | None, behind_proxy: str) -> None:
     if behind_proxy:
         say(f"TLS ends at the proxy {behind_proxy}: let nobody else reach this port")
-    elif host in _OWN_HOSTS:
+    elif host in stations.OWN_HOSTS:
         say("bound to loopback: only this machine reaches it")
     elif tls is not None and tls.client_ca is not None:
         say("over TLS, to clients with a certificate")
@@ -251,12 +271,18 @@ def _say_lines(address: str, bearer: str) -> None:
 
 def _run(
     services: Mapping[str, Service],
+    connected: StationService | None,
     gate: Gate,
     listening: socket.socket,
     tls: TlsFiles | None,
     behind_proxy: str,
 ) -> None:
-    contexts = {name: service.context() for name, service in services.items()}
+    contexts = {
+        name: service.context(
+            dict if connected is None else partial(connected.metrics, name)
+        )
+        for name, service in services.items()
+    }
     app = create_app(contexts, gate, tracer_of(os.environ))
     settings = {} if tls is None else tls.settings()
     if behind_proxy:

@@ -34,7 +34,7 @@ from domain.model.values import Instant, instant_of
 from domain.ports import System
 from projections.read_models import ReadModels
 
-LoopMetrics = Callable[[], Mapping[str, float | int]]
+Metrics = Callable[[], Mapping[str, float | int]]
 Key = TypeVar("Key")
 
 # What the text of a forged cursor raises; nested deeply enough, it is too deep.
@@ -54,7 +54,8 @@ class Context(msgspec.Struct, frozen=True):
 
     system: System
     models: ReadModels
-    loop_metrics: LoopMetrics
+    loop_metrics: Metrics
+    station_metrics: Metrics = dict
     heartbeat_s: float = 15.0
     stall_s: float = 10.0
     keys: KeyRegister | None = None
@@ -190,8 +191,8 @@ def _with_what_is_at_hand(dependant: Dependant) -> Dependant:
 
 # Where what was can be asked for; anywhere else it is refused and said where.
 _PLACES_OF_THE_PAST = {
-    "as_of": "GET /zones, /evses and /service-sessions, each of their items, and "
-    "/plans/{position}",
+    "as_of": "GET /zones, /evses, /stations and /service-sessions, each of their "
+    "items, and /plans/{position}",
     "valid_at": "GET /zones/{zone_id}/pre, /zones/{zone_id}/aetp and "
     "/evses/{evse_id}/readings",
 }

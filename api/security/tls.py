@@ -30,22 +30,30 @@ class TlsFiles(msgspec.Struct, frozen=True):
             found["ssl_cert_reqs"] = ssl.CERT_REQUIRED
         return found
 
+    def station_context(self) -> ssl.SSLContext:
+        """Return the context for stations, of which not all have a certificate."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.cert, self.key)
+        if self.client_ca is not None:
+            context.load_verify_locations(self.client_ca)
+            context.verify_mode = ssl.CERT_OPTIONAL
+        return context
+
 
 def tls_files(
-    cert: Path | None, key: Path | None, client_ca: Path | None
+    cert: Path | None, key: Path | None, client_ca: Path | None, option: str = "--tls"
 ) -> TlsFiles | None:
-    """Return the files of TLS; None without any; some without others are refused."""
+    """Return the files of TLS; None without any; some without others are refused.
+
+    ``option`` is how the options' names begin.
+    """
     if cert is None and key is None and client_ca is None:
         return None
     if cert is None or key is None:
-        raise InvalidValue("--tls-cert and --tls-key are given together")
-    for option, path in (
-        ("--tls-cert", cert),
-        ("--tls-key", key),
-        ("--tls-client-ca", client_ca),
-    ):
+        raise InvalidValue(f"{option}-cert and {option}-key are given together")
+    for what, path in (("cert", cert), ("key", key), ("client-ca", client_ca)):
         if path is not None and not path.is_file():
-            raise InvalidValue(f"{option} {path}: there is no such file")
+            raise InvalidValue(f"{option}-{what} {path}: there is no such file")
     return TlsFiles(cert, key, client_ca)
 
 

@@ -119,6 +119,8 @@ def state_of(context: Context, caller: Principal, feed_readers: int) -> Gauges:
             yield "security_notes_total", text, {"kind": kind}, count
     for name, value in context.loop_metrics().items():
         yield f"loop_{name}", "Of the zone loops, as `/v1/operation` has it.", {}, value
+    for name, value in context.station_metrics().items():
+        yield f"stations_{name}", "Of stations' connections, by OCPP.", {}, value
 
 
 def _ledger(context: Context) -> Gauges:

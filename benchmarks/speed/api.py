@@ -218,8 +218,9 @@ def _served(folder: Path) -> Iterator[tuple[Site, int]]:
     key_file.write_bytes(os.urandom(32))
     key_file.chmod(0o600)
     port, store = free_port(), f"sqlite:///{folder}/store"
+    serve = ["serve", "--create", "--no-ocpp"]
     server = subprocess.Popen(
-        [*_COMMAND, "serve", "--create", f"--port={port}", f"--store={store}"],
+        [*_COMMAND, *serve, f"--port={port}", f"--store={store}"],
         env={**os.environ, "VOLTLEDGER_KEY_FILE": str(key_file)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

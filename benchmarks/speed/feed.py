@@ -93,7 +93,7 @@ def issued(store: str, role: str, reach: str, name: str) -> str:
 def started(store: str) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
     """Start a server and wait until it answers."""
     port = free_port()
-    serve = ["serve", "--store", store, "--create", "--port", str(port)]
+    serve = ["serve", "--store", store, "--create", "--port", str(port), "--no-ocpp"]
     with subprocess.Popen(
         [*_COMMAND, *serve], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:

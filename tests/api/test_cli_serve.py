@@ -46,7 +46,17 @@ class Server(NamedTuple):
 
 def command(*arguments: str) -> list[str]:
     main = "from api.cli import main; main()"
-    return [sys.executable, "-c", main, "serve", "--port", "0", *arguments]
+    return [
+        sys.executable,
+        "-c",
+        main,
+        "serve",
+        "--port",
+        "0",
+        "--ocpp-port",
+        "0",
+        *arguments,
+    ]
 
 
 def key_in(said: str) -> str:

@@ -25,6 +25,8 @@ _START_S = 30.0
 _BLOCK_S = 120.0
 _DONE = "<<done>>"
 _MAIN = "from api.cli import main; main()"
+# A page that lets stations connect says where; the others share the machine.
+_OCPP = ["--ocpp-port", "0"]
 
 
 class Block(NamedTuple):
@@ -97,7 +99,16 @@ class Terminal:
         """Start the server, in the place of one that runs."""
         self.stop_server()
         self._server = subprocess.Popen(
-            [sys.executable, "-c", _MAIN, "serve", *arguments, "--port", self._port],
+            [
+                sys.executable,
+                "-c",
+                _MAIN,
+                "serve",
+                *_OCPP,
+                *arguments,
+                "--port",
+                self._port,
+            ],
             cwd=self._home,
             env=self._environment,
             stdout=subprocess.DEVNULL,
