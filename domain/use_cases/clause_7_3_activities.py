@@ -16,7 +16,7 @@ from domain.model.activity_events import ActivityKind, Outcome
 from domain.model.site import Station, evolve_station
 from domain.model.values import DAY, MINUTE, SECOND, Event, Instant, Sealed
 from domain.ports import Answer, Append, Batch, Claim, System, Timer
-from domain.use_cases.shared_path import By, decision, fold, record
+from domain.use_cases.shared_path import By, decision, fold, load_evse, record
 
 # The kind of its guard row, by station, and of its timer.
 ACTIVITY = "activity"
@@ -26,7 +26,7 @@ _SHORTEST = 5 * SECOND
 
 # Steps that the gateway records. What was not sent is sent when the station is there.
 SENT, NOT_SENT, ACCEPTED = "sent", "not sent", "accepted"
-SCHEDULED, UNANSWERED = "scheduled", "unanswered"
+SCHEDULED, UNANSWERED, AGAIN = "scheduled", "unanswered", "to be sent again"
 
 # How long what is asked for may take, unless told.
 DUE_AFTER = {
@@ -51,8 +51,8 @@ class Activity(msgspec.Struct, frozen=True):
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the station was not asked yet."""
-        return not self.is_over and self.last_step in ("", NOT_SENT)
+        """Whether the station is still to be asked, or to be asked again."""
+        return not self.is_over and self.last_step in ("", NOT_SENT, AGAIN)
 
 
 def evolve(state: Activity, event: Event, at: Instant) -> Activity:
@@ -131,6 +131,8 @@ def asked_in_vain(system: System, command: AskActivity, reason: str, by: By) -> 
 
 def _asked(system: System, command: AskActivity, by: By) -> y.ActivityAsked:
     _check_station(system, command.station_id)
+    if command.evse_id:
+        _check_evse(system, command)
     fields = msgspec.structs.asdict(command)
     del fields["due_after"]
     return y.ActivityAsked(
@@ -146,6 +148,14 @@ def _check_station(system: System, station_id: str) -> None:
         raise Refused(f"station {station_id} is not registered: it cannot connect")
     if station.retired:
         raise Refused(f"station {station_id} was retired: {station.retired}")
+
+
+def _check_evse(system: System, command: AskActivity) -> None:
+    data = load_evse(system, command.evse_id).commissioned
+    if data is None or data.station_id != command.station_id:
+        raise Unknown(
+            f"EVSE {command.evse_id} is none of station {command.station_id!r}"
+        )
 
 
 def _due_after(command: AskActivity) -> Instant:

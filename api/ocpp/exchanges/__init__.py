@@ -3,10 +3,16 @@
 from typing import Final
 
 from api.ocpp.exchange import Module
-from api.ocpp.exchanges import clause_7_3_boot, e1_info1_readings, s2_authorization
+from api.ocpp.exchanges import (
+    clause_7_3_boot,
+    e1_info1_readings,
+    remote_control,
+    s2_authorization,
+)
 
 MODULES: Final[tuple[Module, ...]] = (
     clause_7_3_boot.MODULE,
     e1_info1_readings.MODULE,
     s2_authorization.MODULE,
+    remote_control.MODULE,
 )

@@ -1,0 +1,359 @@
+"""Activities as calls to a station, and what its answers come to; by version.
+
+Pure: an activity and what is known of the station in, a call out. What no message of a
+version carries is refused with the reason, before anything is sent.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any, Final, NamedTuple, get_args
+
+from msgspec import UNSET
+
+from api.ocpp.charging_profiles import Request as ProfileRequest
+from api.ocpp.v16 import datatypes as d16
+from api.ocpp.v16 import messages as m16
+from api.ocpp.v21 import datatypes as d21
+from api.ocpp.v21 import messages as m21
+from api.ocpp.v201 import datatypes as d201
+from api.ocpp.v201 import messages as m201
+from api.ocpp.violations import Version
+from api.ocpp.wire import Wire
+from domain.errors import InvalidValue
+from domain.model.activity_events import ActivityAsked, ActivityKind, Outcome
+from domain.model.values import datetime_of
+from domain.use_cases.clause_7_3_activities import ACCEPTED, SCHEDULED
+from domain.use_cases.s3_remote_start import NUMBER, TOKEN_KIND
+
+_ID_TAG_LENGTH: Final = 20
+_TOKEN_LENGTH: Final = {"2.0.1": 36, "2.1": 255}
+# Types of tokens by what they are called at our side; who is known by other means than
+# a token has one that only we know.
+_TOKEN_TYPES: Final = {
+    "rfid": "ISO14443",
+    "token": "ISO14443",
+    "emaid": "eMAID",
+    "keycode": "KeyCode",
+}
+_V2: Final[Mapping[str, tuple[ModuleType, ModuleType]]] = {
+    "2.0.1": (m201, d201),
+    "2.1": (m21, d21),
+}
+_VARIABLE: Final = re.compile(
+    r"(?P<component>[^.@\[\]]{1,50})(@(?P<evse>[1-9]\d{0,4}))?"
+    r"\.(?P<variable>[^.\[\]]{1,50})(\[(?P<instance>[^\[\]]{1,50})\])?"
+)
+# One message of ours a display: the next one takes its place.
+_DISPLAY_MESSAGE: Final = 1
+DISPLAY_MESSAGES: Final = 2
+
+
+class Asking(NamedTuple):
+    """An activity, and what of its station its call depends on.
+
+    ``evse_number`` is 0 for the station; ``transaction_id`` that of the EVSE's open
+    transaction; ``token`` the credential of a remote start and ``profile`` what its
+    transaction is to begin with.
+    """
+
+    activity: ActivityAsked
+    version: Version
+    evse_number: int = 0
+    transaction_id: int | str | None = None
+    token: str = ""
+    profile: ProfileRequest | None = None
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The activity's parameters by name."""
+        return dict(self.activity.parameters)
+
+
+class Verdict(NamedTuple):
+    """What an answer comes to: the end of the activity, or a step of it."""
+
+    outcome: Outcome | None
+    step: str = ""
+    detail: str = ""
+    results: tuple[tuple[str, str], ...] = ()
+
+
+def call_of(asking: Asking) -> tuple[str, Wire]:
+    """Return action and request.
+
+    Raises
+    ------
+    InvalidValue
+        for what the station's version does not carry.
+    """
+    build = _CALLS.get(asking.activity.kind)
+    if build is None:
+        raise InvalidValue(f"no message carries {asking.activity.kind!r}")
+    return build(asking)
+
+
+def verdict_of(asking: Asking, answer: Any) -> Verdict:
+    """Return what the station's answer comes to."""
+    kind = asking.activity.kind
+    if kind in (ActivityKind.GET_VARIABLES, ActivityKind.SET_VARIABLES):
+        return _results(kind, answer)
+    found = _VERDICTS[kind].get(answer.status, Outcome.REFUSED)
+    if found == ACCEPTED and getattr(answer, "transaction_id", None):
+        return Verdict(Outcome.DONE, detail="its transaction had begun")
+    if kind == ActivityKind.RESET and asking.evse_number and found == ACCEPTED:
+        found = Outcome.DONE  # only a station that boots says so
+    if isinstance(found, Outcome):
+        return Verdict(found, detail=_reason(answer))
+    return Verdict(None, found, _reason(answer))
+
+
+def _reason(answer: Any) -> str:
+    """Return the status, and why, where the station says so."""
+    info = getattr(answer, "status_info", UNSET)
+    if info is UNSET:
+        return str(answer.status)
+    told = [answer.status, info.reason_code, info.additional_info or ""]
+    return ": ".join(text for text in told if text)
+
+
+# By status; any other is a refusal.
+_VERDICTS: Final[Mapping[str, Mapping[str, Outcome | str]]] = {
+    ActivityKind.REMOTE_START: {"Accepted": ACCEPTED},
+    ActivityKind.REMOTE_STOP: {"Accepted": ACCEPTED},
+    ActivityKind.RESET: {"Accepted": ACCEPTED, "Scheduled": SCHEDULED},
+    ActivityKind.UNLOCK: {"Unlocked": Outcome.DONE, "UnlockFailed": Outcome.FAILED},
+    ActivityKind.TRIGGER: {"Accepted": Outcome.DONE},
+    ActivityKind.DISPLAY_MESSAGE: {"Accepted": Outcome.DONE},
+}
+
+
+def _remote_start(asking: Asking) -> tuple[str, Wire]:
+    profile = asking.profile
+    if asking.version == "1.6":
+        return "RemoteStartTransaction", m16.RemoteStartTransactionRequest(
+            id_tag=_checked_token(asking.token, _ID_TAG_LENGTH, "1.6"),
+            connector_id=asking.evse_number,
+            charging_profile=UNSET if profile is None else _profile_1_6(profile),
+        )
+    messages, datatypes = _V2[asking.version]
+    kind = _TOKEN_TYPES.get(asking.parameters.get(TOKEN_KIND, ""), "Central")
+    token = _checked_token(asking.token, _TOKEN_LENGTH[asking.version], asking.version)
+    return "RequestStartTransaction", messages.RequestStartTransactionRequest(
+        id_token=datatypes.IdToken(id_token=token, type=kind),
+        remote_start_id=int(asking.parameters[NUMBER]),
+        evse_id=asking.evse_number,
+        charging_profile=getattr(profile, "charging_profile", UNSET),
+    )
+
+
+def _checked_token(token: str, longest: int, version: str) -> str:
+    if len(token) > longest:
+        raise InvalidValue(
+            f"OCPP {version} takes tokens of {longest} characters, not {len(token)}"
+        )
+    return token
+
+
+def _profile_1_6(profile: ProfileRequest) -> d16.ChargingProfile:
+    assert isinstance(profile, m16.SetChargingProfileRequest)
+    of_set = profile.cs_charging_profiles
+    return d16.ChargingProfile(
+        charging_profile_id=of_set.charging_profile_id,
+        stack_level=of_set.stack_level,
+        charging_profile_purpose=of_set.charging_profile_purpose,
+        charging_profile_kind=of_set.charging_profile_kind,
+        charging_schedule=of_set.charging_schedule,
+    )
+
+
+def _remote_stop(asking: Asking) -> tuple[str, Wire]:
+    transaction_id = asking.transaction_id
+    if transaction_id is None:
+        raise InvalidValue("the station has no transaction at the EVSE to stop")
+    if asking.version == "1.6":
+        return "RemoteStopTransaction", m16.RemoteStopTransactionRequest(
+            transaction_id=int(transaction_id)
+        )
+    messages, _ = _V2[asking.version]
+    return "RequestStopTransaction", messages.RequestStopTransactionRequest(
+        transaction_id=str(transaction_id)
+    )
+
+
+def _reset(asking: Asking) -> tuple[str, Wire]:
+    how = asking.parameters.get("how", "forced")
+    if asking.version == "1.6":
+        if asking.evse_number:
+            raise InvalidValue("OCPP 1.6 resets whole stations only")
+        return "Reset", m16.ResetRequest(type="Hard" if how == "forced" else "Soft")
+    messages, _ = _V2[asking.version]
+    return "Reset", messages.ResetRequest(
+        type="OnIdle" if how == "on-idle" else "Immediate",
+        evse_id=asking.evse_number or UNSET,
+    )
+
+
+def _unlock(asking: Asking) -> tuple[str, Wire]:
+    if asking.version == "1.6":
+        return "UnlockConnector", m16.UnlockConnectorRequest(
+            connector_id=asking.evse_number
+        )
+    messages, _ = _V2[asking.version]
+    return "UnlockConnector", messages.UnlockConnectorRequest(
+        evse_id=asking.evse_number, connector_id=1
+    )
+
+
+def _trigger(asking: Asking) -> tuple[str, Wire]:
+    message = asking.parameters["message"]
+    messages: ModuleType
+    if asking.version == "1.6":
+        messages, known = m16, get_args(d16.TriggerMessageRequestedMessage)
+    else:
+        messages, datatypes = _V2[asking.version]
+        known = get_args(datatypes.MessageTriggerEnum)
+    if message not in known:
+        raise InvalidValue(
+            f"OCPP {asking.version} has no {message!r} to trigger, but "
+            f"{', '.join(sorted(known))}"
+        )
+    place: dict[str, Any] = {}
+    if asking.evse_number and asking.version == "1.6":
+        place = {"connector_id": asking.evse_number}
+    elif asking.evse_number:
+        place = {"evse": datatypes.EVSE(id=asking.evse_number)}
+    request = messages.TriggerMessageRequest(requested_message=message, **place)
+    return "TriggerMessage", request
+
+
+def _get_variables(asking: Asking) -> tuple[str, Wire]:
+    names = list(asking.parameters)
+    if asking.version == "1.6":
+        request = m16.GetConfigurationRequest(key=tuple(names))
+        return "GetConfiguration", request
+    messages, datatypes = _V2[asking.version]
+    return "GetVariables", messages.GetVariablesRequest(
+        get_variable_data=tuple(
+            datatypes.GetVariableData(**_variable(datatypes, name)) for name in names
+        )
+    )
+
+
+def _set_variables(asking: Asking) -> tuple[str, Wire]:
+    if asking.version == "1.6":
+        if len(asking.parameters) != 1:
+            raise InvalidValue("OCPP 1.6 changes one key at a time")
+        ((key, value),) = asking.parameters.items()
+        return "ChangeConfiguration", m16.ChangeConfigurationRequest(
+            key=key, value=value
+        )
+    messages, datatypes = _V2[asking.version]
+    return "SetVariables", messages.SetVariablesRequest(
+        set_variable_data=tuple(
+            datatypes.SetVariableData(
+                attribute_value=value, **_variable(datatypes, name)
+            )
+            for name, value in asking.parameters.items()
+        )
+    )
+
+
+def _variable(datatypes: ModuleType, name: str) -> dict[str, Any]:
+    """Return component and variable of ``Component@evse.Variable[Instance]``."""
+    found = _VARIABLE.fullmatch(name)
+    if found is None:
+        raise InvalidValue(
+            f"{name!r} is no variable of OCPP 2: Component.Variable, with @2 behind "
+            "the component for EVSE 2 and [x] behind the variable for its instance x"
+        )
+    evse = datatypes.EVSE(id=int(found["evse"])) if found["evse"] else UNSET
+    return {
+        "component": datatypes.Component(name=found["component"], evse=evse),
+        "variable": datatypes.Variable(
+            name=found["variable"], instance=found["instance"] or UNSET
+        ),
+    }
+
+
+def _named(result: Any) -> str:
+    """Return the name that `_variable` reads."""
+    component, variable = result.component, result.variable
+    evse = f"@{component.evse.id}" if component.evse is not UNSET else ""
+    instance = f"[{variable.instance}]" if variable.instance is not UNSET else ""
+    return f"{component.name}{evse}.{variable.name}{instance}"
+
+
+def _results(kind: str, answer: Any) -> Verdict:
+    match answer:
+        case m16.GetConfigurationResponse():
+            known = answer.configuration_key or ()
+            values = [(each.key, each.value or "") for each in known]
+            unknown = [(key, "unknown") for key in answer.unknown_key or ()]
+            outcome = Outcome.REFUSED if unknown else Outcome.DONE
+            return Verdict(outcome, results=(*values, *unknown))
+        case m16.ChangeConfigurationResponse():
+            return _all_of([answer.status], ())
+    if kind == ActivityKind.GET_VARIABLES:
+        told = answer.get_variable_result
+        found = [(_named(each), _value(each)) for each in told]
+    else:
+        told = answer.set_variable_result
+        found = [(_named(each), each.attribute_status) for each in told]
+    return _all_of([each.attribute_status for each in told], tuple(found))
+
+
+def _value(result: Any) -> str:
+    if result.attribute_status != "Accepted":
+        return str(result.attribute_status)
+    return str(result.attribute_value or "")
+
+
+def _all_of(statuses: list[str], results: tuple[tuple[str, str], ...]) -> Verdict:
+    others = sorted(set(statuses) - {"Accepted"})
+    is_done = set(others) <= {"RebootRequired"}
+    outcome = Outcome.DONE if is_done else Outcome.REFUSED
+    return Verdict(outcome, detail=", ".join(others), results=results)
+
+
+def _display_message(asking: Asking) -> tuple[str, Wire]:
+    if asking.version == "1.6":
+        raise InvalidValue("OCPP 1.6 has no message for a station's display")
+    until = asking.parameters.get("until_at")
+    return "SetDisplayMessage", display_message(
+        asking.version,
+        asking.evse_number * DISPLAY_MESSAGES + _DISPLAY_MESSAGE,
+        asking.evse_number,
+        asking.parameters["text"],
+        end_date_time=UNSET if until is None else datetime_of(int(until)),
+    )
+
+
+def display_message(
+    version: Version, message_id: int, evse_number: int, text: str, **times: Any
+) -> Wire:
+    """Return the SetDisplayMessage of 2.x; of EVSE 0 it is the station's display."""
+    messages, datatypes = _V2[version]
+    at_evse = datatypes.Component(name="EVSE", evse=datatypes.EVSE(id=evse_number))
+    request: Wire = messages.SetDisplayMessageRequest(
+        message=datatypes.MessageInfo(
+            id=message_id,
+            priority="NormalCycle",
+            message=datatypes.MessageContent(format="UTF8", content=text),
+            display=at_evse if evse_number else UNSET,
+            **times,
+        )
+    )
+    return request
+
+
+_CALLS: Final[Mapping[str, Callable[[Asking], tuple[str, Wire]]]] = {
+    ActivityKind.REMOTE_START: _remote_start,
+    ActivityKind.REMOTE_STOP: _remote_stop,
+    ActivityKind.RESET: _reset,
+    ActivityKind.UNLOCK: _unlock,
+    ActivityKind.TRIGGER: _trigger,
+    ActivityKind.GET_VARIABLES: _get_variables,
+    ActivityKind.SET_VARIABLES: _set_variables,
+    ActivityKind.DISPLAY_MESSAGE: _display_message,
+}

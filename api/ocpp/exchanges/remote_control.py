@@ -1,0 +1,298 @@
+"""S3 Remote start and stop, and what operators ask of stations, as activities.
+
+An activity that was asked for is carried out when its station is there: at once, or
+when it connects. It ends by the station's answer where that says all, else by what the
+station reports then: its transaction, its boot. What a lost connection left unknown is
+asked again where that does no harm, and otherwise waits for such a report.
+"""
+
+from functools import partial
+from typing import Final
+
+from api.ocpp.activity_calls import Asking, call_of, verdict_of
+from api.ocpp.calls import Answered, Call, NotAnswered, Refusal
+from api.ocpp.desk import Desk
+from api.ocpp.exchange import V2, Carrier, InformationExchange, Module
+from api.ocpp.gateway import Gateway
+from api.ocpp.peers import Peer, Standing
+from domain.errors import InvalidValue, Refused
+from domain.model import station_events as t
+from domain.model.activity_events import ActivityAsked, ActivityKind, Outcome
+from domain.model.values import SECOND
+from domain.ports import Recorded
+from domain.use_cases.clause_6_2_joining import resolve
+from domain.use_cases.clause_6_2_service_sessions import credential_context
+from domain.use_cases.clause_7_3_activities import (
+    AGAIN,
+    NOT_SENT,
+    SENT,
+    UNANSWERED,
+    EndActivity,
+    ProgressActivity,
+    end_activity,
+    load_activity,
+    open_activities,
+    progress_activity,
+)
+from domain.use_cases.shared_path import By
+
+# A station that connects may boot next; whoever does not is spoken to after this.
+BOOTS_WITHIN: Final = 10 * SECOND
+
+# What is not asked again where it may have been carried out: it ends or begins a
+# charge that somebody meanwhile decided on anew.
+_ONCE: Final = frozenset(
+    {ActivityKind.REMOTE_START, ActivityKind.RESET, ActivityKind.UNLOCK}
+)
+# What a station that is not commissioned is asked, too.
+_WHILE_PENDING: Final = frozenset(
+    {
+        ActivityKind.RESET,
+        ActivityKind.TRIGGER,
+        ActivityKind.GET_VARIABLES,
+        ActivityKind.SET_VARIABLES,
+    }
+)
+
+
+def asked(gateway: Gateway, desk: Desk, row: Recorded) -> None:
+    """Carry out an activity, where its station is there."""
+    assert isinstance(row.event, ActivityAsked)
+    peer = gateway.peers.by_id.get(row.event.station_id)
+    if peer is not None:
+        _carry_out(gateway, desk, peer, row.event)
+
+
+def connected(gateway: Gateway, desk: Desk, peer: Peer) -> None:
+    """Go on with what is still to be done, a while after the station connected."""
+    for activity in open_activities(desk.system, peer.station_id):
+        state = load_activity(desk.system, activity.activity_id)
+        if state.last_step == SENT and activity.kind not in _ONCE:
+            _progress(desk, activity, AGAIN)
+    gateway.at(
+        desk.now + BOOTS_WITHIN, partial(_carry_on, gateway, station_id=peer.station_id)
+    )
+
+
+def accepted(gateway: Gateway, desk: Desk, peer: Peer) -> None:
+    """Go on with what is still to be done: the station booted."""
+    _carry_on(gateway, desk, peer.station_id)
+
+
+def transaction_bound(gateway: Gateway, desk: Desk, row: Recorded) -> None:
+    """End the remote start whose session has a transaction of the station now."""
+    event = row.event
+    assert isinstance(event, t.StationTransactionBound)
+    for activity in _open(desk, event.station_id, ActivityKind.REMOTE_START):
+        session_id = resolve(desk.system, activity.session_id).session_id
+        if session_id == resolve(desk.system, event.session_id).session_id:
+            _end(desk, activity, Outcome.DONE, "its transaction began")
+
+
+def transaction_reported(gateway: Gateway, desk: Desk, row: Recorded) -> None:
+    """End the remote stop of a transaction that ended; begin what waited for that."""
+    event = row.event
+    assert isinstance(event, t.StationTransactionReported)
+    if event.kind != "ended" or event.is_offline:
+        return
+    for activity in _open(desk, event.station_id, ActivityKind.REMOTE_STOP):
+        if activity.evse_id == event.evse_id:
+            _end(desk, activity, Outcome.DONE, "its transaction ended")
+    _carry_on(gateway, desk, event.station_id)
+
+
+def booted(gateway: Gateway, desk: Desk, row: Recorded) -> None:
+    """End the reset after which the station booted."""
+    assert isinstance(row.event, t.StationBooted)
+    for activity in _open(desk, row.event.station_id, ActivityKind.RESET):
+        is_waiting = load_activity(desk.system, activity.activity_id).is_waiting
+        if not activity.evse_id and not is_waiting:
+            _end(desk, activity, Outcome.DONE, "the station booted")
+
+
+def _open(desk: Desk, station_id: str, kind: ActivityKind) -> list[ActivityAsked]:
+    return [a for a in open_activities(desk.system, station_id) if a.kind == kind]
+
+
+def _carry_on(gateway: Gateway, desk: Desk, station_id: str) -> None:
+    peer = gateway.peers.by_id[station_id]
+    for activity in open_activities(desk.system, station_id):
+        _carry_out(gateway, desk, peer, activity)
+
+
+def _carry_out(
+    gateway: Gateway, desk: Desk, peer: Peer, activity: ActivityAsked
+) -> None:
+    """Ask the station, if it was not asked yet and there is nothing to wait for."""
+    state = load_activity(desk.system, activity.activity_id)
+    if peer.connection is None or not state.is_waiting or _is_to_wait(peer, activity):
+        return
+    try:
+        asking = _asking(desk, peer, activity)
+        action, request = call_of(asking)
+    except (InvalidValue, Refused) as error:
+        _end(desk, activity, Outcome.REFUSED, str(error))
+        return
+    _progress(desk, activity, SENT)
+    gateway.ask(desk, peer, Call(action, request, partial(_answered, asking=asking)))
+
+
+def _is_to_wait(peer: Peer, activity: ActivityAsked) -> bool:
+    """Whether the station is not accepted yet, or to be idle first.
+
+    A soft reset of 1.6 ends transactions, so that it is we who wait for their end.
+    """
+    if peer.standing is not Standing.ACCEPTED:
+        return activity.kind not in _WHILE_PENDING
+    return (
+        activity.kind == ActivityKind.RESET
+        and peer.version == "1.6"
+        and dict(activity.parameters).get("how") == "on-idle"
+        and bool(peer.transactions)
+    )
+
+
+def _asking(desk: Desk, peer: Peer, activity: ActivityAsked) -> Asking:
+    assert peer.version is not None  # it is connected
+    number = peer.evse_number(activity.evse_id) if activity.evse_id else 0
+    transaction = peer.transactions.get(number)
+    return Asking(
+        activity=activity,
+        version=peer.version,
+        evse_number=number,
+        transaction_id=None if transaction is None else transaction.transaction_id,
+        token=_token(desk, activity),
+    )
+
+
+def _token(desk: Desk, activity: ActivityAsked) -> str:
+    if activity.credential is None:
+        return ""
+    context = credential_context(activity.evse_id)
+    opened = desk.system.vault.open(activity.credential, context)
+    if opened is None:
+        raise Refused("the credential was erased")
+    return opened.decode()
+
+
+def _answered(
+    gateway: Gateway, desk: Desk, peer: Peer, answered: Answered, *, asking: Asking
+) -> None:
+    activity = asking.activity
+    match answered:
+        case Refusal():
+            told = f"{answered.code}: {answered.description}"
+            _end(desk, activity, Outcome.REFUSED, told)
+        case NotAnswered.NOT_CONNECTED | NotAnswered.SUPERSEDED:
+            _progress(desk, activity, NOT_SENT, answered.value)
+        case NotAnswered.DISCONNECTED if activity.kind not in _ONCE:
+            _progress(desk, activity, AGAIN, answered.value)
+        case NotAnswered():
+            _progress(desk, activity, UNANSWERED, answered.value)
+        case _:
+            verdict = verdict_of(asking, answered)
+            if verdict.outcome is None:
+                _progress(desk, activity, verdict.step, verdict.detail)
+            else:
+                outcome, detail = verdict.outcome, verdict.detail
+                _end(desk, activity, outcome, detail, verdict.results)
+
+
+def _progress(desk: Desk, activity: ActivityAsked, step: str, detail: str = "") -> None:
+    command = ProgressActivity(
+        activity_id=activity.activity_id, step=step, detail=detail
+    )
+    progress_activity(desk.system, command, _by(desk, activity))
+
+
+def _end(
+    desk: Desk,
+    activity: ActivityAsked,
+    outcome: Outcome,
+    detail: str,
+    results: tuple[tuple[str, str], ...] = (),
+) -> None:
+    command = EndActivity(
+        activity_id=activity.activity_id,
+        outcome=outcome,
+        detail=detail,
+        results=results,
+    )
+    end_activity(desk.system, command, _by(desk, activity))
+
+
+def _by(desk: Desk, activity: ActivityAsked) -> By:
+    return By(actor=activity.station_id, at=desk.now)
+
+
+MODULE: Final = Module(
+    exchanges=(
+        InformationExchange(
+            "S3.Info1",
+            "an EV user who is known by other means may charge, or no more",
+            (
+                Carrier(
+                    ("1.6",),
+                    "~",
+                    ("RemoteStartTransaction", "RemoteStopTransaction"),
+                    "out",
+                    "its session is known by the EVSE, no reference is carried",
+                ),
+                Carrier(
+                    V2,
+                    "=",
+                    ("RequestStartTransaction", "RequestStopTransaction"),
+                    "out",
+                    "`remoteStartId` stands for the session",
+                ),
+            ),
+        ),
+        InformationExchange(
+            "M5.Info1",
+            "the station reboots",
+            (
+                Carrier(
+                    ("1.6",),
+                    "~",
+                    ("Reset",),
+                    "out",
+                    "the whole station only; when idle: sent when it is",
+                ),
+                Carrier(V2, "~", ("Reset",), "out", "at once, or when idle"),
+            ),
+        ),
+        InformationExchange(
+            "7.3",
+            "what operators ask of a station",
+            (
+                Carrier(
+                    ("1.6",),
+                    "~",
+                    (
+                        *("UnlockConnector", "TriggerMessage"),
+                        *("GetConfiguration", "ChangeConfiguration"),
+                    ),
+                    "out",
+                    "nothing for its display",
+                ),
+                Carrier(
+                    V2,
+                    "=",
+                    (
+                        *("UnlockConnector", "TriggerMessage"),
+                        *("GetVariables", "SetVariables", "SetDisplayMessage"),
+                    ),
+                    "out",
+                ),
+            ),
+        ),
+    ),
+    followers={
+        ActivityAsked: asked,
+        t.StationTransactionBound: transaction_bound,
+        t.StationTransactionReported: transaction_reported,
+        t.StationBooted: booted,
+    },
+    on_connected=connected,
+    on_accepted=accepted,
+)

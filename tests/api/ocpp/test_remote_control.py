@@ -1,0 +1,385 @@
+"""S3, M5 and operators' commands: activities become calls, answers their ends."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from api.ocpp.peers import OpenTransaction
+from api.ocpp.violations import Version
+from domain.model import activity_events as y
+from domain.model import station_events as t
+from domain.model.activity_events import ActivityKind
+from domain.model.values import MINUTE, SECOND, Event
+from domain.ports import Append, Batch, CsoElsewhere, System
+from domain.use_cases.clause_6_2_service_sessions import (
+    credential_context,
+    run_due_timers,
+)
+from domain.use_cases.clause_7_3_activities import AskActivity, ask_activity
+from domain.use_cases.s3_remote_start import StartRemotely, start_remotely
+from domain.use_cases.shared_path import By
+from tests.api.ocpp.office import NOW, Office, Wire, evse_data, open_office
+
+ONE, TWO = "DE*VLT*ES1*1", "DE*VLT*ES1*2"
+VERSIONS: tuple[Version, ...] = ("1.6", "2.0.1", "2.1")
+V2: tuple[Version, ...] = ("2.0.1", "2.1")
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[Office]:
+    with open_office(tmp_path) as office:
+        office.register("S1")
+        office.commission("S1", evse_data(ONE), evse_data(TWO))
+        yield office
+
+
+def connected(office: Office, version: Version) -> Wire:
+    """Connect the station; it has been there for a while."""
+    wire = office.connect("S1", version)
+    office.pass_time(MINUTE)
+    return wire
+
+
+def ask(office: Office, kind: ActivityKind, **changes: Any) -> None:
+    parameters = changes.pop("parameters", {})
+    command = AskActivity(
+        kind=kind, station_id="S1", parameters=tuple(parameters.items()), **changes
+    )
+    ask_activity(office.system, command, office.by())
+    office.follow()
+
+
+def start(office: Office, token: str = "04AABBCC", evse_id: str = TWO) -> None:
+    vault = office.system.vault
+    subject_id = vault.subject_of("rfid", token)
+    credential = vault.seal(subject_id, credential_context(evse_id), token.encode())
+    command = StartRemotely(
+        evse_id=evse_id,
+        subject_id=subject_id,
+        token_kind="rfid",
+        credential=credential,
+    )
+    by = By(actor="operator", at=office.clock.at)
+    start_remotely(accepting(office), command, by)
+    office.follow()
+
+
+def accepting(office: Office) -> System:
+    """Return the system of a site whose CSO has its back office elsewhere."""
+    return msgspec.structs.replace(office.system, cso=CsoElsewhere())
+
+
+def steps(office: Office) -> list[str]:
+    told: list[str] = []
+    for event in office.events(
+        y.ActivityProgressed, y.ActivityEnded, y.ActivityTimedOut
+    ):
+        match event:
+            case y.ActivityProgressed():
+                told.append(event.step)
+            case y.ActivityEnded():
+                told.append(event.outcome)
+            case y.ActivityTimedOut():
+                told.append("timed out")
+    return told
+
+
+def ended(office: Office) -> y.ActivityEnded:
+    found = office.events(y.ActivityEnded)[-1]
+    assert isinstance(found, y.ActivityEnded)
+    return found
+
+
+def report(office: Office, event: Event) -> None:
+    append = Append("transaction-x", (event,), office.clock.at)
+    office.system.log.append(Batch(appends=(append,)))
+    office.follow()
+
+
+def begin_transaction(office: Office) -> None:
+    """Report a transaction of the remote start's session, as its module does."""
+    asked = office.events(y.ActivityAsked)[-1]
+    assert isinstance(asked, y.ActivityAsked)
+    bound = t.StationTransactionBound(
+        station_id="S1", transaction_id="t-1", session_id=asked.session_id
+    )
+    report(office, bound)
+
+
+def end_transaction(office: Office, evse_id: str) -> None:
+    event = t.StationTransactionReported(
+        station_id="S1", evse_id=evse_id, transaction_id="t-1", kind="ended"
+    )
+    report(office, event)
+
+
+def open_transaction(office: Office, number: int, transaction_id: int | str) -> None:
+    peer = office.gateway.peers.by_id["S1"]
+    peer.transactions[number] = OpenTransaction(transaction_id, number, NOW)
+
+
+@pytest.mark.requirement("S3.Req1", "S3.Req3")
+def test_a_remote_start_of_1_6_is_done_when_its_transaction_begins(
+    office: Office,
+) -> None:
+    wire = connected(office, "1.6")
+    start(office)
+    (call,) = wire.calls("RemoteStartTransaction")
+    assert call[3] == {"idTag": "04AABBCC", "connectorId": 2}
+    wire.answer(call, {"status": "Accepted"})
+    assert steps(office) == ["sent", "accepted"]
+    begin_transaction(office)
+    assert steps(office) == ["sent", "accepted", "done"]
+
+
+@pytest.mark.requirement("S3.Req1", "S3.Req3")
+@pytest.mark.parametrize("version", V2)
+def test_a_remote_start_of_2_x_names_its_session_by_a_number(
+    office: Office, version: Version
+) -> None:
+    wire = connected(office, version)
+    start(office)
+    (call,) = wire.calls("RequestStartTransaction")
+    number = call[3].pop("remoteStartId")
+    token = {"idToken": "04AABBCC", "type": "ISO14443"}
+    assert call[3] == {"idToken": token, "evseId": 2}
+    key = f"S1/remote-start/{number}"
+    asked = office.events(y.ActivityAsked)[0]
+    assert isinstance(asked, y.ActivityAsked)
+    assert office.system.log.owner("reference", key) == asked.session_id
+    wire.answer(call, {"status": "Accepted", "transactionId": "t-1"})
+    assert steps(office) == ["sent", "done"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_station_that_rejects_a_remote_start_ends_it(
+    office: Office, version: Version
+) -> None:
+    wire = connected(office, version)
+    start(office)
+    answer: dict[str, Any] = {"status": "Rejected"}
+    if version != "1.6":
+        answer["statusInfo"] = {"reasonCode": "InternalError"}
+    wire.answer(wire.calls()[-1], answer)
+    assert steps(office) == ["sent", "refused"]
+    assert ended(office).detail.startswith("Rejected")
+
+
+def test_the_credential_of_a_remote_start_is_nowhere_in_the_clear(
+    office: Office, tmp_path: Path
+) -> None:
+    connected(office, "2.1")
+    start(office)
+    office.system.log.flush()
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert files
+    assert not any(b"04AABBCC" in path.read_bytes() for path in files)
+
+
+def test_a_token_that_1_6_has_no_room_for_is_not_sent(office: Office) -> None:
+    wire = connected(office, "1.6")
+    start(office, "x" * 21)
+    assert wire.calls() == []
+    assert ended(office).detail == "OCPP 1.6 takes tokens of 20 characters, not 21"
+
+
+def test_what_is_asked_of_a_station_that_is_away_is_sent_when_it_connects(
+    office: Office,
+) -> None:
+    ask(office, ActivityKind.RESET)
+    assert steps(office) == []
+    wire = office.connect("S1", "2.1")
+    office.pass_time(9 * SECOND)
+    assert wire.calls("Reset") == []  # it may boot first
+    office.pass_time(SECOND)
+    (call,) = wire.calls("Reset")
+    assert call[3] == {"type": "Immediate"}
+    office.pass_time(MINUTE)
+    assert len(wire.calls("Reset")) == 1
+
+
+def test_a_boot_after_the_reset_ends_it(office: Office) -> None:
+    wire = connected(office, "1.6")
+    ask(office, ActivityKind.RESET)
+    (call,) = wire.calls("Reset")
+    assert call[3] == {"type": "Hard"}
+    wire.answer(call, {"status": "Accepted"})
+    assert steps(office) == ["sent", "accepted"]
+    wire = office.connect("S1", "1.6")
+    boot = {"chargePointVendor": "Acme", "chargePointModel": "One"}
+    wire.ask("BootNotification", boot)
+    office.follow()
+    assert steps(office) == ["sent", "accepted", "done"]
+
+
+def test_what_is_waiting_is_sent_once_the_station_booted(office: Office) -> None:
+    ask(office, ActivityKind.UNLOCK, evse_id=ONE)
+    wire = office.connect("S1", "1.6")
+    boot = {"chargePointVendor": "Acme", "chargePointModel": "One"}
+    wire.ask("BootNotification", boot)
+    (call,) = wire.calls("UnlockConnector")
+    assert call[3] == {"connectorId": 1}
+
+
+def test_a_reset_on_idle_of_1_6_waits_for_the_end_of_transactions(
+    office: Office,
+) -> None:
+    wire = connected(office, "1.6")
+    open_transaction(office, 1, 7)
+    ask(office, ActivityKind.RESET, parameters={"how": "on-idle"})
+    assert wire.calls("Reset") == []
+    office.gateway.peers.by_id["S1"].transactions.clear()
+    end_transaction(office, ONE)
+    assert wire.calls("Reset")[0][3] == {"type": "Soft"}
+
+
+def test_one_evse_is_reset_where_the_version_can(office: Office) -> None:
+    wire = connected(office, "2.0.1")
+    ask(office, ActivityKind.RESET, evse_id=TWO, parameters={"how": "on-idle"})
+    (call,) = wire.calls("Reset")
+    assert call[3] == {"type": "OnIdle", "evseId": 2}
+    wire.answer(call, {"status": "Accepted"})
+    assert steps(office) == ["sent", "done"]
+    wire = connected(office, "1.6")
+    ask(office, ActivityKind.RESET, evse_id=TWO)
+    assert wire.calls("Reset") == []
+    assert ended(office).detail == "OCPP 1.6 resets whole stations only"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_remote_stop_is_done_when_the_transaction_ended(
+    office: Office, version: Version
+) -> None:
+    wire = connected(office, version)
+    transaction_id = 7 if version == "1.6" else "t-1"
+    open_transaction(office, 2, transaction_id)
+    ask(office, ActivityKind.REMOTE_STOP, evse_id=TWO)
+    call = wire.calls()[-1]
+    assert call[2] in ("RemoteStopTransaction", "RequestStopTransaction")
+    assert call[3] == {"transactionId": transaction_id}
+    wire.answer(call, {"status": "Accepted"})
+    end_transaction(office, ONE)
+    assert steps(office) == ["sent", "accepted"]
+    end_transaction(office, TWO)
+    assert steps(office) == ["sent", "accepted", "done"]
+
+
+def test_without_a_transaction_there_is_nothing_to_stop(office: Office) -> None:
+    connected(office, "2.1")
+    ask(office, ActivityKind.REMOTE_STOP, evse_id=TWO)
+    assert steps(office) == ["refused"]
+
+
+def test_what_no_station_answers_times_out(office: Office) -> None:
+    connected(office, "2.1")
+    start(office)
+    office.pass_time(MINUTE)
+    assert steps(office) == ["sent", "unanswered"]
+    run_due_timers(office.system, office.clock.at + 4 * MINUTE)
+    assert steps(office) == ["sent", "unanswered", "timed out"]
+
+
+def test_a_lost_connection_has_asked_again_what_does_no_harm(office: Office) -> None:
+    wire = connected(office, "2.1")
+    start(office)
+    ask(office, ActivityKind.TRIGGER, parameters={"message": "Heartbeat"})
+    wire.answer(wire.calls("RequestStartTransaction")[0], {"status": "Accepted"})
+    assert wire.connection is not None
+    office.gateway.disconnect(wire.connection, "gone")
+    wire = connected(office, "2.1")
+    assert [call[2] for call in wire.calls()] == ["TriggerMessage"]
+
+
+def test_a_restarted_gateway_goes_on_with_what_is_open(office: Office) -> None:
+    connected(office, "2.1")
+    start(office)
+    ask(office, ActivityKind.TRIGGER, parameters={"message": "Heartbeat"})
+    ask(office, ActivityKind.RESET, evse_id=ONE)
+    # Of the three only the first has left the queue: that is not known any more.
+    again = Office(office.system, office.clock)
+    wire = again.connect("S1", "2.1")
+    again.pass_time(MINUTE)
+    assert [call[2] for call in wire.calls()] == ["TriggerMessage"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_variables_are_read(office: Office, version: Version) -> None:
+    wire = connected(office, version)
+    name = "HeartbeatInterval" if version == "1.6" else "AlignedDataCtrlr@2.Interval[x]"
+    ask(office, ActivityKind.GET_VARIABLES, parameters={name: ""})
+    call = wire.calls()[-1]
+    variable = {
+        "component": {"name": "AlignedDataCtrlr", "evse": {"id": 2}},
+        "variable": {"name": "Interval", "instance": "x"},
+    }
+    if version == "1.6":
+        assert call[2:] == ["GetConfiguration", {"key": [name]}]
+        known = {"key": name, "readonly": False, "value": "300"}
+        wire.answer(call, {"configurationKey": [known]})
+    else:
+        assert call[2:] == ["GetVariables", {"getVariableData": [variable]}]
+        found = {"attributeStatus": "Accepted", "attributeValue": "300", **variable}
+        wire.answer(call, {"getVariableResult": [found]})
+    assert ended(office).results == ((name, "300"),)
+    assert ended(office).outcome == "done"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_variables_are_set(office: Office, version: Version) -> None:
+    wire = connected(office, version)
+    name = (
+        "HeartbeatInterval" if version == "1.6" else "OCPPCommCtrlr.HeartbeatInterval"
+    )
+    ask(office, ActivityKind.SET_VARIABLES, parameters={name: "60"})
+    call = wire.calls()[-1]
+    if version == "1.6":
+        assert call[2:] == ["ChangeConfiguration", {"key": name, "value": "60"}]
+        wire.answer(call, {"status": "RebootRequired"})
+        assert ended(office).outcome == "done"
+        assert ended(office).detail == "RebootRequired"
+        return
+    (data,) = call[3]["setVariableData"]
+    assert data.pop("attributeValue") == "60"
+    told = {"attributeStatus": "Rejected", **data}
+    wire.answer(call, {"setVariableResult": [told]})
+    assert ended(office).outcome == "refused"
+    assert ended(office).results == ((name, "Rejected"),)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_message_is_triggered_for_one_evse(office: Office, version: Version) -> None:
+    wire = connected(office, version)
+    message = {"message": "StatusNotification"}
+    ask(office, ActivityKind.TRIGGER, evse_id=TWO, parameters=message)
+    (call,) = wire.calls("TriggerMessage")
+    place = {"connectorId": 2} if version == "1.6" else {"evse": {"id": 2}}
+    assert call[3] == {"requestedMessage": "StatusNotification", **place}
+    wire.answer(call, {"status": "NotImplemented"})
+    assert ended(office).outcome == "refused"
+    ask(office, ActivityKind.TRIGGER, parameters={"message": "Nonsense"})
+    assert ended(office).detail.startswith(f"OCPP {version} has no 'Nonsense'")
+
+
+def test_a_message_is_shown_where_the_version_can(office: Office) -> None:
+    wire = connected(office, "2.1")
+    until = str(NOW + MINUTE)
+    parameters = {"text": "Closed at ten", "until_at": until}
+    ask(office, ActivityKind.DISPLAY_MESSAGE, parameters=parameters)
+    (call,) = wire.calls("SetDisplayMessage")
+    assert call[3]["message"]["message"]["content"] == "Closed at ten"
+    wire.answer(call, {"status": "Accepted"})
+    assert ended(office).outcome == "done"
+    connected(office, "1.6")
+    ask(office, ActivityKind.DISPLAY_MESSAGE, parameters=parameters)
+    assert ended(office).outcome == "refused"
+
+
+def test_a_station_refuses_by_an_error_too(office: Office) -> None:
+    wire = connected(office, "1.6")
+    ask(office, ActivityKind.UNLOCK, evse_id=ONE)
+    (call,) = wire.calls("UnlockConnector")
+    wire.raw(f'[4,"{call[1]}","NotSupported","no lock",{{}}]'.encode())
+    assert ended(office).detail == "NotSupported: no lock"
