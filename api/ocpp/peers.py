@@ -82,6 +82,15 @@ class OpenTransaction:
 
 
 @dataclass(slots=True)
+class Kept:
+    """How much was kept of a station since ``from_at``, and how much came beyond."""
+
+    from_at: Instant = 0
+    count: int = 0
+    beyond: int = 0
+
+
+@dataclass(slots=True)
 class Peer:
     """A registered station."""
 
@@ -114,6 +123,9 @@ class Peer:
     paused: set[int] = field(default_factory=set)
     # EVSEs that the station was told to keep from use.
     inoperative: set[str] = field(default_factory=set)
+    # EVSEs whose availability it is told again in a while, as it did not take it in.
+    unheeded: set[str] = field(default_factory=set)
+    kept: Kept = field(default_factory=Kept)
     # By EVSE number: those that are news. By its id: all whose end did not come.
     transactions: dict[int, OpenTransaction] = field(default_factory=dict)
     open_transactions: dict[int | str, OpenTransaction] = field(default_factory=dict)

@@ -1,0 +1,66 @@
+"""What a station tells that nobody asked for: kept as it came, sealed, in bounds.
+
+Of each station so many messages are kept in an hour; those beyond are counted, so that
+a flood costs a row.
+"""
+
+from typing import Final
+
+from api.ocpp.codec import encode
+from api.ocpp.desk import Desk
+from api.ocpp.peers import Peer
+from api.ocpp.unreadable import CONTEXT, messages_subject
+from api.ocpp.wire import Wire
+from domain.errors import Refused
+from domain.model import ids
+from domain.model import station_events as t
+from domain.model.values import HOUR, Event, Quality, Sealed
+from domain.ports import Append, Batch
+
+MOST_AN_HOUR: Final = 120
+
+
+def keep(desk: Desk, peer: Peer, action: str, request: Wire) -> None:
+    """Keep a message, within the station's bound."""
+    if not may_keep(desk, peer):
+        return
+    event = t.StationMessageKept(
+        station_id=peer.station_id,
+        action=action,
+        quality=Quality.GOOD,
+        payload=_sealed(desk, peer, encode(request)),
+    )
+    record_of_station(desk, peer, event)
+
+
+def may_keep(desk: Desk, peer: Peer) -> bool:
+    """Whether one more row of the station is within its bound; count it if not."""
+    hour = desk.now - desk.now % HOUR
+    bound = peer.kept
+    if bound.from_at != hour:
+        if bound.beyond:
+            counted = t.StationMessagesCounted(
+                station_id=peer.station_id, count=bound.beyond, from_at=bound.from_at
+            )
+            record_of_station(desk, peer, counted)
+        bound.from_at, bound.count, bound.beyond = hour, 0, 0
+    if bound.count >= MOST_AN_HOUR:
+        bound.beyond += 1
+        return False
+    bound.count += 1
+    return True
+
+
+def record_of_station(desk: Desk, peer: Peer, event: Event) -> None:
+    """Record what a station told of itself."""
+    stream = ids.connectivity_stream(peer.station_id, desk.now)
+    append = Append(stream, (event,), desk.now)
+    desk.system.log.append(Batch(actor=peer.station_id, appends=(append,)))
+
+
+def _sealed(desk: Desk, peer: Peer, payload: bytes) -> Sealed | None:
+    subject_id = messages_subject(peer.station_id)
+    try:
+        return desk.system.vault.seal(subject_id, CONTEXT, payload)
+    except Refused:  # its key was destroyed: what it said is not kept any more
+        return None
