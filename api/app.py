@@ -29,6 +29,8 @@ from api.rest import (
     session_commands,
     sessions,
     site_commands,
+    station_commands,
+    stations,
     transaction_commands,
     zones,
 )
@@ -48,6 +50,8 @@ ROUTES = (
     envelope_commands,
     evses,
     evse_commands,
+    stations,
+    station_commands,
     sessions,
     session_commands,
     transaction_commands,

@@ -21,6 +21,7 @@ class Permission(enum.StrEnum):
     ZONES_READ = "zones.read"
     ENVELOPES_READ = "envelopes.read"
     EVSES_READ = "evses.read"
+    STATIONS_READ = "stations.read"
     SESSIONS_READ = "sessions.read"
     PLANS_READ = "plans.read"
     FIGURES_READ = "figures.read"
@@ -34,6 +35,7 @@ class Permission(enum.StrEnum):
     SECURITY_READ = "security.read"
     API_READ = "api.read"
     ZONES_COMMISSION = "zones.commission"
+    STATIONS_KEEP = "stations.keep"
     CONSTRAINTS_SEND = "constraints.send"
     PRE_SET = "pre.set"
     EVSE_REPORT = "evse.report"
@@ -62,6 +64,7 @@ TABLE: Mapping[Permission, frozenset[Role]] = {
     Permission.ZONES_READ: _STAFF | {_I, _C, _R},
     Permission.ENVELOPES_READ: _STAFF | {_I, _R},
     Permission.EVSES_READ: _STAFF | {_C, _S},
+    Permission.STATIONS_READ: _STAFF,
     Permission.SESSIONS_READ: _STAFF | {_C, _P},
     Permission.PLANS_READ: _STAFF | {_I},
     Permission.FIGURES_READ: _STAFF | {_I},
@@ -75,6 +78,7 @@ TABLE: Mapping[Permission, frozenset[Role]] = {
     Permission.SECURITY_READ: frozenset({_U}),
     Permission.API_READ: _ALL_ROLES,
     Permission.ZONES_COMMISSION: frozenset({_A, _O}),
+    Permission.STATIONS_KEEP: frozenset({_A, _O}),
     Permission.CONSTRAINTS_SEND: frozenset({_A, _O}),
     Permission.PRE_SET: frozenset({_R}),
     Permission.EVSE_REPORT: frozenset({_S}),

@@ -9,7 +9,6 @@ is known by the rest, and only a SHA-256 is kept.
 """
 
 import hashlib
-import hmac
 import re
 from collections.abc import Callable
 
@@ -40,19 +39,6 @@ def draw_password(drawn: Ids) -> str:
 def digest_of(password: str) -> bytes:
     """Return what is kept of a password; it has 160 random bits, so no salt is due."""
     return hashlib.sha256(password.encode()).digest()
-
-
-def is_password(presented: bytes, digest: bytes) -> bool:
-    """Whether what a station presented is its password.
-
-    1.6 has the key as hexadecimal digits where it is set and means their bytes where it
-    is presented; 2.x presents the text. Stations of 1.6 do both.
-    """
-    as_text = hashlib.sha256(presented).digest()
-    as_bytes = digest_of(presented.hex())
-    # Both are compared, whatever the first one says.
-    found = hmac.compare_digest(as_text, digest), hmac.compare_digest(as_bytes, digest)
-    return any(found)
 
 
 class _OfStation(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ _TICKET = {"kind": "ticket", "text": "P-4711"}
 _SESSION = {"session_id": "$post_reservation.session_id"}
 _READ_AT = "2019-10-29T08:00:00Z"
 _AT_EVSE = {"evse_id": EVSE}
+_AT_STATION = {"station_id": "cs-1"}
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -96,6 +97,33 @@ _COMMISSIONING = [
         {"zone_id": "yard", "pre_id": "pre-1"},
         body={},
     ),
+]
+_STATIONS = [
+    Call(
+        "post_station_registration",
+        _AT_STATION,
+        body={"identity": "CS-0001", "security_profile": 1},
+    ),
+    Call("post_station_credentials", _AT_STATION, body={"security_profile": 2}),
+    Call(
+        "post_station_deviations",
+        _AT_STATION,
+        body={"deviations": ["instant-without-offset"]},
+    ),
+    Call("post_station_block", _AT_STATION, body={"reason": "stolen from its post"}),
+    Call("post_station_unblock", _AT_STATION, body={"reason": "found again"}),
+    Call("list_stations", query={"zone_id": "yard"}),
+    Call("get_station", _AT_STATION),
+    Call(
+        "post_station_registration",
+        {"station_id": "cs-0"},
+        body={
+            "identity": "CS-0000",
+            "security_profile": 3,
+            "certificate_name": "cs-0.depot.example",
+        },
+    ),
+    Call("post_station_retire", {"station_id": "cs-0"}, body={"reason": "sold"}),
 ]
 _SESSIONS = [
     Call(
@@ -262,6 +290,7 @@ CALLS = [
     *_BACK_OFFICE,
     *_SAFETY,
     *_MERGING,
+    *_STATIONS,
     *_READING,
     *_KEYS,
 ]

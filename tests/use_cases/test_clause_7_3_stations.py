@@ -27,7 +27,6 @@ from domain.use_cases.clause_7_3_stations import (
     change_credentials,
     digest_of,
     draw_password,
-    is_password,
     register_station,
     retire_station,
     tolerate_deviations,
@@ -62,17 +61,6 @@ def test_only_the_digest_of_a_station_s_password_is_kept(system: System) -> None
         security_profile=1,
         password_digest=hashlib.sha256(password.encode()).digest(),
     )
-
-
-@pytest.mark.requirement("7.9.4.2")
-def test_a_password_proves_a_station_as_text_and_as_the_bytes_it_stands_for() -> None:
-    password = draw_password(SeededIds("passwords"))
-    digest = digest_of(password)
-    assert is_password(password.encode(), digest)
-    assert is_password(bytes.fromhex(password), digest)
-    for wrong in (b"", b"x", password[:-1].encode(), bytes.fromhex(password)[:-1]):
-        assert not is_password(wrong, digest)
-    assert not is_password(b"", b"")
 
 
 def test_passwords_differ() -> None:

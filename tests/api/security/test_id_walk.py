@@ -39,7 +39,7 @@ KINDS = {
     "position": ("plan",),
     "pre_id": ("pre",),
     "party": ("party",),
-    "stream": ("zone", "evse", "session", "station"),
+    "stream": ("zone", "evse", "session", "station", "activity"),
 }
 
 

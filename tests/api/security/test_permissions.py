@@ -16,6 +16,7 @@ EXPECTED = """
 zones.read            x x x x x . x . .
 envelopes.read        x x x x . . x . .
 evses.read            x x x . x . . x .
+stations.read         x x x . . . . . .
 sessions.read         x x x . x x . . .
 plans.read            x x x x . . . . .
 figures.read          x x x x . . . . .
@@ -29,6 +30,7 @@ keys.read             x . . . . . . . x
 security.read         . . . . . . . . x
 api.read              x x x x x x x x x
 zones.commission      x x . . . . . . .
+stations.keep         x x . . . . . . .
 constraints.send      x x . . . . . . .
 pre.set               . . . . . . x . .
 evse.report           . . . . . . . x .

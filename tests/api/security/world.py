@@ -14,8 +14,10 @@ from api.security.passing_key import PassingKey
 from api.security.principal import Principal, Role
 from domain.model import ids
 from domain.model import session_events as s
+from domain.model import station_events as t
 from domain.model.access_events import ALL
-from domain.model.plan_events import PlanMade
+from domain.model.activity_events import ActivityAsked
+from domain.model.plan_events import EtpSent, PlanMade
 from domain.model.profile import PowerProfile, PowerRangeEnvelope, Range
 from domain.model.values import HOUR, MINUTE, Current
 from domain.ports import Answer, Append, Batch, System
@@ -34,6 +36,11 @@ from domain.use_cases.clause_7_3_commissioning import (
     EvseData,
     commission_station,
     define_zone,
+)
+from domain.use_cases.clause_7_3_stations import (
+    RegisterStation,
+    digest_of,
+    register_station,
 )
 from domain.use_cases.clause_7_5_corrections import (
     CorrectTransaction,
@@ -153,7 +160,52 @@ class Settler:
             station_id=station_id, zone_id=zone_id, evses=(data,)
         )
         commission_station(self.system, command, by)
+        self._connect(zone + station, where)
         self._sessions(zone + station, where)
+
+    def _connect(self, text: str, where: Named) -> None:
+        """Let the station connect, tell of a transaction, and be asked for work."""
+        identity, transaction, activity = (
+            where._replace(kind=kind, id=f"{self.mark}{kind}{text}")
+            for kind in ("identity", "transaction", "activity")
+        )
+        self.named += (identity, transaction, activity)
+        register = RegisterStation(
+            station_id=where.station_id, identity=identity.id, security_profile=1
+        )
+        register_station(
+            self.system,
+            register,
+            By(actor="settler", at=MONDAY),
+            password_digest=digest_of("secret"),
+        )
+        connected = t.StationConnected(
+            station_id=where.station_id, version="2.0.1", security_profile=1
+        )
+        started = t.StationTransactionReported(
+            station_id=where.station_id,
+            evse_id=where.id,
+            transaction_id=transaction.id,
+            kind="started",
+        )
+        asked = ActivityAsked(
+            activity_id=activity.id,
+            kind="reset",
+            station_id=where.station_id,
+            due_at=NINE + HOUR,
+        )
+        sent = EtpSent(where.id, 1, PowerProfile(NINE, ((0, 4_000),)))
+        appends = (
+            Append(ids.connectivity_stream(where.station_id, NINE), (connected,), NINE),
+            Append(
+                ids.transaction_stream(where.station_id, transaction.id),
+                (started,),
+                NINE,
+            ),
+            Append(ids.activity_stream(activity.id), (asked,), NINE),
+            Append(ids.delivery_stream(where.station_id, NINE), (sent,), NINE),
+        )
+        self.system.log.append(Batch(appends=appends))
 
     def _sessions(self, text: str, where: Named) -> None:
         """Let one car charge, and one place be booked by a partner for later."""
