@@ -6,7 +6,8 @@ import numpy as np
 
 from domain.loop.course import Ints
 from domain.loop.envelope import Envelope
-from domain.loop.zone_state import Ev, Slot, ZoneState, energy_at
+from domain.loop.slot import Ev, Slot, energy_at
+from domain.loop.zone_state import ZoneState
 from domain.model.values import DAY, HOUR, MINUTE, QUARTER_HOUR, SECOND, Instant
 from optimizer.problem import Problem
 
@@ -32,8 +33,9 @@ class Allocation:
     """A problem, and which EVSEs and instants its axes are.
 
     ``slots`` live on; ``evs`` are the EVs the plan is for. ``fixed`` are EVSEs that do
-    not answer or refuse: they count at what may be in force and the PRE of the problem
-    is what they leave.
+    not answer, refuse or do not follow: they count at what may be in force and the PRE
+    of the problem is what they leave. Of those, ``stopped`` are told to take nothing,
+    because the PRE cannot hold them.
     """
 
     problem: Problem
@@ -42,6 +44,7 @@ class Allocation:
     evs: tuple[Ev, ...]
     boundaries: Ints
     fixed: tuple[Slot, ...]
+    stopped: tuple[Slot, ...]
 
 
 def probed_w(limit_w: int) -> int:
@@ -82,7 +85,7 @@ def build(state: ZoneState, now: Instant) -> Allocation:
     edges = boundaries_of(envelope, now)
     starts, step_s = edges[:-1], np.diff(edges) / SECOND
     envelope_w = upper_w(envelope, starts, now)
-    free, fixed, taken = _divided(state, starts, envelope_w, now)
+    free, fixed, stopped, taken = _divided(state, starts, envelope_w, now)
     room = np.maximum(envelope_w - taken, 0)
     evs = [slot.ev for slot in free if slot.ev is not None]
     energy = [energy_at(slot, ev, now) for slot, ev in zip(free, evs, strict=True)]
@@ -105,7 +108,7 @@ def build(state: ZoneState, now: Instant) -> Allocation:
         energy_max_wh=table[:, 3],
         energy_expected_wh=table[:, 4],
         priority=table[:, 5].astype(np.int64),
-        evse_max_w=np.array([slot.max_w for slot in free], np.float64),
+        evse_max_w=np.array([slot.most_w(now) for slot in free], np.float64),
         arrival_rank=np.argsort(
             np.argsort([ev.connected_position for ev in evs], kind="stable")
         ).astype(np.int64),
@@ -114,39 +117,57 @@ def build(state: ZoneState, now: Instant) -> Allocation:
         row_key=np.array([place[slot.evse_id] for slot in free], np.int64),
         previous_power_w=_in_force(free, starts).astype(np.float64),
     )
-    return Allocation(problem, envelope_w, tuple(free), tuple(evs), edges, tuple(fixed))
+    return Allocation(
+        problem,
+        envelope_w,
+        tuple(free),
+        tuple(evs),
+        edges,
+        tuple(fixed),
+        tuple(stopped),
+    )
 
 
 def _divided(
     state: ZoneState, starts: Ints, envelope_w: Ints, now: Instant
-) -> tuple[list[Slot], list[Slot], Ints]:
-    """Return the EVSEs to plan, the fixed ones, and what is taken before any plan [W].
+) -> tuple[list[Slot], list[Slot], list[Slot], Ints]:
+    """Return the EVSEs to plan, the fixed ones, those of them to stop, what they take.
 
     Fixed EVSEs count at what may be in force. Where the PRE cannot hold that in the
-    next quarter hour, they are planned like the others: to tell them to take less is
-    all that can be done. A blocked EVSE is planned at nothing, and only one that does
-    not answer counts: for the others the delivery waits until it is confirmed.
+    next quarter hour, those that might follow are planned like the others: to tell them
+    to take less is all that can be done. Those that do not follow are told to stop, and
+    count on. A blocked EVSE is planned at nothing, and only one that does not answer or
+    follow counts: for the others the delivery waits until it is confirmed. An EVSE of a
+    silent station counts without an EV, too.
     """
     occupied = state.occupied()
     fixed = [slot for slot in occupied if _is_fixed(slot, now)]
-    blocked = [s for s in state.counting() if s.blocked and _is_fixed(s, now)]
-    taken = _counted(state, [*fixed, *blocked], starts, now)
+    others = [
+        slot
+        for slot in state.counting()
+        if slot.ev is None or (slot.blocked and _is_fixed(slot, now))
+    ]
+    stopped: list[Slot] = []
+    taken = _counted(state, [*fixed, *others], starts, now)
     near = starts < now + QUARTER_HOUR
     if fixed and (taken > envelope_w)[near].any():
-        fixed, taken = [], _counted(state, blocked, starts, now)
-    return [slot for slot in occupied if slot not in fixed], fixed, taken
+        fixed = [slot for slot in fixed if slot.is_beyond_control]
+        stopped = [slot for slot in fixed if slot.is_reachable]
+        taken = _counted(state, [*fixed, *others], starts, now)
+    return [slot for slot in occupied if slot not in fixed], fixed, stopped, taken
 
 
 def _counted(state: ZoneState, slots: list[Slot], starts: Ints, now: Instant) -> Ints:
     total = np.zeros(starts.size, np.int64)
     for slot in slots:
-        counted = slot.delivery.counted_w(starts, now, state.reaction)
+        counted = slot.delivery.counted_w(starts, now, state.settle_of(slot))
         total += np.maximum(counted, _in_force([slot], starts)[0])
     return total
 
 
 def _is_fixed(slot: Slot, now: Instant) -> bool:
-    return slot.delivery.is_unanswered or slot.delivery.refuses(now)
+    delivery = slot.delivery
+    return slot.is_beyond_control or delivery.is_unanswered or delivery.refuses(now)
 
 
 def _departure_at(ev: Ev, now: Instant) -> Instant:
@@ -157,7 +178,7 @@ def _row(
     state: ZoneState, slot: Slot, ev: Ev, energy_wh: float, now: Instant
 ) -> tuple[float, float, float, float, float, float]:
     """Return power_max, floor, target, max, expected energy and class of an EV."""
-    floor_w, power_w = float(slot.floor_w), float(slot.max_w)
+    floor_w, power_w = float(slot.floor_w), float(slot.most_w(now))
     target_wh = _target_wh(ev, energy_wh)
     target = max(target_wh - energy_wh, 0.0)
     most_wh = target_wh + BEYOND_ASKED_WH if ev.max_wh is None else ev.max_wh

@@ -6,7 +6,8 @@ import numpy as np
 
 from domain.loop.course import Course, Ints, points_of
 from domain.loop.delivery import next_number
-from domain.loop.zone_state import Slot, ZoneState
+from domain.loop.slot import Slot
+from domain.loop.zone_state import ZoneState
 from domain.model.plan_events import EtpSent
 from domain.model.profile import PowerProfile, merged
 from domain.model.values import SECOND, Instant
@@ -47,7 +48,7 @@ def gate_of(state: ZoneState, now: Instant, respects_pre: bool) -> Gate:
     if not respects_pre:
         upper = np.full(points.size, np.iinfo(np.int64).max // 2)
     counted = {
-        slot.evse_id: slot.delivery.counted_w(points, now, state.reaction)
+        slot.evse_id: slot.delivery.counted_w(points, now, state.settle_of(slot))
         for slot in slots
     }
     return Gate(points, upper, counted)
@@ -60,7 +61,7 @@ def pending(state: ZoneState) -> list[Slot]:
         for slot in state.slots.values()
         if slot.ev is not None
         and slot.ev.etp_course is not None
-        and not _is_sent(slot, slot.ev.etp_course)
+        and (slot.delivery.is_to_be_told or not _is_sent(slot, slot.ev.etp_course))
     ]
 
 
@@ -91,10 +92,11 @@ def to_send(state: ZoneState, now: Instant, respects_pre: bool = True) -> list[E
     sends: list[EtpSent] = []
     ranked = sorted(waiting, key=lambda slot: _increase_w(slot, now))
     for slot in ranked:
-        power_w = _sendable_w(slot, gate, room, now, state.reaction)
+        settle = state.settle_of(slot)
+        power_w = _sendable_w(slot, gate, room, now, settle)
         if power_w is None:
             continue
-        held_w = held(power_w, gate.points, state.reaction)
+        held_w = held(power_w, gate.points, settle)
         room = room - np.maximum(held_w - gate.counted_w[slot.evse_id], 0)
         number = next_number(slot.delivery.last_number, now)
         profile = _profile(gate.points, power_w, now)
@@ -103,9 +105,11 @@ def to_send(state: ZoneState, now: Instant, respects_pre: bool = True) -> list[E
 
 
 def _sendable_w(
-    slot: Slot, gate: Gate, room: Ints, now: Instant, reaction: Instant
+    slot: Slot, gate: Gate, room: Ints, now: Instant, settle: Instant
 ) -> Ints | None:
     """Return what of an EVSE's plan may go out now, at each point; None to wait."""
+    if not slot.is_reachable:
+        return None
     assert slot.ev is not None
     assert slot.ev.etp_course is not None
     counted = gate.counted_w[slot.evse_id]
@@ -115,7 +119,7 @@ def _sendable_w(
         return None  # who does not answer is only ever told to take less
     if slot.delivery.refuses(now):
         return None
-    most = fitting(counted + np.maximum(room, 0), gate.points, reaction)
+    most = fitting(counted + np.maximum(room, 0), gate.points, settle)
     if (wanted <= most).all():
         power_w = wanted
     else:
@@ -123,7 +127,9 @@ def _sendable_w(
         power_w = np.where(power_w < np.minimum(slot.floor_w, wanted), 0, power_w)
         if 0 <= power_w[0] - last[0] < LEAST_INCREASE_W and (power_w >= last).all():
             return None
-    if power_w[0] > last[0] and now < slot.delivery.last_sent_at + reaction:
+    near = gate.points <= now + settle
+    is_urgent = bool((power_w < last)[near].any())
+    if not is_urgent and now < slot.delivery.last_sent_at + slot.pace(settle):
         return None
     return power_w
 

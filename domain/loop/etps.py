@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 from domain.loop.allocation import HORIZON, Allocation
 from domain.loop.course import Course, Ints, points_of
 from domain.loop.delivery import next_number
-from domain.loop.zone_state import Ev, Slot, ZoneState
+from domain.loop.slot import Ev, Slot
+from domain.loop.zone_state import ZoneState
 from domain.model.profile import Change, Etp, PowerProfile, merged
 from domain.model.values import HOUR, SECOND, Instant
 
@@ -110,6 +111,7 @@ def changed_rows(
     compared = edges[:-1] < issued[:, None] + HORIZON
     material |= np.abs(np.where(compared, power_w - old, 0) @ hours) > MATERIAL_WH
     material |= issued < now - ISSUED_AGAIN_AFTER
+    material |= np.array([_is_on_default(slot) for slot in allocation.slots], bool)
     pairs = zip(allocation.slots, allocation.evs, strict=True)
     there = np.array([_is_there(slot, ev) for slot, ev in pairs], bool)
     material &= there
@@ -124,6 +126,12 @@ def changed_rows(
         material[row] = True
         room -= power_w[row] - old[row]
     return [int(i) for i in np.flatnonzero(material)]
+
+
+def _is_on_default(slot: Slot) -> bool:
+    """Whether an EV without ETP may draw what the station gives by itself."""
+    has_etp = slot.ev is not None and slot.ev.etp is not None
+    return not has_etp and bool(slot.delivery.default.power_w[0])
 
 
 def old_power(slots: tuple[Slot, ...], edges: Ints) -> Ints:
@@ -147,15 +155,16 @@ def new_etps(
     room_w: Ints,
     now: Instant,
 ) -> list[Etp]:
-    """Return the ETPs that a plan issues, zero ones for EVs on blocked EVSEs too."""
+    """Return the ETPs that a plan issues, zero ones for EVs that must stop too."""
     etps = []
     for row in changed_rows(allocation, power_w, room_w, now):
         slot = allocation.slots[row]
-        profile = profile_of(power_w[row], allocation.boundaries, state.reaction)
+        profile = profile_of(power_w[row], allocation.boundaries, state.settle_of(slot))
         etps.append(_etp(slot, profile, now))
     for slot in state.counting():
         etp = slot.ev.etp if slot.ev else None
-        if slot.blocked and etp and any(w for _, w in etp.profile.changes):
+        must_stop = slot.blocked or slot in allocation.stopped
+        if must_stop and etp and any(w for _, w in etp.profile.changes):
             start = int(allocation.boundaries[0])
             etps.append(_etp(slot, PowerProfile(start, ((0, 0),)), now))
     return etps

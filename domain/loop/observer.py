@@ -2,7 +2,7 @@
 
 Readings themselves stay in the samples. What they prove becomes a ledger fact when it
 changes materially: what the EV can take, that it is suspended, its energy, that a
-decrease is followed. Only those facts reach a problem.
+decrease is followed or not and how long that took. Only those facts reach a problem.
 """
 
 from dataclasses import dataclass
@@ -10,10 +10,20 @@ from dataclasses import dataclass
 import msgspec
 
 from domain.loop.delivery import Fading
-from domain.loop.zone_state import Ev, Slot, energy_at
+from domain.loop.slot import Ev, Slot, energy_at
 from domain.model import plan_events as p
 from domain.model import session_events as s
-from domain.model.values import HOUR, MINUTE, QUARTER_HOUR, Event, Instant, Quality
+from domain.model import station_events as t
+from domain.model.values import (
+    DAY,
+    HOUR,
+    MINUTE,
+    QUARTER_HOUR,
+    SECOND,
+    Event,
+    Instant,
+    Quality,
+)
 
 SUSPENDED_BELOW_W = 100
 SUSPENDED_AFTER = MINUTE
@@ -22,6 +32,13 @@ STEP_W = 250
 STEP_SHARE = 0.10
 # A reading this little above an ETP is still at it.
 METER_TOLERANCE_W = 50
+# What large EVSEs draw is measured and kept to by shares.
+METER_TOLERANCE_SHARE = 0.01
+# An EV that follows later than this does not follow: nothing is learned of it.
+SETTLE_AT_MOST = 3 * MINUTE
+# A learned time that changes less is no new fact; a shorter one is believed by shares.
+SETTLE_STEP = 5 * SECOND
+SETTLE_LEARNING = 8
 # Energy that differs this much from what was carried on is a new fact.
 ENERGY_MATERIAL_WH = 250
 # A register may run this much faster than the EVSE's limit before it is implausible.
@@ -48,6 +65,7 @@ class _Memory:
     power_w: int = 0
     above_at: Instant = 0
     at_value: int = 0
+    at_value_since: Instant = 0
     low_since: Instant = 0
     below: int = 0
     is_implausible: bool = False
@@ -75,6 +93,7 @@ class Observer:
         memory.is_implausible = False
         facts: list[Event] = []
         facts += self._confirmed(slot, memory, reading)
+        facts += self._following(slot, reading)
         facts += _metered(ev, reading)
         if observed := self._observed(slot, ev, memory, reading):
             facts.append(observed)
@@ -129,9 +148,59 @@ class Observer:
             return []
         memory.at_value += 1
         if memory.at_value < 2:
+            memory.at_value_since = reading.at
             return []
         memory.at_value = 0
-        return [p.EtpConfirmed(evse_id=slot.evse_id, number=delivery.acked_number)]
+        learned = self._learned(slot, memory.at_value_since)
+        number = delivery.acked_number
+        return [p.EtpConfirmed(evse_id=slot.evse_id, number=number), *learned]
+
+    def _settle(self, slot: Slot) -> Instant:
+        return max(self.reaction, slot.settle)
+
+    def _following(self, slot: Slot, reading: Reading) -> list[Event]:
+        """Return that an EVSE draws more than it may, or no longer does."""
+        delivery, drawn_w = slot.delivery, slot.delivery.drawn_w
+        number = delivery.acked_number
+        if reading.at <= delivery.acked_at:
+            return []  # it was taken before what is in force now
+        allowed_w = delivery.allowed_w(reading.at, self._settle(slot))
+        if reading.power_w <= allowed_w + _tolerance_w(allowed_w):
+            if drawn_w is None:
+                return []
+            followed = t.EtpFollowedAgain(evse_id=slot.evse_id, number=number)
+            return [followed, *self._learned(slot, reading.at)]
+        is_known = (
+            drawn_w is not None
+            and drawn_w - _step_w(drawn_w) <= reading.power_w
+            and reading.power_w <= drawn_w + _tolerance_w(drawn_w)
+            and reading.at < delivery.drawn_at + DAY
+        )
+        if is_known:
+            return []
+        return [
+            t.EtpNotFollowed(
+                evse_id=slot.evse_id, number=number, power_w=reading.power_w
+            )
+        ]
+
+    def _learned(self, slot: Slot, followed_at: Instant) -> list[Event]:
+        """Learn how long the EVSE takes: longer at once, shorter by and by."""
+        took = followed_at - _fallen_at(slot, followed_at)
+        known = slot.learned_settle
+        if took > self._settle(slot):
+            learned = took if took <= SETTLE_AT_MOST else known
+        else:
+            learned = known - max(known - took, 0) // SETTLE_LEARNING
+        if abs(learned - known) < SETTLE_STEP:
+            return []
+        return [
+            t.SettleLearned(
+                station_id=slot.station_id,
+                evse_id=slot.evse_id,
+                settle_s=-(-learned // SECOND),
+            )
+        ]
 
     def _observed(
         self, slot: Slot, ev: Ev, memory: _Memory, reading: Reading
@@ -166,10 +235,11 @@ class Observer:
     def _settled_w(self, slot: Slot, at: Instant) -> int | None:
         """Return the ETP [W] the EV has had time to follow; None while it has not."""
         delivery = slot.delivery
-        if delivery.sent or delivery.acked_at + self.reaction > at:
+        settle = self._settle(slot)
+        if delivery.sent or delivery.acked_at + settle > at:
             return None
         value_w = delivery.acked.profile.power_w(at)
-        earlier_w = delivery.acked.profile.power_w(at - self.reaction)
+        earlier_w = delivery.acked.profile.power_w(at - settle)
         return value_w if earlier_w == value_w else None
 
     def _is_suspended(self, slot: Slot, memory: _Memory, reading: Reading) -> bool:
@@ -202,6 +272,17 @@ class Observer:
             return power_w if memory.below >= 2 else known_w
         memory.below = 0
         return known_w
+
+
+def _tolerance_w(power_w: int) -> float:
+    return max(METER_TOLERANCE_W, METER_TOLERANCE_SHARE * power_w)
+
+
+def _fallen_at(slot: Slot, at: Instant) -> Instant:
+    """Return since when the ETP in force has been as low as it is at an instant."""
+    delivery = slot.delivery
+    changes = delivery.acked.at[delivery.acked.at <= at]
+    return max(delivery.acked_at, int(changes[-1]) if changes.size else 0)
 
 
 def _risen_at(fading: Fading, value_w: int, at: Instant) -> Instant:

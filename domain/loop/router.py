@@ -2,14 +2,19 @@
 
 from collections.abc import Iterable
 
+from domain.loop.station_state import OF_CONNECTIVITY
 from domain.loop.zone_state import ZoneState
 from domain.model import ids
 from domain.model import session_events as s
 from domain.model import site_events as z
-from domain.model.values import DAY, Instant
-from domain.ports import Log, Recorded
+from domain.model.values import DAY, Instant, utc_day_of
+from domain.ports import Log, Recorded, RowFilter
 
 _DAY_SUFFIX = len("-2000-01-01")
+_MONTH_SUFFIX = len("-2000-01")
+# Of what stations told of themselves so many months are read again, and no more.
+_MONTHS_READ = 13
+_MOST_ROWS = 100_000
 
 
 class Router:
@@ -29,6 +34,8 @@ class Router:
             return rest[:-_DAY_SUFFIX]
         if kind == "delivery":
             return self._zone_of.get(f"station-{rest[:-_DAY_SUFFIX]}")
+        if kind == "connectivity":
+            return self._zone_of.get(f"station-{rest[:-_MONTH_SUFFIX]}")
         if isinstance(event, z.StationCommissioned | z.EvseCommissioned | s.EvseBound):
             self._zone_of[stream] = event.zone_id
         elif isinstance(event, s.EvseReleased | s.MergedInto):
@@ -39,9 +46,10 @@ class Router:
 def restore(log: Log, zone_id: str, now: Instant) -> tuple[int, list[Recorded]]:
     """Return a position, and the rows up to it that a zone's state at ``now`` needs.
 
-    They are the zone's own streams, its EVSEs', its open sessions', and the plans and
-    deliveries of today and the two days before: no ETP reaches further than the horizon
-    of one day. Rows appended while this reads are left to whoever follows the log.
+    They are the zone's own streams, its stations' and EVSEs', its open sessions', what
+    its stations told of themselves in a year, and the plans and deliveries of today and
+    the two days before: no ETP reaches further than the horizon of one day. Rows
+    appended while this reads are left to whoever follows the log.
     """
     upto = log.last_position()
     rows: list[Recorded] = []
@@ -54,6 +62,7 @@ def restore(log: Log, zone_id: str, now: Instant) -> tuple[int, list[Recorded]]:
     stations = [c.key for c in log.claims("station") if c.owner == zone_id]
     for station_id in stations:
         rows += log.read_stream(ids.station_stream(station_id))
+        rows += _connectivity_rows(log, station_id, now, upto)
     for evse_id in evse_ids:
         rows += log.read_stream(ids.evse_stream(evse_id))
         if session_id := log.owner("occupant", evse_id):
@@ -64,6 +73,21 @@ def restore(log: Log, zone_id: str, now: Instant) -> tuple[int, list[Recorded]]:
             rows += log.read_stream(ids.delivery_stream(station_id, day))
     rows = [row for row in rows if row.position <= upto]
     return upto, sorted(rows, key=lambda row: row.position)
+
+
+def _connectivity_rows(
+    log: Log, station_id: str, now: Instant, upto: int
+) -> list[Recorded]:
+    """Return what a station's connections and limits were, in the months before."""
+    rows: list[Recorded] = []
+    at = now
+    for _ in range(_MONTHS_READ):
+        stream = ids.connectivity_stream(station_id, at)
+        wanted = RowFilter(stream, OF_CONNECTIVITY)
+        rows += log.find(wanted, after=0, until=upto, limit=_MOST_ROWS)
+        first_of_month = int(utc_day_of(at)[8:]) - 1
+        at -= (first_of_month + 1) * DAY
+    return rows
 
 
 def _session_rows(log: Log, session_id: str) -> list[Recorded]:

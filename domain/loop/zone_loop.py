@@ -21,15 +21,17 @@ from domain.loop.allocation import (
     upper_w,
 )
 from domain.loop.course import Course, Ints, points_of
-from domain.loop.delivery import ANSWER_WITHIN, REFUSED_FOR
+from domain.loop.delivery import ANSWER_WITHIN, REFUSED_FOR, flat
 from domain.loop.dispatch import pending, to_send
 from domain.loop.etps import aggregated, changes_of, fitted, new_etps
 from domain.loop.observer import Observer, Reading
-from domain.loop.zone_state import Slot, ZoneState
+from domain.loop.slot import Slot
+from domain.loop.zone_state import ZoneState
 from domain.model import ids
 from domain.model import plan_events as p
 from domain.model import session_events as s
 from domain.model import site_events as z
+from domain.model import station_events as t
 from domain.model.profile import Etp, PowerProfile
 from domain.model.values import QUARTER_HOUR, SECOND, Event, Instant
 from domain.ports import Append, Batch, Fence, Recorded, System
@@ -43,9 +45,25 @@ LEARNED_PERMILLE = 1
 _PLANS_TIMED = 100_000
 
 # Events after which an ETP that waits may go out: at once, or within DELIVERY_PACE. (An
-# acceptance frees nothing: what it replaces counts until it is confirmed.)
-_FREEING = (p.PlanMade, p.PreReceived, p.PreRevoked, z.ZoneLimitsChanged)
-_FREEING_PACED = (p.EtpConfirmed, p.EtpRefused, z.EvseVacated)
+# acceptance frees nothing: what it replaces counts until it is confirmed.) After some
+# an ETP that was lost is sent again.
+_FREEING = (
+    p.PlanMade,
+    p.PreReceived,
+    p.PreRevoked,
+    z.ZoneLimitsChanged,
+    t.StationConnected,
+    t.StationBooted,
+    t.ScheduleCompared,
+)
+_FREEING_PACED = (
+    p.EtpConfirmed,
+    p.EtpRefused,
+    z.EvseVacated,
+    t.EtpSuperseded,
+    t.EtpFollowedAgain,
+    t.StationDefaultsInstalled,
+)
 
 # Events that no plan may wait for, and those that ask for one at the zone's pace.
 _URGENT = (z.EvseOccupied, z.EvseVacated, z.EvseBlocked, z.EvseUnblocked)
@@ -62,7 +80,17 @@ _RELEVANT = (
     z.ZoneLimitsChanged,
     z.EvseLimitsChanged,
     z.ZoneLearned,
+    t.StationConnected,
+    t.StationDisconnected,
+    t.StationBooted,
+    t.StationDefaultsInstalled,
+    t.StationCapabilities,
+    t.LimitReported,
+    t.EtpNotFollowed,
+    t.EtpFollowedAgain,
 )
+# What readings prove of a delivery; the rest of it is the session's.
+_OF_DELIVERY = (p.EtpConfirmed, t.EtpNotFollowed, t.EtpFollowedAgain)
 
 
 @dataclass(frozen=True)
@@ -178,8 +206,10 @@ class ZoneLoop:
             if slot is None or slot.ev is None:
                 continue
             for fact in self.observer.take(slot, slot.ev, reading):
-                if isinstance(fact, p.EtpConfirmed):
+                if isinstance(fact, _OF_DELIVERY):
                     stream = ids.delivery_stream(slot.station_id, at)
+                elif isinstance(fact, t.SettleLearned):
+                    stream = ids.station_stream(slot.station_id)
                 else:
                     stream = ids.session_stream(slot.ev.session_id)
                 facts.setdefault(stream, []).append(fact)
@@ -355,7 +385,13 @@ class ZoneLoop:
         for slot in self.state.counting():
             if slot.ev is not None and slot.ev.etp_course is not None:
                 courses.setdefault(slot.evse_id, slot.ev.etp_course)
-        aetp = aggregated(list(courses.values()), now - now % SECOND)
+        drawn = [
+            flat(slot.delivery.drawn_w)
+            for slot in self.state.counting()
+            if slot.delivery.drawn_w is not None
+            and courses.pop(slot.evse_id, None) is not None
+        ]
+        aetp = aggregated([*courses.values(), *drawn], now - now % SECOND)
         if self._leaves_pre(aetp):
             self.metrics.aetp_outside_pre += 1
         edges = planning.allocation.boundaries
@@ -414,11 +450,12 @@ class ZoneLoop:
             at = slot.delivery.next_wake(now)
             due += [] if at is None else [at]
         due += [
-            at
-            for slot in pending(self.state)
-            if (at := slot.delivery.last_sent_at + self.state.reaction) > now
+            at for slot in pending(self.state) if (at := self._paced_at(slot)) > now
         ]
         return max(min(due), now + DELIVERY_PACE) if due else None
+
+    def _paced_at(self, slot: Slot) -> Instant:
+        return slot.delivery.last_sent_at + slot.pace(self.state.settle_of(slot))
 
     def _time_out(self, now: Instant) -> list[p.EtpSent]:
         """Record answers that did not come; return what is sent again."""

@@ -9,57 +9,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from domain.loop.course import Course
-from domain.loop.delivery import Delivery
 from domain.loop.envelope import Envelope
+from domain.loop.slot import Ev, Slot
+from domain.loop.station_state import RULES as STATION_RULES
+from domain.loop.station_state import StationState
 from domain.model import plan_events as p
 from domain.model import session_events as s
 from domain.model import site_events as z
 from domain.model.pre import compose
-from domain.model.profile import Etp
-from domain.model.values import HOUR, SECOND, Event, Instant, Quality
+from domain.model.values import SECOND, Event, Instant, Quality
 from domain.ports import Recorded
 
 _PRE_KEPT = 64
 # Weight of one finished session in the learned share of the asked energy that is taken.
 _LEARNING = 8
-
-
-@dataclass(slots=True, eq=False)
-class Ev:
-    """The EV at an EVSE, as far as the ledger tells."""
-
-    session_id: str
-    connected_at: Instant
-    connected_position: int
-    departure_at: Instant = 0
-    target_wh: int = 0
-    max_wh: int | None = None
-    stated_by_user: bool = False
-    energy_wh: float = 0.0
-    energy_at: Instant = 0
-    limit_w: int | None = None
-    suspended_at: Instant = 0
-    etp: Etp | None = None
-    etp_course: Course | None = None
-    register_wh: int = 0
-    metered_at: Instant = 0
-    metered_wh: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class Slot:
-    """One EVSE of the zone."""
-
-    evse_id: str
-    station_id: str
-    max_w: int
-    floor_w: int
-    blocked: bool = False
-    ev: Ev | None = None
-    delivery: Delivery = field(default_factory=Delivery)
-    etp_number: int = 0
-    # Whether the station was sent what the plan says; None when to be found out again.
-    is_sent: bool | None = None
 
 
 @dataclass(slots=True)
@@ -74,6 +37,7 @@ class ZoneState:
     taken_per_stated_permille: int = 1000
     members: tuple[str, ...] = ()
     slots: dict[str, Slot] = field(default_factory=dict)
+    stations: dict[str, StationState] = field(default_factory=dict)
     evse_of_session: dict[str, str] = field(default_factory=dict)
     received: list[tuple[Instant, p.PreReceived]] = field(default_factory=list)
     fallback_at: Instant = 0
@@ -108,7 +72,15 @@ class ZoneState:
 
     def counting(self) -> list[Slot]:
         """Return every EVSE that may draw power."""
-        return [slot for slot in self.slots.values() if slot.ev is not None]
+        return [slot for slot in self.slots.values() if slot.may_draw]
+
+    def station(self, station_id: str) -> StationState:
+        """Return what is known of a station, from now on if it was nothing."""
+        return self.stations.setdefault(station_id, StationState())
+
+    def settle_of(self, slot: Slot) -> Instant:
+        """Return how long an EVSE may take to follow; no less than the zone allows."""
+        return max(self.reaction, slot.settle)
 
     def ev_of(self, session_id: str) -> tuple[Slot, Ev] | None:
         """Return the EVSE and EV of a session; None once it left."""
@@ -116,26 +88,6 @@ class ZoneState:
         if slot is None or slot.ev is None or slot.ev.session_id != session_id:
             return None
         return slot, slot.ev
-
-
-def drawn_w(slot: Slot, ev: Ev, at: Instant) -> int:
-    """Return what the EV is taken to draw: its ETP, as far as it can take it [W]."""
-    if ev.suspended_at:
-        return 0
-    most_w = slot.max_w if ev.limit_w is None else ev.limit_w
-    return min(most_w, slot.delivery.acked.profile.power_w(at))
-
-
-def energy_at(slot: Slot, ev: Ev, at: Instant) -> float:
-    """Return the energy transferred by ``at``, carried on from the last fact [Wh]."""
-    return ev.energy_wh + drawn_w(slot, ev, at) * max(at - ev.energy_at, 0) / HOUR
-
-
-def _carry_on(slot: Slot, at: Instant) -> None:
-    """Fix the energy so far, before what the EV may draw changes."""
-    if slot.ev is not None and at > slot.ev.energy_at:
-        slot.ev.energy_wh = energy_at(slot, slot.ev, at)
-        slot.ev.energy_at = at
 
 
 def _defined(state: ZoneState, event: z.ZoneDefined, row: Recorded) -> None:
@@ -160,14 +112,23 @@ def _learned(state: ZoneState, event: z.ZoneLearned, row: Recorded) -> None:
 
 
 def _commissioned(state: ZoneState, event: z.EvseCommissioned, row: Recorded) -> None:
-    state.slots[event.evse_id] = Slot(
-        event.evse_id, event.station_id, event.max_w, event.floor_w
+    slot = Slot(
+        event.evse_id,
+        event.station_id,
+        event.max_w,
+        event.floor_w,
+        event.current,
+        station=state.station(event.station_id),
     )
+    slot.begin_delivery()
+    state.slots[event.evse_id] = slot
 
 
 def _evse_limits(state: ZoneState, event: z.EvseLimitsChanged, row: Recorded) -> None:
     slot = state.slots[event.evse_id]
     slot.max_w, slot.floor_w = event.max_w, event.floor_w
+    default_w = slot.station.default_of(slot.max_w)
+    slot.delivery.on_default(default_w, row.occurred_at, state.settle_of(slot))
 
 
 def _blocked(state: ZoneState, event: z.EvseBlocked, row: Recorded) -> None:
@@ -195,22 +156,14 @@ def _ev(state: ZoneState, session_id: str, evse_id: str, row: Recorded) -> None:
         return
     at = row.occurred_at
     slot.ev = Ev(session_id, at, row.position, energy_at=at, metered_at=at)
-    _reset_delivery(slot)
-
-
-def _reset_delivery(slot: Slot) -> None:
-    """Forget what was sent: an ETP ends with the EV it was for."""
-    slot.is_sent = None
-    slot.delivery = Delivery(
-        acked_number=slot.delivery.acked_number, last_number=slot.delivery.last_number
-    )
+    slot.begin_delivery()
 
 
 def _vacated(state: ZoneState, event: z.EvseVacated, row: Recorded) -> None:
     slot = state.slots[event.evse_id]
     state.evse_of_session.pop(event.session_id, None)
     slot.ev = None
-    _reset_delivery(slot)
+    slot.begin_delivery()
 
 
 def _needs(state: ZoneState, event: s.NeedsStated, row: Recorded) -> None:
@@ -219,6 +172,7 @@ def _needs(state: ZoneState, event: s.NeedsStated, row: Recorded) -> None:
     ev = found[1]
     ev.departure_at, ev.target_wh = event.departure_at, event.energy_target_wh
     ev.max_wh, ev.stated_by_user = event.energy_max_wh, event.source == "user"
+    ev.is_scheduled = ev.is_scheduled or event.source == "ev"
 
 
 def _started(state: ZoneState, event: s.TransferStarted, row: Recorded) -> None:
@@ -261,7 +215,7 @@ def _metered(state: ZoneState, event: s.TransferIntervalMetered, row: Recorded) 
 
 def _paused(state: ZoneState, event: s.TransferPaused, row: Recorded) -> None:
     if (found := state.ev_of(event.session_id)) is not None:
-        _carry_on(found[0], row.occurred_at)
+        found[0].carry_on(row.occurred_at)
         found[1].suspended_at = row.occurred_at
 
 
@@ -332,8 +286,8 @@ def _sent(state: ZoneState, event: p.EtpSent, row: Recorded) -> None:
 def _accepted(state: ZoneState, event: p.EtpAccepted, row: Recorded) -> None:
     if (slot := state.slots.get(event.evse_id)) is None:
         return  # an answer for an EVSE the zone never had
-    _carry_on(slot, row.occurred_at)
-    slot.delivery.on_accepted(event.number, row.occurred_at, state.reaction)
+    slot.carry_on(row.occurred_at)
+    slot.delivery.on_accepted(event.number, row.occurred_at, state.settle_of(slot))
 
 
 def _refused(state: ZoneState, event: p.EtpRefused, row: Recorded) -> None:
@@ -382,4 +336,5 @@ _RULES: dict[type[Event], Callable[[ZoneState, Any, Recorded], None]] = {
     p.EtpRefused: _refused,
     p.EtpTimedOut: _timed_out,
     p.EtpConfirmed: _confirmed,
+    **STATION_RULES,
 }

@@ -4,7 +4,8 @@ import pytest
 
 from domain.loop.allocation import _row, _target_wh, probed_w
 from domain.loop.observer import METER_TOLERANCE_W
-from domain.loop.zone_state import Ev, Slot, ZoneState
+from domain.loop.slot import Ev, Slot
+from domain.loop.zone_state import ZoneState
 from domain.model.values import HOUR
 
 

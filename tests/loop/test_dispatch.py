@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from domain.loop.allocation import build
 from domain.loop.course import Course
 from domain.loop.dispatch import LEAST_INCREASE_W, gate_of, pending, to_send
-from domain.loop.zone_state import Ev, Slot, ZoneState
+from domain.loop.slot import Ev, Slot
+from domain.loop.zone_state import ZoneState
 from domain.model.plan_events import EtpAccepted, EtpRefused, EtpSent, PreReceived
 from domain.model.profile import Etp, PowerProfile, PowerRangeEnvelope, Range
 from domain.model.values import SECOND

@@ -3,7 +3,7 @@
 from domain.loop.course import Course
 from domain.loop.delivery import Delivery
 from domain.loop.observer import Observer, Reading
-from domain.loop.zone_state import Ev, Slot
+from domain.loop.slot import Ev, Slot
 from domain.model import session_events as s
 from domain.model.plan_events import EtpConfirmed
 from domain.model.profile import PowerProfile

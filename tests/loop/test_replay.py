@@ -10,7 +10,7 @@ from domain.loop import allocation
 from domain.loop.allocation import build
 from domain.loop.replay import check
 from domain.loop.router import restore, state_of
-from domain.loop.zone_state import Slot
+from domain.loop.slot import Slot
 from domain.model import session_events as s
 from domain.model.plan_events import PlanMade, PlanSuperseded
 from domain.model.values import HOUR, SECOND, Instant

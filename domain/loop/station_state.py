@@ -1,0 +1,180 @@
+"""What a zone's loop knows of its charging stations: a part of the zone's fold.
+
+A station that registered connects by itself and installs its standing default; until
+that is known, an EVSE of it may draw its maximum. One that nobody registered is heard
+by other ways, and draws nothing without an ETP.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from domain.loop.course import Course
+from domain.model import site_events as z
+from domain.model import station_events as t
+from domain.model.values import MINUTE, SECOND, Current, Event, Instant
+from domain.ports import Recorded
+
+if TYPE_CHECKING:
+    from domain.loop.slot import Slot
+    from domain.loop.zone_state import ZoneState
+
+# How long EVs take to follow a decrease, at least, until it is learned.
+SETTLE = {Current.AC: 10 * SECOND, Current.DC: 5 * SECOND}
+# An EV that negotiates its schedule (ISO 15118-2) takes longer, and is asked less.
+SETTLE_SCHEDULED = MINUTE
+PACE_SCHEDULED = 5 * MINUTE
+
+
+@dataclass(slots=True, eq=False)
+class StationState:
+    """A charging station; ``default_w`` of each EVSE, None while it is not known."""
+
+    is_registered: bool = False
+    is_silent: bool = False
+    has_smart_charging: bool = True
+    default_w: int | None = None
+
+    def default_of(self, max_w: int) -> int:
+        """Return what an EVSE of ``max_w`` gives without any ETP [W]."""
+        if not self.is_registered:
+            return 0
+        if self.default_w is None or not self.has_smart_charging:
+            return max_w
+        return min(self.default_w, max_w)
+
+
+def _of_station(state: "ZoneState", station_id: str) -> Iterator["Slot"]:
+    for slot in state.slots.values():
+        if slot.station_id == station_id:
+            yield slot
+
+
+def _default_changed(state: "ZoneState", station_id: str, at: Instant) -> None:
+    for slot in _of_station(state, station_id):
+        slot.is_sent = None
+        default_w = slot.station.default_of(slot.max_w)
+        slot.delivery.on_default(default_w, at, state.settle_of(slot))
+
+
+def _commissioned(
+    state: "ZoneState", event: z.StationCommissioned, row: Recorded
+) -> None:
+    if event.is_registered:
+        _register(state.station(event.station_id))
+
+
+def _registered(state: "ZoneState", event: t.StationRegistered, row: Recorded) -> None:
+    _register(state.station(event.station_id))
+    _default_changed(state, event.station_id, row.occurred_at)
+
+
+def _register(station: StationState) -> None:
+    station.is_registered = station.is_silent = True
+
+
+def _connected(
+    state: "ZoneState",
+    event: t.StationConnected | t.StationBooted,
+    row: Recorded,
+) -> None:
+    state.station(event.station_id).is_silent = False
+    _lost(state, event.station_id, row.occurred_at)
+
+
+def _disconnected(
+    state: "ZoneState", event: t.StationDisconnected, row: Recorded
+) -> None:
+    state.station(event.station_id).is_silent = True
+    _lost(state, event.station_id, row.occurred_at)
+
+
+def _lost(state: "ZoneState", station_id: str, at: Instant) -> None:
+    for slot in _of_station(state, station_id):
+        slot.is_sent = None
+        slot.delivery.on_lost(at)
+
+
+def _defaults(
+    state: "ZoneState", event: t.StationDefaultsInstalled, row: Recorded
+) -> None:
+    station = state.station(event.station_id)
+    station.default_w, station.is_silent = event.default_w, False
+    _default_changed(state, event.station_id, row.occurred_at)
+
+
+def _capabilities(
+    state: "ZoneState", event: t.StationCapabilities, row: Recorded
+) -> None:
+    station = state.station(event.station_id)
+    station.has_smart_charging, station.is_silent = event.has_smart_charging, False
+    _default_changed(state, event.station_id, row.occurred_at)
+
+
+def _limited(state: "ZoneState", event: t.LimitReported, row: Recorded) -> None:
+    for slot in _of_station(state, event.station_id):
+        if event.evse_id not in ("", slot.evse_id):
+            continue
+        source = (event.source, event.evse_id)
+        if event.is_over or event.profile is None:
+            slot.limits.pop(source, None)
+        else:
+            slot.limits[source] = Course(event.profile)
+
+
+def _learned(state: "ZoneState", event: t.SettleLearned, row: Recorded) -> None:
+    if (slot := state.slots.get(event.evse_id)) is not None:
+        slot.learned_settle = event.settle_s * SECOND
+
+
+def _superseded(state: "ZoneState", event: t.EtpSuperseded, row: Recorded) -> None:
+    if (slot := state.slots.get(event.evse_id)) is not None:
+        slot.is_sent = None
+        slot.delivery.on_superseded(event.number)
+
+
+def _not_followed(state: "ZoneState", event: t.EtpNotFollowed, row: Recorded) -> None:
+    if (slot := state.slots.get(event.evse_id)) is not None:
+        slot.carry_on(row.occurred_at)
+        slot.delivery.drawn_w = event.power_w
+        slot.delivery.drawn_at = row.occurred_at
+
+
+def _followed_again(
+    state: "ZoneState", event: t.EtpFollowedAgain, row: Recorded
+) -> None:
+    if (slot := state.slots.get(event.evse_id)) is not None:
+        slot.carry_on(row.occurred_at)
+        slot.delivery.drawn_w = None
+
+
+def _compared(state: "ZoneState", event: t.ScheduleCompared, row: Recorded) -> None:
+    """Take in what a station would allow; less than an ETP says is a limit's doing."""
+    slot = state.slots.get(event.evse_id)
+    if slot is not None and event.allowed_w > event.expected_w:
+        slot.is_sent = None
+        slot.delivery.on_found(event.allowed_w, row.occurred_at)
+
+
+RULES: dict[type[Event], Callable[["ZoneState", Any, Recorded], None]] = {
+    z.StationCommissioned: _commissioned,
+    t.StationRegistered: _registered,
+    t.StationConnected: _connected,
+    t.StationBooted: _connected,
+    t.StationDisconnected: _disconnected,
+    t.StationDefaultsInstalled: _defaults,
+    t.StationCapabilities: _capabilities,
+    t.LimitReported: _limited,
+    t.SettleLearned: _learned,
+    t.EtpSuperseded: _superseded,
+    t.EtpNotFollowed: _not_followed,
+    t.EtpFollowedAgain: _followed_again,
+    t.ScheduleCompared: _compared,
+}
+# Of these a loop needs more than the last days, from streams of months.
+OF_CONNECTIVITY = (
+    "station.connected",
+    "station.booted",
+    "station.disconnected",
+    "limit.reported",
+)
