@@ -62,6 +62,7 @@ class OpenTransaction:
     ``state`` and ``trigger`` are those last reported: only a change is worth a fact.
     ``is_metered``: a register of it is known. ``last_seq_no`` is the highest number
     that came, and ``unreported`` are ranges of those that held nothing but readings.
+    ``is_rebuilt``: it was read from the log, and nothing came of it since.
     """
 
     transaction_id: int | str
@@ -79,6 +80,7 @@ class OpenTransaction:
     is_metered: bool = False
     last_seq_no: int | None = None
     unreported: list[tuple[int, int]] = field(default_factory=list)
+    is_rebuilt: bool = False
 
 
 @dataclass(slots=True)
@@ -131,6 +133,8 @@ class Peer:
     open_transactions: dict[int | str, OpenTransaction] = field(default_factory=dict)
     unreadable: Counter[str] = field(default_factory=Counter)
     tolerated: Counter[str] = field(default_factory=Counter)
+    # Whether what is missing of its transactions is going to be looked into.
+    is_looked_into: bool = False
     # EVSE numbers whose last message had values that are none.
     implausible_at: set[int] = field(default_factory=set)
     # Answers by message id, so that a repeated CALL gets the same one: (digest, frame).

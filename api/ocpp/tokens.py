@@ -17,7 +17,7 @@ from api.ocpp.wire import CustomData
 from domain.errors import Conflict, InvalidValue, Refused, Unknown
 from domain.model import session_events as s
 from domain.model.values import Instant, Sealed
-from domain.ports import Vault
+from domain.ports import Authorization, Vault
 from domain.use_cases import s2_back_office as office
 from domain.use_cases.clause_6_2_joining import find_open
 from domain.use_cases.clause_6_2_service_sessions import credential_context
@@ -26,7 +26,7 @@ from domain.use_cases.shared_path import By
 VENDOR_ID: Final = "voltledger"
 
 # A token that says that nobody was asked for one, or whose only sense is the session.
-_NOBODY: Final = ("NoAuthorization", "Central")
+NOBODY: Final = ("NoAuthorization", "Central")
 # What a type of token is called where contracts are registered; then as `KIND`.
 _KINDS: Final = {"eMAID": ("emaid",), "KeyCode": ("keycode",)}
 _CARD: Final = ("rfid",)
@@ -54,7 +54,7 @@ class Judged(NamedTuple):
 
 def subject_of(vault: Vault, text: str, token_type: str = "") -> str:
     """Return the subject of a token; empty for a text that is nobody's."""
-    if not text or token_type in _NOBODY:
+    if not text or token_type in NOBODY:
         return ""
     for kind in (*_KINDS.get(token_type, _CARD), KIND):
         for spelt in (text, text.upper(), text.lower()):
@@ -97,7 +97,7 @@ def authorize(
             evse_id=evse_id,
             station_id=peer.station_id,
             subject_id=subject_id,
-            credential=_sealed(system.vault, subject_id, evse_id, text),
+            credential=sealed(system.vault, subject_id, evse_id, text),
         )
         answer = office.authorize(system, asked, By(actor=peer.station_id, at=at))
     except (Refused, InvalidValue, Unknown, Conflict):
@@ -136,7 +136,18 @@ def _judged(known: str, subject_id: str, events: list[object]) -> Judged:
     return Judged(status, subject_id, session_id)
 
 
-def _sealed(vault: Vault, subject_id: str, evse_id: str, text: str) -> Sealed | None:
+def judged_of(said: Authorization | None, session_id: str) -> Judged:
+    """Return what is answered for a token where the CSO said so; None: nothing yet."""
+    if said is None:
+        return Judged("Invalid", "", session_id)
+    status: Status = (
+        "Accepted" if said.accepted else _STATUS_OF.get(said.reason, "Invalid")
+    )
+    return Judged(status, "", session_id)
+
+
+def sealed(vault: Vault, subject_id: str, evse_id: str, text: str) -> Sealed | None:
+    """Seal a token that was shown at an EVSE, for whose it is."""
     try:
         return vault.seal(subject_id, credential_context(evse_id), text.encode())
     except Refused:  # its key was destroyed: what was shown is not kept any more

@@ -1,0 +1,304 @@
+"""E1.Info1 An EV comes, charges, pauses, leaves: TransactionEvent (2.x).
+
+A station's transaction is a source of facts (7.5). Its start, its end and what changes
+in between are recorded; a message that brings readings alone goes to the samples.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+from msgspec import UNSET
+
+from api.ocpp import tokens
+from api.ocpp.calls import Call
+from api.ocpp.clock import measure_clock, our_time
+from api.ocpp.desk import Desk
+from api.ocpp.exchange import V2, Carrier, InformationExchange, Module
+from api.ocpp.exchanges.clause_7_5_gaps import look_later
+from api.ocpp.exchanges.e1_info1_readings import (
+    NEWS_FOR,
+    hand_over,
+    keep_aside,
+    points_of,
+    read,
+    use_phases,
+)
+from api.ocpp.gateway import Gateway
+from api.ocpp.meter_values import Metered
+from api.ocpp.open_transactions import (
+    began,
+    ended,
+    is_contiguous,
+    recall,
+    reference_of,
+    runs,
+    seen,
+)
+from api.ocpp.peers import OpenTransaction, Peer
+from api.ocpp.v21 import messages as v21
+from api.ocpp.v201 import messages as v201
+from domain.model.values import Instant, instant_of
+from domain.use_cases.clause_7_5_station_transactions import (
+    Reported,
+    ReportTransaction,
+    report_transaction,
+)
+from domain.use_cases.shared_path import By
+
+Event = v201.TransactionEventRequest | v21.TransactionEventRequest
+
+_KINDS: Final = {"Started": "started", "Updated": "updated", "Ended": "ended"}
+_STATES: Final = {
+    "EVConnected": "connected",
+    "Charging": "charging",
+    "SuspendedEV": "suspended-ev",
+    "SuspendedEVSE": "suspended-evse",
+    "Idle": "idle",
+}
+# What triggers a message that has nothing to tell but readings.
+_READINGS: Final = frozenset(
+    {
+        "MeterValuePeriodic",
+        "MeterValueClock",
+        "RunningCost",
+        "SignedDataReceived",
+        "Trigger",
+    }
+)
+_LEFT: Final = frozenset({"EVCommunicationLost", "EVDeparted"})
+# Ranges of numbers that are kept before they are told.
+_RANGES: Final = 32
+
+
+def transaction_event_2_0_1(
+    gateway: Gateway, desk: Desk, peer: Peer, request: v201.TransactionEventRequest
+) -> v201.TransactionEventResponse:
+    """Take a message of 2.0.1 about a transaction."""
+    judged = _take(gateway, desk, peer, request)
+    info = UNSET if judged is None else tokens.id_token_info_2_0_1(judged)
+    return v201.TransactionEventResponse(id_token_info=info)
+
+
+def transaction_event_2_1(
+    gateway: Gateway, desk: Desk, peer: Peer, request: v21.TransactionEventRequest
+) -> v21.TransactionEventResponse:
+    """Take a message of 2.1 about a transaction."""
+    judged = _take(gateway, desk, peer, request)
+    info = UNSET if judged is None else tokens.id_token_info_2_1(judged)
+    return v21.TransactionEventResponse(id_token_info=info)
+
+
+def _take(
+    gateway: Gateway, desk: Desk, peer: Peer, request: Event
+) -> tokens.Judged | None:
+    """Take in a message; return what is answered for its token, if it has one."""
+    told_at = instant_of(request.timestamp)
+    measure_clock(desk, peer, told_at, is_offline=request.offline is True)
+    at = min(our_time(peer, told_at), desk.now)
+    known = peer.open_transactions.get(request.transaction_info.transaction_id)
+    number = _evse_number(peer, request, known)
+    evse_id = peer.evse_id(number) or ""
+    values = request.meter_value
+    found = [] if values is UNSET else read(desk, peer, values, evse_id, known)
+    judged = None
+    if known is not None and not is_contiguous(known, request.seq_no):
+        look_later(gateway, peer)
+    if known is not None and _is_plain(desk, peer, request, known, found, at):
+        seen(known, request.seq_no)
+        live: OpenTransaction | None = known
+    else:
+        reported = _report(desk, peer, request, at, evse_id, known, found)
+        judged = _judged(desk, peer, request, reported)
+        told = _told(gateway, peer, request, at, number, known, found, reported)
+        live = told if reported.is_news else None
+        _stop_refused(gateway, peer, request, reported)
+    if found:
+        hand_over(gateway, desk, peer, found, evse_id, live)
+        keep_aside(desk, peer, "TransactionEvent", request, number, found)
+    return judged
+
+
+def _evse_number(peer: Peer, request: Event, known: OpenTransaction | None) -> int:
+    """Return the EVSE; a message may leave it to the first one of its transaction."""
+    if request.evse is not UNSET:
+        number = request.evse.id
+    elif known is not None:
+        return known.evse_number
+    else:
+        number = 1 if len(peer.evse_ids) == 1 else 0
+    if peer.evse_id(number) is None:
+        peer.unreadable["UNKNOWN_EVSE"] += 1
+    return number
+
+
+def _is_plain(
+    desk: Desk,
+    peer: Peer,
+    request: Event,
+    known: OpenTransaction,
+    found: Sequence[Metered],
+    at: Instant,
+) -> bool:
+    """Whether a message is news and holds nothing but readings."""
+    state = request.transaction_info.charging_state
+    trigger = request.trigger_reason
+    return (
+        request.event_type == "Updated"
+        and peer.transactions.get(known.evse_number) is known
+        and (trigger in _READINGS or trigger == known.trigger)
+        and (state is UNSET or _STATES[state] == known.state)
+        and request.id_token is UNSET
+        and request.offline is not True
+        and at >= desk.now - NEWS_FOR
+        and request.number_of_phases_used is UNSET
+        and (known.is_metered or not points_of(found))
+        and len(known.unreported) < _RANGES
+    )
+
+
+def _report(
+    desk: Desk,
+    peer: Peer,
+    request: Event,
+    at: Instant,
+    evse_id: str,
+    known: OpenTransaction | None,
+    found: Sequence[Metered],
+) -> Reported:
+    info = request.transaction_info
+    token = request.id_token
+    subject_id, credential = "", None
+    if token is not UNSET:
+        subject_id = tokens.subject_of(desk.system.vault, token.id_token, token.type)
+        if subject_id:
+            credential = tokens.sealed(
+                desk.system.vault, subject_id, evse_id, token.id_token
+            )
+    state, reason = info.charging_state, info.stopped_reason
+    command = ReportTransaction(
+        station_id=peer.station_id,
+        kind=_KINDS[request.event_type],
+        evse_id=evse_id,
+        transaction_id=info.transaction_id,
+        seq_no=request.seq_no,
+        seen=() if known is None else tuple(known.unreported),
+        trigger=request.trigger_reason,
+        state="" if state is UNSET else _STATES[state],
+        is_offline=request.offline is True,
+        is_unplugged=_is_unplugged(request, known),
+        points=points_of(found),
+        reason="" if reason is UNSET else reason,
+        subject_id=subject_id,
+        credential=credential,
+        reference=reference_of(
+            desk, peer, info.remote_start_id, request.reservation_id
+        ),
+    )
+    by = By(actor=peer.station_id, at=at)
+    return report_transaction(desk.system, command, by)
+
+
+def _is_unplugged(request: Event, known: OpenTransaction | None) -> bool:
+    """Whether with this message the cable is out."""
+    info = request.transaction_info
+    if request.event_type == "Started":
+        return False
+    if info.stopped_reason == "EVDisconnected" or request.trigger_reason in _LEFT:
+        return True
+    return (
+        info.charging_state == "Idle"
+        and known is not None
+        and known.state not in ("", "idle")
+    )
+
+
+def _judged(
+    desk: Desk, peer: Peer, request: Event, reported: Reported
+) -> tokens.Judged | None:
+    token = request.id_token
+    if token is UNSET:
+        return None
+    if token.type in tokens.NOBODY:
+        return tokens.Judged("Accepted", "", reported.session_id)
+    return tokens.judged_of(reported.authorization, reported.session_id)
+
+
+def _stop_refused(
+    gateway: Gateway, peer: Peer, request: Event, reported: Reported
+) -> None:
+    """Stop a transaction that is not authorized, after the answer that says so."""
+    refused = reported.authorization is not None and not reported.authorization.accepted
+    is_start = request.event_type == "Started" or (
+        request.event_type == "Updated" and request.trigger_reason == "Authorized"
+    )
+    if refused and is_start and reported.is_new and reported.is_news:
+        transaction_id = request.transaction_info.transaction_id
+        gateway.desk.put(
+            partial(_stop, gateway, peer=peer, transaction_id=transaction_id)
+        )
+
+
+def _stop(gateway: Gateway, desk: Desk, peer: Peer, transaction_id: str) -> None:
+    messages = v201 if peer.version == "2.0.1" else v21
+    call = Call(
+        "RequestStopTransaction",
+        messages.RequestStopTransactionRequest(transaction_id=transaction_id),
+        slot=f"stop/{transaction_id}",
+    )
+    gateway.ask(desk, peer, call)
+
+
+def _told(
+    gateway: Gateway,
+    peer: Peer,
+    request: Event,
+    at: Instant,
+    number: int,
+    known: OpenTransaction | None,
+    found: Sequence[Metered],
+    reported: Reported,
+) -> OpenTransaction | None:
+    """Take in what was reported; return the transaction while it is open."""
+    transaction_id = request.transaction_info.transaction_id
+    if known is None and request.event_type != "Started":
+        look_later(gateway, peer)
+    if request.event_type == "Ended":
+        ended(peer, transaction_id)
+        return None
+    if known is None:
+        known = began(peer, transaction_id, number, at)
+        known.meter.rank = next((m.rank for m in found if m.import_milli), None)
+    known.unreported.clear()
+    known.session_id, known.is_metered = reported.session_id, reported.is_metered
+    if known.last_seq_no is None or request.seq_no >= known.last_seq_no:
+        known.last_seq_no = request.seq_no
+        state = request.transaction_info.charging_state
+        known.state = known.state if state is UNSET else _STATES[state]
+        if request.trigger_reason not in _READINGS:
+            known.trigger = request.trigger_reason
+    if reported.is_news:
+        runs(gateway, peer, known)
+        if request.number_of_phases_used:
+            use_phases(gateway, peer, known, request.number_of_phases_used)
+    return known
+
+
+def _connected(gateway: Gateway, desk: Desk, peer: Peer) -> None:
+    recall(desk.system, peer)
+
+
+MODULE: Final = Module(
+    exchanges=(
+        InformationExchange(
+            "E1.Info1",
+            "an EV comes, charges, pauses, leaves",
+            (Carrier(V2, "=", ("TransactionEvent",), "in"),),
+        ),
+    ),
+    handlers={
+        ("2.0.1", "TransactionEvent"): transaction_event_2_0_1,
+        ("2.1", "TransactionEvent"): transaction_event_2_1,
+    },
+    on_connected=_connected,
+)
