@@ -5,6 +5,7 @@ import typer
 from api.commands import bench, export, report, serve, simulate, stores
 from api.commands.events import events_app
 from api.commands.keys import keys_app
+from api.commands.stations import stations_app
 from api.commands.terminal import EXIT_CODES, answering
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ for name, command in (
     app.command(name, epilog=EXIT_CODES)(answering(command))
 app.add_typer(events_app, name="events")
 app.add_typer(keys_app, name="keys")
+app.add_typer(stations_app, name="stations")
 app.add_typer(stores.projections_app, name="projections")
 
 

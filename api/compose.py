@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
@@ -42,8 +42,9 @@ from domain.store.vault import Vault
 from domain.use_cases.clause_6_2_service_sessions import run_due_timers
 from domain.use_cases.s2_back_office import EmbeddedBackOffice
 from optimizer import Planner, Problem
+from projections.fold import Fold
 from projections.read_models import ReadModels
-from projections.runner import Feed, Runner
+from projections.runner import ALL, Feed, Runner
 
 _logger = logging.getLogger(__name__)
 
@@ -324,7 +325,9 @@ def _key_beside(folder: Path) -> bytes:
 
 
 @contextmanager
-def open_projections(folder: Path) -> Iterator[Runner]:
+def open_projections(
+    folder: Path, folds: Sequence[type[Fold]] = ALL
+) -> Iterator[Runner]:
     """Open the projections of a store that no server has, to bring them up to date."""
     try:
         lock = WriterLock(folder)
@@ -335,6 +338,6 @@ def open_projections(folder: Path) -> Iterator[Runner]:
     with ExitStack() as opened:
         opened.callback(lock.release)
         log = opened.enter_context(open_log(folder))
-        runner = Runner(log, folder / PROJECTIONS_FOLDER)
+        runner = Runner(log, folder / PROJECTIONS_FOLDER, folds)
         opened.callback(runner.close)
         yield runner

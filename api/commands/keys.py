@@ -1,18 +1,16 @@
 """``voltledger keys``: API keys of a store that no server has."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
+from api.commands.stores import alone
 from api.commands.terminal import AsJson, StoreUrl, answering, print_json, say
-from api.compose import open_log, open_writer, store_folder
+from api.compose import open_log, store_folder
 from api.security.first_key import local_by
 from api.security.keys import check_privileges, check_tenant, draw_key, roles_of
-from domain.errors import StoreInUse
 from domain.model.values import DAY, iso_of
-from domain.ports import TENANT, System
+from domain.ports import TENANT
 from domain.use_cases.clause_7_9_4_5_access import (
     MOST_PER_MINUTE,
     IssueKey,
@@ -40,6 +38,8 @@ Rate = Annotated[
 Tenant = Annotated[str, typer.Option(help="As the server names the store's tenant.")]
 Reason = Annotated[str, typer.Option(help="Stands in the log.")]
 
+_INSTEAD = "POST /v1/keys and POST /v1/keys/{key_id}/revocation"
+
 
 @keys_app.command("issue")
 @answering
@@ -57,7 +57,7 @@ def issue(
     """Issue a key and print it, this once: it is kept nowhere."""
     check_tenant(tenant)
     check_privileges(roles_of(role), party, zone, station)
-    with _alone(store) as system:
+    with alone(store, _INSTEAD) as system:
         expires_at = system.clock.now() + expires_days * DAY if expires_days else 0
         command = IssueKey(
             label=label,
@@ -98,23 +98,10 @@ def revoke(
     store: StoreUrl, key_id: Annotated[str, typer.Argument()], reason: Reason
 ) -> None:
     """Revoke a key for good."""
-    with _alone(store) as system:
+    with alone(store, _INSTEAD) as system:
         by = local_by(system, "voltledger keys revoke")
         revoke_key(system, RevokeKey(key_id=key_id, reason=reason), by)
     say(f"{key_id} opens nothing any more")
-
-
-@contextmanager
-def _alone(store: str) -> Iterator[System]:
-    folder = store_folder(store)
-    try:
-        with open_writer(folder) as system:
-            yield system
-    except StoreInUse:
-        raise StoreInUse(
-            f"a server has the store {folder}: ask it instead, by POST /v1/keys and "
-            "POST /v1/keys/{key_id}/revocation"
-        ) from None
 
 
 def _shown(key: Key) -> dict[str, object]:

@@ -1,5 +1,7 @@
-"""``voltledger verify`` and ``voltledger projections``: the state of a store."""
+"""The state of a store: ``voltledger verify``, ``voltledger projections``."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -12,8 +14,9 @@ from api.commands.terminal import (
     print_json,
     say,
 )
-from api.compose import open_projections, store_folder
-from domain.errors import InvalidValue
+from api.compose import open_projections, open_writer, store_folder
+from domain.errors import InvalidValue, StoreInUse
+from domain.ports import System
 from domain.store.verify import Report, verify
 from projections.runner import ALL, Health
 
@@ -22,6 +25,19 @@ projections_app = typer.Typer(help="The read models of a store.", no_args_is_hel
 Name = Annotated[
     str | None, typer.Argument(help="One of them; else all.", metavar="[NAME]")
 ]
+
+
+@contextmanager
+def alone(store: str, instead: str) -> Iterator[System]:
+    """Open a store that no server has, to write; else say what to ask the server."""
+    folder = store_folder(store)
+    try:
+        with open_writer(folder) as system:
+            yield system
+    except StoreInUse:
+        raise StoreInUse(
+            f"a server has the store {folder}: ask it instead, by {instead}"
+        ) from None
 
 
 def verify_store(store: StoreUrl, as_json: AsJson = False) -> None:

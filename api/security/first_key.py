@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from api.security.keys import KeyRegister, draw_key
+from api.security.permissions import Permission
 from api.security.principal import Role
 from domain.model.access_events import ALL, CommandAudited
 from domain.ports import System
@@ -18,13 +19,15 @@ from domain.use_cases.shared_path import By
 LABEL = "first administrator"
 
 
-def local_by(system: System, route: str) -> By:
+def local_by(
+    system: System, route: str, permission: Permission = Permission.KEYS_KEEP
+) -> By:
     """Return who commands at this machine, not over the API."""
     actor = "local-administrator"
     audited = CommandAudited(
         actor=actor,
         roles=(Role.ADMIN.value,),
-        permission="keys.keep",
+        permission=permission.value,
         route=route,
         request_id="",
     )
