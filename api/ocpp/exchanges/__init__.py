@@ -5,14 +5,24 @@ from typing import Final
 from api.ocpp.exchange import Module
 from api.ocpp.exchanges import (
     clause_7_3_boot,
+    clause_7_5_gaps,
+    clause_7_10_safety,
     e1_info1_readings,
+    e1_info1_status,
+    e1_info1_transactions,
+    e1_info1_transactions_1_6,
     remote_control,
     s2_authorization,
 )
 
 MODULES: Final[tuple[Module, ...]] = (
     clause_7_3_boot.MODULE,
+    clause_7_10_safety.MODULE,
+    clause_7_5_gaps.MODULE,
     e1_info1_readings.MODULE,
+    e1_info1_transactions.MODULE,
+    e1_info1_transactions_1_6.MODULE,
+    e1_info1_status.MODULE,
     s2_authorization.MODULE,
     remote_control.MODULE,
 )
