@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 
 from api.ocpp.clock import measure_clock, our_time
 from api.ocpp.desk import Desk
+from api.ocpp.etp import CLOCK_TOLERANCE
 from api.ocpp.exchange import V2, Carrier, InformationExchange, Module
 from api.ocpp.exchanges.clause_7_10_safety import (
     report_unsafe,
@@ -247,15 +248,23 @@ def _plug_or_free(
 
 
 def _free(desk: Desk, peer: Peer, told: _Told, session_id: str) -> None:
-    """Unplug the EV of a session unless it left, or a connector has a cable again."""
+    """Unplug the EV of a session unless it left, or a connector has a cable again.
+
+    What was free before the EV came says nothing of it.
+    """
     evse_id = peer.evse_id(told.evse_number)
-    if evse_id is None or load_evse(desk.system, evse_id).session_id != session_id:
+    if evse_id is None:
+        return
+    evse = load_evse(desk.system, evse_id)
+    by = _by(desk, peer, told)
+    if evse.session_id != session_id or by.at < evse.plugged_at - CLOCK_TOLERANCE:
         return
     of_evse = [s[0] for (n, _), s in peer.statuses.items() if n == told.evse_number]
     if any(status in _PLUGGED_1_6 | _PLUGGED_2 for status in of_evse):
         return
     peer.paused.discard(told.evse_number)
-    cable_out(desk.system, CableOut(evse_id=evse_id), _by(desk, peer, told))
+    by = By(actor=by.actor, at=max(by.at, evse.plugged_at))
+    cable_out(desk.system, CableOut(evse_id=evse_id), by)
 
 
 def _pause(desk: Desk, peer: Peer, told: _Told) -> None:
