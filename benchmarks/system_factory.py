@@ -1,10 +1,17 @@
 """Opening the product's own system by name: benchmarks import neither api nor store."""
 
 import importlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
 
-from benchmarks.simulator.day import OpenSystem
+from benchmarks.simulator.clock import SeededIds, SimulatedClock
+from domain.ports import System
 
 DEFAULT = "api.compose:open_simulation"
+
+# Opens the product's own system in a folder; benchmarks know nothing of stores.
+OpenSystem = Callable[[Path, SimulatedClock, SeededIds], AbstractContextManager[System]]
 
 
 def system_factory(name: str) -> OpenSystem:

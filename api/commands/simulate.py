@@ -21,8 +21,8 @@ from benchmarks.simulator.day import (
     UNCONTROLLED,
     DayOutcome,
     DayRequest,
-    simulate_day,
 )
+from benchmarks.simulator.memory_day import simulate_day
 from domain.errors import StoreError
 from optimizer import Planner
 

@@ -1,11 +1,9 @@
-"""A real day of a site under a strategy, and its key figures."""
+"""A real day of a site: what is asked, who comes, and what it came to."""
 
 import random
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from datetime import date
-from pathlib import Path
 from time import perf_counter
+from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -22,13 +20,10 @@ from benchmarks.data.sessions import (
 from benchmarks.data.site import Site, evse_id_of_station
 from benchmarks.simulator import building
 from benchmarks.simulator import car as cars
-from benchmarks.simulator.clock import SeededIds, SimulatedClock
-from benchmarks.simulator.site import SiteSimulation, Truth, Visit
+from benchmarks.simulator.site import Driver, Truth, Visit
 from benchmarks.simulator.station import SimulatedEvse
-from benchmarks.simulator.timeline import Timeline
-from benchmarks.strategies import equal_share, uncontrolled
 from domain.loop.envelope import Envelope
-from domain.loop.zone_loop import Plan, Policy
+from domain.loop.zone_loop import ZoneLoop
 from domain.model.plan_events import PreReceived
 from domain.model.pre import compose
 from domain.model.profile import PowerRangeEnvelope
@@ -41,7 +36,7 @@ from domain.use_cases.clause_7_3_commissioning import (
     commission_station,
     define_zone,
 )
-from domain.use_cases.e4_pre_from_rm import ReceivePre, receive_pre
+from domain.use_cases.e4_pre_from_rm import ReceivePre
 from domain.use_cases.shared_path import By
 
 ZONE_ID = "site"
@@ -52,9 +47,7 @@ STRATEGIES = (OURS, EQUAL_SHARE, UNCONTROLLED)
 SERVED_SHARE = 0.99
 # Sessions close this long after the last car has left.
 CLOSING = 16 * MINUTE
-
-# Opens the product's own system in a folder; benchmarks know nothing of stores.
-OpenSystem = Callable[[Path, SimulatedClock, SeededIds], AbstractContextManager[System]]
+PRE_ID = "day"
 
 
 class DayRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,77 +126,57 @@ class DayOutcome(msgspec.Struct, frozen=True, kw_only=True):
     pre_worth: tuple[tuple[Instant, int], ...]
 
 
-def simulate_day(
-    request: DayRequest,
-    strategy: str,
-    plan: Plan,
-    open_system: OpenSystem,
-    folder: Path,
-    on_progress: Callable[[float], None] = lambda share: None,
-) -> DayOutcome:
-    """Drive the product through the day; ``plan`` is our planner's ``plan``."""
-    begun = perf_counter()
+class Span(NamedTuple):
+    """When a day of sessions begins and ends, and who comes."""
+
+    start_at: Instant
+    end_at: Instant
+    midnight_at: Instant
+    records: tuple[ChargingRecord, ...]
+
+
+def span_of(request: DayRequest) -> Span:
+    """Return the local day: to its midnight, or until the last car has left."""
     records = separated(
         sessions_of_day(request.sessions, request.day, request.tz)
     ).records
     start_at, midnight_at = day_bounds(request.sessions, request.day, request.tz)
     last_at = max((r.departure_at for r in records), default=start_at)
-    end_at = min(midnight_at, last_at)
-    order = ReceivePre(
-        zone_id=ZONE_ID,
-        pre_id="day",
-        envelope=envelope_of(request, start_at, midnight_at),
-    )
-    clock, ids = SimulatedClock(start_at), SeededIds(request.seed)
-    with open_system(folder, clock, ids) as system:
-        timeline = Timeline(system, clock, end_at)
-        simulation = _site(request, strategy, plan, order, timeline)
-        for visit in visits_of(request, records):
-            simulation.add(visit)
-        simulation.on_progress = on_progress
-        timeline.run()
-        simulation.finish()
-        timeline.settle(min(end_at + CLOSING, midnight_at))
-        drivers = _drivers(simulation, records)
-        received = [(start_at, order_event(order))]
-        upper = mean_upper_w(simulation.truth, received, request)
-        short = short_notice(simulation.truth, received, simulation.loop.state.reaction)
-        figures = _figures(
-            request, strategy, simulation, drivers, (upper, short), system, begun
-        )
-    return _outcome(simulation, figures, drivers, upper)
+    return Span(start_at, min(midnight_at, last_at), midnight_at, records)
 
 
-def _site(
+def order_of(request: DayRequest, span: Span) -> ReceivePre:
+    """Return the PRE of a day as its RM sends it."""
+    envelope = envelope_of(request, span.start_at, span.midnight_at)
+    return ReceivePre(zone_id=ZONE_ID, pre_id=PRE_ID, envelope=envelope)
+
+
+class Simulated(Protocol):
+    """What a day came to, however its stations were reached."""
+
+    truth: Truth
+    drivers: list[Driver]
+    loop: ZoneLoop
+
+
+def outcome_of(
     request: DayRequest,
     strategy: str,
-    plan: Plan,
+    simulation: Simulated,
+    records: tuple[ChargingRecord, ...],
     order: ReceivePre,
-    timeline: Timeline,
-) -> SiteSimulation:
-    """Commission the site, set its PRE, and put it on the timeline."""
-    system, now = timeline.system, timeline.clock.at
-    evses = commission(system, request, now)
-    receive_pre(system, order, By(actor="rm", at=now))
-    plans = {EQUAL_SHARE: equal_share.plan, UNCONTROLLED: uncontrolled.plan}
-    return SiteSimulation(
-        system,
-        timeline,
-        ZONE_ID,
-        evses,
-        plans.get(strategy, plan),
-        seed=request.seed,
-        policy=Policy(respects_pre=strategy != UNCONTROLLED),
-    )
-
-
-def _outcome(
-    simulation: SiteSimulation,
-    figures: DayFigures,
-    drivers: tuple[DriverOutcome, ...],
-    upper_w: np.ndarray,
+    system: System,
+    begun: float,
 ) -> DayOutcome:
+    """Return a day's outcome; ``begun`` is when it began, by the process's clock."""
     truth = simulation.truth
+    drivers = _drivers(simulation, records)
+    received = [(truth.start_at, order_event(order))]
+    upper_w = mean_upper_w(truth, received, request)
+    short = short_notice(truth, received, simulation.loop.state.reaction)
+    figures = _figures(
+        request, strategy, simulation, drivers, (upper_w, short), system, begun
+    )
     return DayOutcome(
         figures=figures,
         start_at=truth.start_at,
@@ -328,7 +301,7 @@ def short_notice(
 
 
 def _drivers(
-    simulation: SiteSimulation, records: tuple[ChargingRecord, ...]
+    simulation: Simulated, records: tuple[ChargingRecord, ...]
 ) -> tuple[DriverOutcome, ...]:
     by_label = {r.session_id: r for r in records}
     outcomes = []
@@ -356,7 +329,7 @@ def _drivers(
 def _figures(
     request: DayRequest,
     strategy: str,
-    simulation: SiteSimulation,
+    simulation: Simulated,
     drivers: tuple[DriverOutcome, ...],
     minutes: tuple[np.ndarray, np.ndarray],
     system: System,

@@ -32,14 +32,13 @@ from benchmarks.data.site import site_of_stations
 from benchmarks.simulator.clock import SeededIds, SimulatedClock
 from benchmarks.simulator.day import (
     DayRequest,
-    OpenSystem,
     commission,
     envelope_of,
     visits_of,
 )
 from benchmarks.simulator.site import SiteSimulation
 from benchmarks.simulator.timeline import Timeline
-from benchmarks.system_factory import DEFAULT, system_factory
+from benchmarks.system_factory import DEFAULT, OpenSystem, system_factory
 from domain.model.values import DAY, HOUR, Instant
 from domain.ports import System
 from domain.use_cases.e4_pre_from_rm import ReceivePre, receive_pre

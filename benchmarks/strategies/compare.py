@@ -26,8 +26,8 @@ from benchmarks.simulator.day import (
     UNCONTROLLED,
     DayFigures,
     DayRequest,
-    simulate_day,
 )
+from benchmarks.simulator.memory_day import simulate_day
 from benchmarks.system_factory import DEFAULT, system_factory
 from optimizer import Planner
 

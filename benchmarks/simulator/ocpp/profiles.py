@@ -152,7 +152,7 @@ class Moment:
 class ProfileSet:
     """All profiles that a station has stored."""
 
-    unit: str
+    unit: tuple[str, ...]
     max_periods: int
     max_level: int
     profiles: list[Profile]

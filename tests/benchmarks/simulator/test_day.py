@@ -15,8 +15,8 @@ from benchmarks.simulator.day import (
     UNCONTROLLED,
     DayOutcome,
     DayRequest,
-    simulate_day,
 )
+from benchmarks.simulator.memory_day import simulate_day
 from benchmarks.system_factory import DEFAULT, system_factory
 from domain.loop.replay import check
 from domain.model import session_events as s
