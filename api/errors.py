@@ -58,6 +58,7 @@ class Code(enum.StrEnum):
     REFUSED = "refused"
     STORE_UNAVAILABLE = "store-unavailable"
     TOO_MANY_REQUESTS = "too-many-requests"
+    UNKNOWN_ACTIVITY = "unknown-activity"
     UNKNOWN_CONTRACT = "unknown-contract"
     UNKNOWN_EVSE = "unknown-evse"
     UNKNOWN_KEY = "unknown-key"

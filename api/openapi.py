@@ -40,6 +40,7 @@ TAGS = {
     "E4": "PRE set by the resource manager",
     "S1": "Reservation of an EVSE",
     "S2": "Authorization with credentials",
+    "S3": "Remote start and stop",
     "S6": "Service detail records",
     "6.2": "Service sessions and their transactions",
     "7.3": "Commissioning",

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from projections.activities import Activities
 from projections.contracts import Contracts
 from projections.correlations import Correlations
 from projections.evses import Evses
@@ -26,6 +27,7 @@ class ReadModels:
         self.sessions = Sessions(folder)
         self.sdr = Sdr(folder)
         self.contracts = Contracts(folder)
+        self.activities = Activities(folder)
         self.plans = Plans(folder)
         self.key_figures = KeyFigures(folder)
         self.correlations = Correlations(folder)
@@ -40,6 +42,7 @@ class ReadModels:
             self.sessions,
             self.sdr,
             self.contracts,
+            self.activities,
             self.plans,
             self.key_figures,
             self.correlations,

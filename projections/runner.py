@@ -20,6 +20,7 @@ from eventsourcing.persistence import Tracking
 
 from domain.model.registry import BY_NAME
 from domain.ports import Recorded
+from projections.activities import ActivitiesFold
 from projections.contracts import ContractsFold
 from projections.correlations import CorrelationsFold
 from projections.evses import EvsesFold
@@ -41,6 +42,7 @@ ALL: tuple[type[Fold], ...] = (
     SessionsFold,
     SdrFold,
     ContractsFold,
+    ActivitiesFold,
     PlansFold,
     KeyFiguresFold,
     CorrelationsFold,

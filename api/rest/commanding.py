@@ -78,6 +78,7 @@ class CommandResult(msgspec.Struct):
     zone_id: str | None = None
     evse_id: str | None = None
     session_id: str | None = None
+    activity_id: str | None = None
 
 
 class Secret(msgspec.Struct, frozen=True):
@@ -281,6 +282,7 @@ def _told(answer: Answer, rows: Sequence[Recorded]) -> CommandResult:
         zone_id=_only(rows, "zone_id"),
         evse_id=_only(rows, "evse_id"),
         session_id=_only(rows, "session_id"),
+        activity_id=_only(rows, "activity_id"),
     )
 
 

@@ -22,6 +22,7 @@ class Permission(enum.StrEnum):
     ENVELOPES_READ = "envelopes.read"
     EVSES_READ = "evses.read"
     STATIONS_READ = "stations.read"
+    ACTIVITIES_READ = "activities.read"
     SESSIONS_READ = "sessions.read"
     PLANS_READ = "plans.read"
     FIGURES_READ = "figures.read"
@@ -36,6 +37,8 @@ class Permission(enum.StrEnum):
     API_READ = "api.read"
     ZONES_COMMISSION = "zones.commission"
     STATIONS_KEEP = "stations.keep"
+    STATIONS_OPERATE = "stations.operate"
+    REMOTE_START = "remote.start"
     CONSTRAINTS_SEND = "constraints.send"
     PRE_SET = "pre.set"
     EVSE_REPORT = "evse.report"
@@ -65,6 +68,7 @@ TABLE: Mapping[Permission, frozenset[Role]] = {
     Permission.ENVELOPES_READ: _STAFF | {_I, _R},
     Permission.EVSES_READ: _STAFF | {_C, _S},
     Permission.STATIONS_READ: _STAFF,
+    Permission.ACTIVITIES_READ: _STAFF | {_C},
     Permission.SESSIONS_READ: _STAFF | {_C, _P},
     Permission.PLANS_READ: _STAFF | {_I},
     Permission.FIGURES_READ: _STAFF | {_I},
@@ -79,6 +83,8 @@ TABLE: Mapping[Permission, frozenset[Role]] = {
     Permission.API_READ: _ALL_ROLES,
     Permission.ZONES_COMMISSION: frozenset({_A, _O}),
     Permission.STATIONS_KEEP: frozenset({_A, _O}),
+    Permission.STATIONS_OPERATE: frozenset({_A, _O}),
+    Permission.REMOTE_START: frozenset({_O, _C}),
     Permission.CONSTRAINTS_SEND: frozenset({_A, _O}),
     Permission.PRE_SET: frozenset({_R}),
     Permission.EVSE_REPORT: frozenset({_S}),

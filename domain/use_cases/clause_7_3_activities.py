@@ -28,6 +28,9 @@ _SHORTEST = 5 * SECOND
 SENT, NOT_SENT, ACCEPTED = "sent", "not sent", "accepted"
 SCHEDULED, UNANSWERED, AGAIN = "scheduled", "unanswered", "to be sent again"
 
+# In names of variables that hold a station's own secrets.
+_SECRETS = ("password", "authorizationkey")
+
 # How long what is asked for may take, unless told.
 DUE_AFTER = {
     ActivityKind.REMOTE_START: 5 * MINUTE,
@@ -133,6 +136,8 @@ def _asked(system: System, command: AskActivity, by: By) -> y.ActivityAsked:
     _check_station(system, command.station_id)
     if command.evse_id:
         _check_evse(system, command)
+    if command.kind == ActivityKind.SET_VARIABLES:
+        _check_no_secret(command)
     fields = msgspec.structs.asdict(command)
     del fields["due_after"]
     return y.ActivityAsked(
@@ -156,6 +161,16 @@ def _check_evse(system: System, command: AskActivity) -> None:
         raise Unknown(
             f"EVSE {command.evse_id} is none of station {command.station_id!r}"
         )
+
+
+def _check_no_secret(command: AskActivity) -> None:
+    """Refuse what would stand in the log in the clear."""
+    for name, _ in command.parameters:
+        if any(word in name.lower() for word in _SECRETS):
+            raise Refused(
+                f"variable {name} is a credential: a station gets new ones by the "
+                "command for its credentials"
+            )
 
 
 def _due_after(command: AskActivity) -> Instant:

@@ -125,6 +125,38 @@ _STATIONS = [
     ),
     Call("post_station_retire", {"station_id": "cs-0"}, body={"reason": "sold"}),
 ]
+_ACTIVITIES = [
+    Call(
+        "post_remote_start",
+        {"evse_id": SECOND_EVSE},
+        body={"token": {"kind": "rfid", "text": "04A2B3C4D5E6F8"}},
+    ),
+    Call("get_activity", {"activity_id": "$post_remote_start.activity_id"}),
+    Call("post_plug", {"evse_id": SECOND_EVSE}, body={"register_wh": 56_000}),
+    Call(
+        "post_remote_stop",
+        {"session_id": "$post_remote_start.session_id"},
+        body={},
+    ),
+    Call("post_reset", _AT_STATION, body={"how": "on-idle", "due_within_s": 3_600}),
+    Call("post_unlock", _AT_STATION, body=_AT_EVSE),
+    Call("post_trigger", _AT_STATION, body={"message": "StatusNotification"}),
+    Call(
+        "post_variable_read",
+        _AT_STATION,
+        body={"names": ["OCPPCommCtrlr.HeartbeatInterval"]},
+    ),
+    Call(
+        "post_variable_change",
+        _AT_STATION,
+        body={"values": {"OCPPCommCtrlr.HeartbeatInterval": "300"}},
+    ),
+    Call(
+        "post_display_message",
+        _AT_STATION,
+        body={"text": "The garage closes at ten."},
+    ),
+]
 _SESSIONS = [
     Call(
         "post_reservation",
@@ -291,6 +323,7 @@ CALLS = [
     *_SAFETY,
     *_MERGING,
     *_STATIONS,
+    *_ACTIVITIES,
     *_READING,
     *_KEYS,
 ]

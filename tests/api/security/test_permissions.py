@@ -17,6 +17,7 @@ zones.read            x x x x x . x . .
 envelopes.read        x x x x . . x . .
 evses.read            x x x . x . . x .
 stations.read         x x x . . . . . .
+activities.read       x x x . x . . . .
 sessions.read         x x x . x x . . .
 plans.read            x x x x . . . . .
 figures.read          x x x x . . . . .
@@ -31,6 +32,8 @@ security.read         . . . . . . . . x
 api.read              x x x x x x x x x
 zones.commission      x x . . . . . . .
 stations.keep         x x . . . . . . .
+stations.operate      x x . . . . . . .
+remote.start          . x . . x . . . .
 constraints.send      x x . . . . . . .
 pre.set               . . . . . . x . .
 evse.report           . . . . . . . x .
