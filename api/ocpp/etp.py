@@ -172,6 +172,22 @@ def least_power_w(
     return max(scale.floor_w, -(-PILOT_FLOOR_A * (scale.phases or 1) * volts // per))
 
 
+def allowed_w(
+    limit: float,
+    unit: RateUnit,
+    number_phases: int | None,
+    wiring: EvseWiring,
+    conditions: Conditions,
+    capabilities: Capabilities,
+) -> int:
+    """Return what a limit of the station's allows, as we count [W]."""
+    if unit == "W":
+        return math.ceil(limit)
+    same = msgspec.structs.replace(capabilities, unit="A")
+    scale = _scale(wiring, conditions, same)
+    return math.ceil(limit * (number_phases or scale.phases or 1) * scale.voltage_v)
+
+
 def _standing(
     purpose: Purpose,
     power_w: int,

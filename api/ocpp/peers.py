@@ -5,6 +5,7 @@ Everything here but the connection can be read from the log again after a restar
 
 import enum
 from collections import Counter, OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
@@ -14,6 +15,7 @@ from api.ocpp.violations import Version
 from domain.model import ids
 from domain.model import site_events as z
 from domain.model import station_events as t
+from domain.model.plan_events import EtpSent
 from domain.model.values import Instant
 from domain.ports import Log, Recorded
 
@@ -84,6 +86,22 @@ class OpenTransaction:
 
 
 @dataclass(slots=True)
+class EtpOnWire:
+    """The newest ETP of an EVSE, and what of it its station was told.
+
+    ``transaction_id`` is that of the transaction it was told for; None: it waits.
+    ``periods`` are those of its message; ``call_off`` ends what is due for it later.
+    """
+
+    etp: EtpSent
+    transaction_id: int | str | None = None
+    phases_in_use: int | None = None
+    periods: tuple[tuple[int, float], ...] = ()
+    is_accepted: bool = False
+    call_off: Callable[[], None] | None = None
+
+
+@dataclass(slots=True)
 class Kept:
     """How much was kept of a station since ``from_at``, and how much came beyond."""
 
@@ -131,6 +149,9 @@ class Peer:
     # By EVSE number: those that are news. By its id: all whose end did not come.
     transactions: dict[int, OpenTransaction] = field(default_factory=dict)
     open_transactions: dict[int | str, OpenTransaction] = field(default_factory=dict)
+    # By EVSE number: the newest ETP; and those EVSEs whose schedule is to be compared.
+    etps: dict[int, EtpOnWire] = field(default_factory=dict)
+    compared_next: set[int] = field(default_factory=set)
     unreadable: Counter[str] = field(default_factory=Counter)
     tolerated: Counter[str] = field(default_factory=Counter)
     # Whether what is missing of its transactions is going to be looked into.
