@@ -146,6 +146,10 @@ class Peer:
     # EVSEs whose availability it is told again in a while, as it did not take it in.
     unheeded: set[str] = field(default_factory=set)
     kept: Kept = field(default_factory=Kept)
+    # Which reading of its capabilities is the last that began.
+    survey: int = 0
+    # How often it was last told to report; 0: not known.
+    reports_every_s: int = 0
     # By EVSE number: those that are news. By its id: all whose end did not come.
     transactions: dict[int, OpenTransaction] = field(default_factory=dict)
     open_transactions: dict[int | str, OpenTransaction] = field(default_factory=dict)

@@ -71,8 +71,10 @@ class StationRetired(Event, frozen=True):
 class StationCapabilities(Event, frozen=True):
     """What the station says it can do; what it did not say is the weakest.
 
-    ``decimals`` of limits; ``measurands`` it can report; ``start_points`` and
-    ``stop_points`` are when its transactions begin and end (2.x).
+    ``decimals`` of limits; ``measurands`` it reports; ``start_points`` and
+    ``stop_points`` are when its transactions begin and end (2.x). ``firmware`` is that
+    with which it said so, ``refused`` are the variables that it would not have set, and
+    ``evse_phases`` are what it says of its EVSEs, 0 where it says nothing.
     """
 
     station_id: str
@@ -87,6 +89,10 @@ class StationCapabilities(Event, frozen=True):
     start_points: tuple[str, ...] = ()
     stop_points: tuple[str, ...] = ()
     reading_every_s: int = 0
+    firmware: str = ""
+    refused: tuple[str, ...] = ()
+    needs_reboot: bool = False
+    evse_phases: tuple[int, ...] = ()
 
 
 class StationDefaultsInstalled(Event, frozen=True):
