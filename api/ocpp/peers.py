@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, cast
 from api.ocpp.capabilities import Capabilities, EvseWiring, RateUnit
 from api.ocpp.meter_values import Meter
 from api.ocpp.violations import Version
+from api.ocpp.wire import Wire
 from domain.model import ids
 from domain.model import site_events as z
 from domain.model import station_events as t
@@ -83,6 +84,8 @@ class OpenTransaction:
     last_seq_no: int | None = None
     unreported: list[tuple[int, int]] = field(default_factory=list)
     is_rebuilt: bool = False
+    # The ETP that an EV's own schedule went beyond, so that it was told again.
+    told_again: int = 0
 
 
 @dataclass(slots=True)
@@ -153,6 +156,8 @@ class Peer:
     # By EVSE number: those that are news. By its id: all whose end did not come.
     transactions: dict[int, OpenTransaction] = field(default_factory=dict)
     open_transactions: dict[int | str, OpenTransaction] = field(default_factory=dict)
+    # By EVSE number: needs of an EV that came before its session.
+    waiting_needs: dict[int, Wire] = field(default_factory=dict)
     # By EVSE number: the newest ETP; and those EVSEs whose schedule is to be compared.
     etps: dict[int, EtpOnWire] = field(default_factory=dict)
     compared_next: set[int] = field(default_factory=set)
