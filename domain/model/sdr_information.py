@@ -13,6 +13,7 @@ from domain.model import session_events as s
 from domain.model import site_events as z
 from domain.model.sdr import Increment
 from domain.model.sdr_energy import SdrEnergy, energy_of
+from domain.model.sdr_settled import with_settled
 from domain.model.values import Current, Event, Instant
 
 # Gives what an EVSE was commissioned as when it was bound, at a position of the log.
@@ -77,7 +78,8 @@ class SdrInformation(msgspec.Struct, frozen=True, kw_only=True):
 
     ``is_final`` once the session closed; increments that came after say so. ``needs``,
     ``v2g``, ``modes``, ``etp_changes`` and ``incidents`` hold the increments that tell
-    of them, corrected.
+    of them, corrected. Incidents are also transfers that were told late with messages
+    missing or registers that do not count.
     """
 
     session_id: str
@@ -107,6 +109,7 @@ def information_of(
 ) -> SdrInformation:
     """Return the information that some first increments of a session give."""
     told, corrections = _corrected(increments)
+    told = with_settled(told)
     told.sort(key=lambda each: (each.occurred_at, each.sequence))
     closed = _last(told, s.SessionClosed)
     opened = [each for each in told if isinstance(each.event, s.SessionOpened)]
@@ -137,7 +140,13 @@ def information_of(
         v2g=_only(told, s.V2gConsented, s.V2gWithdrawn),
         modes=_only(told, s.TransferModeChanged),
         etp_changes=_only(told, s.TransferPlanChanged),
-        incidents=_only(told, s.SafetyReported, s.AuthorizationRefused, s.FactKept),
+        incidents=_only(
+            told,
+            s.SafetyReported,
+            s.AuthorizationRefused,
+            s.FactKept,
+            s.TransferSettled,
+        ),
         corrections=tuple(corrections),
     )
 

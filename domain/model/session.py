@@ -275,6 +275,21 @@ def _ended(state: Session, event: s.TransferEnded, at: Instant) -> Session:
     return _energy(state, event.energy_wh, at)
 
 
+def _settled(state: Session, event: s.TransferSettled, at: Instant) -> Session:
+    started_at = max(state.transfer_started_at, event.begun_at)
+    ended_at = max(state.transfer_ended_at, event.ended_at)
+    state = _replace(
+        state,
+        subject_id=state.subject_id or event.subject_id,
+        expected_zone_id=state.expected_zone_id or event.zone_id,
+        expected_station_id=state.expected_station_id or event.station_id,
+        transfer_started_at=started_at,
+        transfer_ended_at=ended_at,
+        transferring=started_at > ended_at,
+    )
+    return _energy(state, event.energy_wh, event.ended_at)
+
+
 def _observed(state: Session, event: s.TransferObserved, at: Instant) -> Session:
     if event.quality not in USABLE:
         return state
@@ -311,6 +326,7 @@ _EVOLVE: dict[type[Event], Rule] = {
     s.V2gWithdrawn: _withdrawn,
     s.TransferStarted: _started,
     s.TransferEnded: _ended,
+    s.TransferSettled: _settled,
     s.TransferObserved: _observed,
 }
 
@@ -333,5 +349,6 @@ _ACTIVITY = frozenset(
         s.ParkingEnded,
         s.OtherStarted,
         s.OtherEnded,
+        s.TransferSettled,
     }
 )

@@ -4,6 +4,7 @@ A *transaction* of the standard is one event here: authorization, reservation, p
 energy transfer and other transactions each make up the session of their kind.
 """
 
+from domain.model.profile import PowerProfile
 from domain.model.values import Event, Instant, Quality, Sealed
 
 
@@ -177,7 +178,8 @@ class OtherEnded(Event, frozen=True):
 class NeedsStated(Event, frozen=True):
     """E-mobility needs (3.1.17): departure and energies, all from the arrival on [Wh].
 
-    ``source`` is ``user`` or ``default`` where the EV user stated nothing.
+    ``source`` is ``user``, ``ev`` where the EV itself told them (ISO 15118), or
+    ``default`` where neither did.
     ``cost_limit_minor`` is the most that the user wants to pay (7.4), in minor units
     (cents) of ``currency`` (ISO 4217).
     """
@@ -263,6 +265,20 @@ class TransferPlanChanged(Event, frozen=True):
     energy_wh: int
 
 
+class EvScheduleReported(Event, frozen=True):
+    """What the EV intends to draw over time: a forecast (ISO 15118).
+
+    ``is_above``: it goes beyond its ETP. ``selected_schedule_id`` is that of the
+    schedule it picked, where it had several; None: it does not say.
+    """
+
+    session_id: str
+    evse_id: str
+    profile: PowerProfile
+    is_above: bool = False
+    selected_schedule_id: int | None = None
+
+
 class TransferObserved(Event, frozen=True):
     """What the loop concluded from readings, when it changed materially.
 
@@ -289,6 +305,43 @@ class TransferIntervalMetered(Event, frozen=True):
     energy_wh: int
     total_wh: int
     quality: Quality = Quality.GOOD
+
+
+class TransferSettled(Event, frozen=True):
+    """A transfer as all messages of its station tell it, of which some came late (7.5).
+
+    For the books it counts instead of what was recorded as it went, at the positions
+    ``replaces`` of the log, and of an earlier one of the same transaction. It tells
+    nothing of what is the case now.
+
+    The EV was plugged at ``plugged_at`` and unplugged at ``unplugged_at`` (0: not with
+    this transfer). ``intervals`` are (from, until, energy [Wh]). Credentials that came
+    with it were answered as ``is_accepted`` says. ``missing`` are ranges of the
+    station's messages that never came, ``implausible`` registers that do not count.
+    """
+
+    session_id: str
+    station_id: str
+    evse_id: str
+    zone_id: str
+    transaction_id: str
+    begun_at: Instant
+    ended_at: Instant
+    energy_wh: int
+    reason: str
+    plugged_at: Instant = 0
+    unplugged_at: Instant = 0
+    intervals: tuple[tuple[Instant, Instant, int], ...] = ()
+    subject_id: str = ""
+    credential: Sealed | None = None
+    asked_at: Instant = 0
+    is_accepted: bool | None = None
+    answered_by: str = ""
+    refusal: str = ""
+    missing: tuple[tuple[int, int], ...] = ()
+    implausible: tuple[tuple[Instant, int], ...] = ()
+    replaces: tuple[int, ...] = ()
+    quality: Quality = Quality.LATE
 
 
 class TransactionCorrected(Event, frozen=True):

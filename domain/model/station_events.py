@@ -9,6 +9,7 @@ A station's transaction is a source of facts among several. The transactions of 
 standard are ours, in ``session-<id>``.
 """
 
+from domain.model.metering import MeterPoint
 from domain.model.profile import PowerProfile
 from domain.model.values import Event, Instant, Quality, Sealed
 
@@ -225,9 +226,13 @@ class StationTransactionReported(Event, frozen=True):
     """One message of a station about one of its own transactions.
 
     ``kind`` is ``started``, ``updated`` or ``ended``; ``seq_no`` its number in the
-    transaction (2.x), None where the protocol has none. ``state`` is ``connected``,
-    ``charging``, ``suspended-ev``, ``suspended-evse``, ``idle`` or empty. Registers are
-    those of import and export at the message's instant [Wh].
+    transaction (2.x), None where the protocol has none; ``seen`` are ranges of those
+    before it that held readings only and went to the loop. ``state`` is ``connected``,
+    ``charging``, ``suspended-ev``, ``suspended-evse``, ``idle`` or empty;
+    ``is_unplugged``: the cable is out. ``credential`` seals the token of
+    ``subject_id``; ``party`` and what follows name a reference that came with it.
+
+    ``quality``: what was news led the live state, what is late is for the books only.
     """
 
     station_id: str
@@ -235,21 +240,34 @@ class StationTransactionReported(Event, frozen=True):
     transaction_id: str
     kind: str
     seq_no: int | None = None
+    seen: tuple[tuple[int, int], ...] = ()
     trigger: str = ""
     state: str = ""
     is_offline: bool = False
-    register_wh: int | None = None
-    export_wh: int | None = None
+    is_unplugged: bool = False
+    points: tuple[MeterPoint, ...] = ()
     reason: str = ""
+    subject_id: str = ""
+    credential: Sealed | None = None
+    party: str = ""
+    reference_kind: str = ""
+    reference: str = ""
     quality: Quality = Quality.GOOD
 
 
 class StationTransactionBound(Event, frozen=True):
-    """The station's transaction belongs to this service session."""
+    """The station's transaction is this service session's, and at its EVSE now.
+
+    ``is_plug``: with it the EV came. ``is_settled``: it is in the session's books
+    only, as it was told late.
+    """
 
     station_id: str
     transaction_id: str
     session_id: str
+    evse_id: str = ""
+    is_plug: bool = False
+    is_settled: bool = False
 
 
 class StationTransactionGap(Event, frozen=True):

@@ -20,6 +20,7 @@ from domain.model.session import Session
 from domain.model.site import Evse
 from domain.model.values import Event, Instant
 from domain.ports import System
+from domain.use_cases.clause_6_2_guards import CLOSE_AFTER
 from domain.use_cases.shared_path import By, load_evse, load_session, load_zone
 
 # Kinds of references that name a person, a contract or a car.
@@ -149,6 +150,37 @@ def find_open(
     return None
 
 
+def find_past(
+    system: System,
+    at: Instant,
+    *,
+    reference: Reference | None,
+    evse_id: str,
+    subject_id: str,
+) -> Session | None:
+    """Return the open session that a plug joins which nobody told of in its time.
+
+    Not one that is plugged now, and of the same subject's only one that had not been
+    idle for so long then that it would have closed.
+    """
+    known = find_by_reference(system, reference) if reference else None
+    if known is not None and known.is_open and not known.evse_id:
+        return known
+    evse = load_evse(system, evse_id)
+    owners = [(owner, True) for owner in _reserved(system, evse, at)]
+    if subject_id and evse.commissioned:
+        place = f"{evse.commissioned.station_id}/{subject_id}/"
+        claims = system.log.claims("subject-at", place)
+        owners += [(claim.owner, False) for claim in claims]
+    for owner, is_reserved in owners:
+        state = resolve(system, owner)
+        is_near = is_reserved or 0 <= at - state.active_at <= CLOSE_AFTER
+        is_free = state.is_open and not state.evse_id
+        if is_free and is_near and state.subject_id in ("", subject_id):
+            return state
+    return None
+
+
 def _reserved(system: System, evse: Evse, at: Instant) -> list[str]:
     """Return who has a reservation for the EVSE, its station or class at ``at``."""
     data = evse.commissioned
@@ -200,13 +232,16 @@ def join_or_open(
         subject_id=subject_id,
         station_id=station_id,
     )
-    if known is not None:
-        return Joined(known)
+    return Joined(known) if known is not None else opened(system, by, subject_id)
+
+
+def opened(system: System, by: By, subject_id: str) -> Joined:
+    """Return a new session, with the event that opens it."""
     session_id = system.ids.new_id()
-    opened = s.SessionOpened(
+    event = s.SessionOpened(
         session_id=session_id, party=by.party_name, subject_id=subject_id
     )
-    return Joined(Session(session_id=session_id), (opened,))
+    return Joined(Session(session_id=session_id), (event,))
 
 
 def binding(

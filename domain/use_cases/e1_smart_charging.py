@@ -16,6 +16,7 @@ from domain.errors import InvalidValue
 from domain.model import ids
 from domain.model import session_events as s
 from domain.model import site_events as z
+from domain.model.session import Session
 from domain.model.site import Evse
 from domain.model.values import HOUR, SECOND, Instant, Quality, iso_of
 from domain.ports import Answer, Append, Batch, System
@@ -51,10 +52,13 @@ _METER_MARGIN_WH = 100
 
 
 class PlugEv(msgspec.Struct, frozen=True, kw_only=True):
-    """A station reports an EV plugged into an EVSE (E1 Info1)."""
+    """A station reports an EV plugged into an EVSE (E1 Info1).
+
+    ``register_wh`` is None where it tells none yet: then no transfer begins with it.
+    """
 
     evse_id: str
-    register_wh: int = 0
+    register_wh: int | None = 0
     reference: Reference | None = None
     subject_id: str = ""
 
@@ -74,7 +78,7 @@ def plug_ev(system: System, command: PlugEv, by: By) -> Answer:
             command.reference.check()
         if command.subject_id:
             ids.name_of("subject id", command.subject_id)
-        _check_storable("register_wh", command.register_wh)
+        _check_storable("register_wh", command.register_wh or 0)
         evse = load_evse(system, command.evse_id)
         if evse.session_id:
             rule = "an EVSE has one occupant; it was occupied already"
@@ -97,33 +101,49 @@ def _plugged(system: System, command: PlugEv, evse: Evse, by: By) -> Batch:
         subject_id=command.subject_id,
     )
     session_id = joined.state.session_id
-    bound = s.EvseBound(
-        session_id=session_id,
-        evse_id=data.evse_id,
-        station_id=data.station_id,
-        zone_id=data.zone_id,
-    )
-    needs = joined.state.needs
-    if needs is None or needs.source == "default":
-        needs = _default_needs(system, data.zone_id, session_id, by)
+    arrival = arrived(system, joined.state, data, by.at)
     occupied = z.EvseOccupied(evse_id=data.evse_id, session_id=session_id)
-    started = s.TransferStarted(
-        session_id=session_id,
-        evse_id=data.evse_id,
-        register_wh=command.register_wh,
-        quality=Quality.GOOD if command.register_wh >= 0 else Quality.IMPLAUSIBLE,
-    )
     reference = binding(system, session_id, command.reference)
-    plugged = step(joined.state, by.at, *joined.opening, *reference, bound, needs)
+    plugged = step(joined.state, by.at, *joined.opening, *reference, *arrival)
     batch = batch_of(system, [plugged])
     return msgspec.structs.replace(
         batch,
         appends=(
             *batch.appends,
             decision(ids.evse_stream(data.evse_id), evse, by.at, occupied),
-            Append(ids.session_stream(session_id), (started,), by.at),
+            *_started(session_id, data.evse_id, command.register_wh, by.at),
         ),
     )
+
+
+def _started(
+    session_id: str, evse_id: str, register_wh: int | None, at: Instant
+) -> tuple[Append, ...]:
+    if register_wh is None:
+        return ()
+    started = s.TransferStarted(
+        session_id=session_id,
+        evse_id=evse_id,
+        register_wh=register_wh,
+        quality=Quality.GOOD if register_wh >= 0 else Quality.IMPLAUSIBLE,
+    )
+    return (Append(ids.session_stream(session_id), (started,), at),)
+
+
+def arrived(
+    system: System, state: Session, data: z.EvseCommissioned, at: Instant
+) -> tuple[s.EvseBound, s.NeedsStated]:
+    """Return what binds a session to an EVSE, and its needs, for the zone's loop."""
+    bound = s.EvseBound(
+        session_id=state.session_id,
+        evse_id=data.evse_id,
+        station_id=data.station_id,
+        zone_id=data.zone_id,
+    )
+    needs = state.needs
+    if needs is None or needs.source == "default":
+        needs = _default_needs(system, data.zone_id, state.session_id, at)
+    return bound, needs
 
 
 def _kept(
@@ -153,13 +173,13 @@ def _check_storable(name: str, energy_wh: int) -> None:
 
 
 def _default_needs(
-    system: System, zone_id: str, session_id: str, by: By
+    system: System, zone_id: str, session_id: str, at: Instant
 ) -> s.NeedsStated:
     zone = load_zone(system, zone_id).defined
     assert zone is not None  # load_zone refuses a zone that was never defined
     return s.NeedsStated(
         session_id=session_id,
-        departure_at=by.at + zone.default_stay_s * SECOND,
+        departure_at=at + zone.default_stay_s * SECOND,
         energy_target_wh=zone.default_energy_wh,
         source="default",
     )
@@ -239,7 +259,7 @@ class StateNeeds(msgspec.Struct, frozen=True, kw_only=True):
     """E-mobility needs of a session: departure, energies from the arrival on [Wh].
 
     ``cost_limit_minor`` is the most that the EV user wants to pay (7.4), in minor units
-    (cents) of ``currency``.
+    (cents) of ``currency``. ``source`` is ``user``, or ``ev`` where the EV told them.
     """
 
     session_id: str
@@ -249,6 +269,7 @@ class StateNeeds(msgspec.Struct, frozen=True, kw_only=True):
     energy_max_wh: int | None = None
     cost_limit_minor: int | None = None
     currency: str = ""
+    source: str = "user"
 
     def check(self, at: int) -> None:
         """Refuse a departure in the past, energies that contradict, a cost of none."""
@@ -294,7 +315,7 @@ class StateNeeds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def state_needs(system: System, command: StateNeeds, by: By) -> Answer:
-    """Record the needs the EV user stated."""
+    """Record the needs that the EV user or the EV stated."""
 
     def decide() -> Batch:
         command.check(by.at)
@@ -308,6 +329,7 @@ def state_needs(system: System, command: StateNeeds, by: By) -> Answer:
             energy_max_wh=command.energy_max_wh,
             cost_limit_minor=command.cost_limit_minor,
             currency=command.currency,
+            source=command.source,
         )
         stream = ids.session_stream(state.session_id)
         return Batch(appends=(decision(stream, state, by.at, event),))
