@@ -102,6 +102,11 @@ def transaction_stream(station_id: str, key: str) -> str:
     return f"transaction-{digest[:32]}"
 
 
+def incentive_stream(zone_id: str) -> str:
+    """Return the stream of the incentives of a zone."""
+    return f"incentive-{zone_id}"
+
+
 def activity_stream(activity_id: str) -> str:
     """Return the stream of an activity."""
     return f"activity-{activity_id}"

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from domain.model import incentive_events as i
 from domain.model import session_events as s
 from domain.model.registry import BY_NAME, encode
 from domain.model.values import Event, Instant
@@ -18,14 +19,27 @@ from domain.model.values import Event, Instant
 _KINDS = frozenset(
     {
         *("session", "authorization", "reservation", "parking", "other", "transfer"),
-        *("needs", "v2g", "safety", "transaction", "fact"),
+        *("needs", "v2g", "safety", "transaction", "fact", "incentive"),
     }
 )
 
-# What adds to the information. What the loop observes between two meterings does not.
-COLLECTED: frozenset[type[Event]] = frozenset(
-    each.cls for name, each in BY_NAME.items() if name.partition(".")[0] in _KINDS
-) - {s.TransferObserved}
+# What of these kinds is no session's, or what the loop observes between two meterings.
+_LEFT_OUT: frozenset[type[Event]] = frozenset(
+    {
+        s.TransferObserved,
+        i.IncentiveReceived,
+        i.IncentiveWithdrawn,
+        i.IncentiveTold,
+    }
+)
+
+# What adds to the information.
+COLLECTED: frozenset[type[Event]] = (
+    frozenset(
+        each.cls for name, each in BY_NAME.items() if name.partition(".")[0] in _KINDS
+    )
+    - _LEFT_OUT
+)
 
 
 class Row(Protocol):
