@@ -65,7 +65,8 @@ class OpenTransaction:
     ``state`` and ``trigger`` are those last reported: only a change is worth a fact.
     ``is_metered``: a register of it is known. ``last_seq_no`` is the highest number
     that came, and ``unreported`` are ranges of those that held nothing but readings.
-    ``is_rebuilt``: it was read from the log, and nothing came of it since.
+    ``is_rebuilt``: it was read from the log, and nothing came of it since. The last
+    report that came in order was of ``reported_at``.
     """
 
     transaction_id: int | str
@@ -84,6 +85,7 @@ class OpenTransaction:
     last_seq_no: int | None = None
     unreported: list[tuple[int, int]] = field(default_factory=list)
     is_rebuilt: bool = False
+    reported_at: Instant = 0
     # The ETP that an EV's own schedule went beyond, so that it was told again.
     told_again: int = 0
 

@@ -12,6 +12,7 @@ from api.ocpp.codec import encode
 from api.ocpp.desk import Desk
 from api.ocpp.exchange import V2, Carrier, InformationExchange, Module
 from api.ocpp.gateway import Gateway
+from api.ocpp.kept import may_keep
 from api.ocpp.meter_values import Meter, Metered, MeterValue, metered
 from api.ocpp.peers import OpenTransaction, Peer
 from api.ocpp.unreadable import keep_message
@@ -87,7 +88,9 @@ def _take(
         is_live = peer.transactions.get(number) is transaction
         oldest = desk.now - NEWS_FOR
         late = found if not is_live else [m for m in found if m.at < oldest]
-        if points := points_of(late):
+        points = points_of(late)
+        # In 2.x what is for the books comes with the transaction's own messages.
+        if points and peer.version == "1.6":
             _book(desk, peer, transaction, points)
         transaction = transaction if is_live else None
     if evse_id or number == 0:
@@ -235,14 +238,14 @@ def keep_aside(
     faults = [fault for one in found for fault in one.faults]
     if faults:
         peer.unreadable["IMPLAUSIBLE_VALUE"] += len(faults)
-        if number not in peer.implausible_at:
+        if number not in peer.implausible_at and may_keep(desk, peer):
             rule = "; ".join(faults)[:255]
             payload = encode(request)
             keep_message(desk, peer, action, Quality.IMPLAUSIBLE, rule, payload)
             peer.implausible_at.add(number)
     elif number in peer.implausible_at:
         peer.implausible_at.discard(number)
-    if any(one.is_signed for one in found):
+    if any(one.is_signed for one in found) and may_keep(desk, peer):
         keep_message(desk, peer, action, Quality.GOOD, "signed", encode(request))
 
 

@@ -97,6 +97,7 @@ def _take(
     measure_clock(desk, peer, told_at, is_offline=request.offline is True)
     at = min(our_time(peer, told_at), desk.now)
     known = peer.open_transactions.get(request.transaction_info.transaction_id)
+    at = _in_order(known, request, at)
     number = _evse_number(peer, request, known)
     evse_id = peer.evse_id(number) or ""
     values = request.meter_value
@@ -109,7 +110,7 @@ def _take(
         live: OpenTransaction | None = known
     else:
         reported = _report(desk, peer, request, at, evse_id, known, found)
-        judged = _judged(desk, peer, request, reported)
+        judged = _judged(desk, request, evse_id, at, reported)
         told = _told(gateway, peer, request, at, number, known, found, reported)
         live = told if reported.is_news else None
         _stop_refused(gateway, peer, request, reported)
@@ -117,6 +118,17 @@ def _take(
         hand_over(gateway, desk, peer, found, evse_id, live)
         keep_aside(desk, peer, "TransactionEvent", request, number, found)
     return judged
+
+
+def _in_order(known: OpenTransaction | None, request: Event, at: Instant) -> Instant:
+    """Return the instant of a message, not before the one that it comes after.
+
+    How far the clock is off may have become known better in between.
+    """
+    last = None if known is None else known.last_seq_no
+    if known is None or last is None or request.offline is True:
+        return at
+    return max(at, known.reported_at) if request.seq_no > last else at
 
 
 def _evse_number(peer: Peer, request: Event, known: OpenTransaction | None) -> int:
@@ -214,14 +226,20 @@ def _is_unplugged(request: Event, known: OpenTransaction | None) -> bool:
 
 
 def _judged(
-    desk: Desk, peer: Peer, request: Event, reported: Reported
+    desk: Desk, request: Event, evse_id: str, at: Instant, reported: Reported
 ) -> tokens.Judged | None:
+    """Return what is answered for a token; one that ends it is only looked at."""
     token = request.id_token
     if token is UNSET:
         return None
     if token.type in tokens.NOBODY:
         return tokens.Judged("Accepted", "", reported.session_id)
-    return tokens.judged_of(reported.authorization, reported.session_id)
+    said = reported.authorization
+    if said is None and request.event_type == "Ended" and evse_id:
+        system = desk.system
+        subject_id = tokens.subject_of(system.vault, token.id_token, token.type)
+        said = system.cso.answer(subject_id, evse_id, at)
+    return tokens.judged_of(said, reported.session_id)
 
 
 def _stop_refused(
@@ -272,7 +290,7 @@ def _told(
     known.unreported.clear()
     known.session_id, known.is_metered = reported.session_id, reported.is_metered
     if known.last_seq_no is None or request.seq_no >= known.last_seq_no:
-        known.last_seq_no = request.seq_no
+        known.last_seq_no, known.reported_at = request.seq_no, at
         state = request.transaction_info.charging_state
         known.state = known.state if state is UNSET else _STATES[state]
         if request.trigger_reason not in _READINGS:

@@ -22,7 +22,7 @@ from api.ocpp.exchanges.e1_info1_readings import (
 )
 from api.ocpp.gateway import Gateway
 from api.ocpp.open_transactions import began, ended, reference_of, runs
-from api.ocpp.peers import OpenTransaction, Peer
+from api.ocpp.peers import Peer
 from api.ocpp.v16 import messages as v16
 from domain.model.metering import MeterPoint
 from domain.model.values import Instant, instant_of
@@ -77,26 +77,25 @@ def stop_transaction_1_6(
 ) -> v16.StopTransactionResponse:
     """Take an end of 1.6; that of a transaction nobody knows is taken all the same."""
     at = _heard_at(desk, peer, request.timestamp)
-    known = _stopped(peer, request.transaction_id, at)
+    known = peer.open_transactions.get(request.transaction_id)
     evse_id = "" if known is None else known.evse_id
     values = request.transaction_data
     found = [] if values is UNSET else read(desk, peer, values, evse_id, known)
     reason = "Local" if request.reason is UNSET else request.reason
-    transaction_id = request.transaction_id if known is None else known.transaction_id
     command = ReportTransaction(
         station_id=peer.station_id,
         kind="ended",
         evse_id=evse_id,
-        transaction_id=str(transaction_id),
+        transaction_id=str(request.transaction_id),
         is_unplugged=reason == "EVDisconnected",
         points=(*points_of(found), *_meter(at, request.meter_stop)),
         reason=reason,
     )
-    report_transaction(desk.system, command, By(actor=peer.station_id, at=at))
-    if known is None:
+    by = By(actor=peer.station_id, at=at)
+    reported = report_transaction(desk.system, command, by)
+    if reported.is_new and not reported.session_id:
         peer.unreadable["UNKNOWN_TRANSACTION"] += 1
-    else:
-        ended(peer, known.transaction_id)
+    ended(peer, reported.number)
     hand_over(gateway, desk, peer, found, evse_id, None)
     keep_aside(desk, peer, "StopTransaction", request, 0, found)
     return v16.StopTransactionResponse()
@@ -106,19 +105,6 @@ def _heard_at(desk: Desk, peer: Peer, timestamp: datetime) -> Instant:
     told_at = instant_of(timestamp)
     measure_clock(desk, peer, told_at)
     return min(our_time(peer, told_at), desk.now)
-
-
-def _stopped(peer: Peer, number: int, at: Instant) -> OpenTransaction | None:
-    """Return which transaction ends; one that began offline may have a number of none.
-
-    Then it is the one that runs, where only one began before.
-    """
-    if number > 0:
-        return peer.open_transactions.get(number)
-    began_before = [
-        known for known in peer.open_transactions.values() if known.started_at <= at
-    ]
-    return began_before[0] if len(began_before) == 1 else None
 
 
 def _meter(at: Instant, register_wh: int) -> tuple[MeterPoint, ...]:
