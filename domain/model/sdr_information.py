@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
+from domain.model import incentive_events as i
 from domain.model import session_events as s
 from domain.model import site_events as z
 from domain.model.sdr import Increment
@@ -46,7 +47,7 @@ class SdrPlace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SdrPart(msgspec.Struct, frozen=True, kw_only=True):
-    """Authorization, reservation, parking, transfer or other service: begin and end.
+    """Authorization, reservation, parking, transfer, incentive, other: begin and end.
 
     ``description`` says what was asked, where or by whom; ``outcome`` how it ended.
     """
@@ -277,6 +278,7 @@ _BEGIN: dict[type[Event], tuple[str, ...]] = {
     s.ParkingStarted: ("place",),
     s.TransferStarted: ("evse_id",),
     s.OtherStarted: ("service",),
+    i.IncentiveBegan: ("incentive_id",),
 }
 _END: dict[type[Event], str] = {
     s.AuthorizationRefused: "reason",
@@ -285,7 +287,10 @@ _END: dict[type[Event], str] = {
     s.ParkingEnded: "",
     s.TransferEnded: "reason",
     s.OtherEnded: "",
+    i.IncentiveEnded: "reason",
 }
+# Of these kinds several parts run at once, told apart by this field.
+_NAMED: dict[str, str] = {"other": "service", "incentive": "incentive_id"}
 
 
 def _parts(told: Sequence[Increment]) -> tuple[SdrPart, ...]:
@@ -340,7 +345,7 @@ def _candidates(
 
     What began in a session that was merged ends in the one that stays.
     """
-    name = _field(told, "service") if told.kind == "other" else ""
+    name = _field(told, _NAMED[told.kind]) if told.kind in _NAMED else ""
     found = [
         i
         for i in _open(parts)
