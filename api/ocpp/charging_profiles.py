@@ -157,3 +157,25 @@ def _request_2_1(
             ),
         ),
     )
+
+
+def periods_of(message: Request) -> tuple[tuple[int, float], ...]:
+    """Return the periods of a message's one schedule: (start in s, limit)."""
+    match message:
+        case v16_messages.SetChargingProfileRequest():
+            periods = message.cs_charging_profiles.charging_schedule
+            return tuple(
+                (p.start_period, p.limit) for p in periods.charging_schedule_period
+            )
+        case v201_messages.SetChargingProfileRequest():
+            (schedule,) = message.charging_profile.charging_schedule
+            return tuple(
+                (p.start_period, p.limit) for p in schedule.charging_schedule_period
+            )
+        case v21_messages.SetChargingProfileRequest():
+            (one,) = message.charging_profile.charging_schedule
+            found = []
+            for period in one.charging_schedule_period:
+                assert period.limit is not UNSET  # ours has one in each
+                found.append((period.start_period, period.limit))
+            return tuple(found)

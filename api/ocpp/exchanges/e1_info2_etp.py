@@ -1,0 +1,392 @@
+"""E1.Info2 A station is told its energy transfer plans (ETP), as charging profiles.
+
+What the loop recorded as sent goes to its station when the EVSE has a transaction,
+until then it waits. The answer is a fact; none is the loop's to notice. A station that
+takes one period only is told again at each step. After a reconnection, what the station
+says it allows is compared with what it was told.
+"""
+
+from functools import partial
+from typing import Final
+
+import msgspec
+from msgspec import UNSET
+
+from api.ocpp.calls import Answered, Call, NotAnswered, Refusal, Urgency
+from api.ocpp.capabilities import Capabilities, Conditions
+from api.ocpp.charging_profiles import Request, periods_of
+from api.ocpp.composite_schedules import compare_later
+from api.ocpp.desk import Desk
+from api.ocpp.etp import CLOCK_LIMIT, EtpOrder, etp_request
+from api.ocpp.exchange import ALL_VERSIONS, V2, Carrier, InformationExchange, Module
+from api.ocpp.gateway import Gateway
+from api.ocpp.peers import EtpOnWire, OpenTransaction, Peer, Standing
+from api.ocpp.v16 import messages as v16
+from api.ocpp.v21 import datatypes as d21
+from api.ocpp.v21 import messages as v21
+from api.ocpp.v201 import datatypes as d201
+from api.ocpp.v201 import messages as v201
+from api.ocpp.wire import Wire
+from domain.errors import InvalidValue
+from domain.loop.station_state import SETTLE
+from domain.model import ids
+from domain.model.plan_events import EtpAccepted, EtpRefused, EtpSent
+from domain.model.site_events import EvseVacated
+from domain.model.station_events import EtpSuperseded, ScheduleCompared
+from domain.model.values import DAY, MINUTE, SECOND, Event, Instant
+from domain.ports import Append, Batch, Recorded
+
+# A station that takes fewer periods than its ETP has is told again within this time;
+# one that takes a single one does not keep to the ETP for longer than this by itself.
+RENEWED_WITHIN: Final = 15 * MINUTE
+SINGLE_RENEWED_WITHIN: Final = 5 * MINUTE
+_REASON_LENGTH: Final = 200
+
+
+def etp_sent(gateway: Gateway, desk: Desk, row: Recorded) -> None:
+    """Take an ETP of the loop to its station, in the place of an older one."""
+    etp = row.event
+    assert isinstance(etp, EtpSent)
+    peer = gateway.peers.of_evse(etp.evse_id)
+    if peer is None:
+        return  # nobody registered its station: it is told by other ways
+    number = peer.evse_number(etp.evse_id)
+    before = peer.etps.get(number)
+    told = EtpOnWire(etp)
+    if before is not None:
+        if before.etp.number > etp.number:
+            return
+        _forget(before)
+        if before.transaction_id is None and before.etp.number < etp.number:
+            _superseded(desk, peer, before.etp, etp.number)
+        told.periods = before.periods
+    peer.etps[number] = told
+    _tell(gateway, desk, peer, number)
+
+
+def evse_vacated(gateway: Gateway, desk: Desk, row: Recorded) -> None:
+    """Forget the ETP of an EV that has left."""
+    assert isinstance(row.event, EvseVacated)
+    peer = gateway.peers.of_evse(row.event.evse_id)
+    if peer is not None:
+        told = peer.etps.pop(peer.evse_number(row.event.evse_id), None)
+        if told is not None:
+            _forget(told)
+
+
+def connected(gateway: Gateway, desk: Desk, peer: Peer) -> None:
+    """Have what the station allows compared, after it was told its ETPs again."""
+    peer.compared_next = set(range(1, len(peer.evse_ids) + 1))
+
+
+def transaction_began(
+    gateway: Gateway, desk: Desk, peer: Peer, evse_number: int
+) -> None:
+    """Tell the ETP that waits; and again where phases or transaction are others."""
+    told = peer.etps.get(evse_number)
+    transaction = peer.transactions.get(evse_number)
+    if told is None or transaction is None:
+        return
+    if told.transaction_id not in (None, transaction.transaction_id):
+        _begins_on_default(desk, peer, told)
+    told_for = (told.transaction_id, told.phases_in_use)
+    if told_for != (transaction.transaction_id, transaction.phases_in_use):
+        _tell(gateway, desk, peer, evse_number)
+
+
+def _begins_on_default(desk: Desk, peer: Peer, told: EtpOnWire) -> None:
+    """Record that another transaction of the same EV may draw the default."""
+    most_w = peer.evses[told.etp.evse_id].max_w
+    default_w = most_w if peer.defaults is None else peer.defaults.default_w
+    expected_w = told.etp.profile.power_w(desk.now)
+    if default_w > expected_w:
+        event = ScheduleCompared(
+            evse_id=told.etp.evse_id,
+            number=told.etp.number,
+            expected_w=expected_w,
+            allowed_w=default_w,
+        )
+        record(desk, peer, event)
+
+
+def _tell(
+    gateway: Gateway, desk: Desk, peer: Peer, number: int, *, is_renewal: bool = False
+) -> None:
+    """Send the newest ETP of an EVSE, if its station can take it now."""
+    told = peer.etps[number]
+    transaction = peer.transactions.get(number)
+    is_there = peer.connection is not None and peer.standing is Standing.ACCEPTED
+    if transaction is None or not is_there:
+        return
+    if peer.told is not None and not peer.told.has_smart_charging:
+        _refused(desk, peer, told.etp, "the station has no smart charging")
+        return
+    try:
+        request, conditions = _message(desk, peer, told.etp, transaction)
+    except InvalidValue as error:
+        _refused(desk, peer, told.etp, str(error))
+        return
+    before, told.periods = told.periods, periods_of(request)
+    if is_renewal and told.periods == before and len(before) == 1:
+        _renew_later(gateway, desk, peer, number, conditions)
+        return  # it says the same, and has no end
+    is_decrease = told.etp.mandatory or not before or told.periods[0][1] < before[0][1]
+    told.transaction_id = transaction.transaction_id
+    told.phases_in_use = transaction.phases_in_use
+    answered = partial(
+        _answered,
+        number=number,
+        told=told,
+        before=before,
+        conditions=conditions,
+    )
+    gateway.ask(
+        desk,
+        peer,
+        Call(
+            "SetChargingProfile",
+            request,
+            answered,
+            Urgency.DECREASE if is_decrease else Urgency.INCREASE,
+            f"etp/{number}",
+        ),
+    )
+
+
+def _message(
+    desk: Desk, peer: Peer, etp: EtpSent, transaction: OpenTransaction
+) -> tuple[Request, Conditions]:
+    """Return the message of an ETP, and what it was made for."""
+    profile, now = etp.profile, desk.now
+    planned_s = max(profile.changes[-1][0], DAY // SECOND)
+    order = EtpOrder(
+        profile=profile,
+        safe_w=0 if peer.defaults is None else peer.defaults.default_w,
+        safe_from_at=profile.start_at + planned_s * SECOND,
+        transaction_id=transaction.transaction_id,
+        schedule_id=etp.number,
+    )
+    able = _able(peer, transaction)
+    conditions = Conditions(
+        sent_at=now,
+        renew_at=_renew_at(peer, etp, able, now),
+        clock_offset_us=peer.clock_offset,
+        phases_in_use=transaction.phases_in_use,
+        measured_v=transaction.measured_v,
+    )
+    return etp_request(order, peer.wiring(etp.evse_id), conditions, able), conditions
+
+
+def _renew_at(peer: Peer, etp: EtpSent, able: Capabilities, now: Instant) -> Instant:
+    """Return when the station is told again, if this does not say all."""
+    if able.max_periods > 1 and _knows_time(peer.clock_offset):
+        return now + RENEWED_WITHIN
+    profile = etp.profile
+    steps = [profile.start_at + offset_s * SECOND for offset_s, _ in profile.changes]
+    later = [at for at in steps if at > now]
+    return min([*later, now + SINGLE_RENEWED_WITHIN])
+
+
+def _knows_time(offset: Instant | None) -> bool:
+    return offset is not None and abs(offset) <= CLOCK_LIMIT
+
+
+def _able(peer: Peer, transaction: OpenTransaction) -> Capabilities:
+    """Return what station and EV together can do with a schedule."""
+    able = peer.capabilities
+    most = able.max_periods
+    if transaction.max_periods is not None:
+        most = max(1, min(most, transaction.max_periods))
+    return msgspec.structs.replace(able, max_periods=most)
+
+
+def _answered(
+    gateway: Gateway,
+    desk: Desk,
+    peer: Peer,
+    answered: Answered,
+    *,
+    number: int,
+    told: EtpOnWire,
+    before: tuple[tuple[int, float], ...],
+    conditions: Conditions,
+) -> None:
+    newest = peer.etps.get(number)
+    match answered:
+        case Refusal():
+            _refused(desk, peer, told.etp, f"{answered.code}: {answered.description}")
+        case NotAnswered.SUPERSEDED:
+            if newest is not None and newest.etp.number > told.etp.number:
+                _superseded(desk, peer, told.etp, newest.etp.number)
+        case NotAnswered.NOT_CONNECTED:
+            told.transaction_id = None  # it never left, and waits
+        case NotAnswered():
+            _lost(desk, peer, told, before)
+        case _ if _status(answered) != "Accepted":
+            _refused(desk, peer, told.etp, _reason(answered))
+        case _:
+            told.is_accepted = True
+            event = EtpAccepted(evse_id=told.etp.evse_id, number=told.etp.number)
+            record(desk, peer, event)
+            if newest is told:
+                _accepted(gateway, desk, peer, number, before, conditions)
+
+
+def _accepted(
+    gateway: Gateway,
+    desk: Desk,
+    peer: Peer,
+    number: int,
+    before: tuple[tuple[int, float], ...],
+    conditions: Conditions,
+) -> None:
+    """Begin what is due after a station took its ETP."""
+    told = peer.etps[number]
+    if before and told.periods[0][1] < before[0][1]:
+        settle = SETTLE[peer.evses[told.etp.evse_id].current]
+        ask = partial(_ask_reading, gateway, station_id=peer.station_id, number=number)
+        gateway.at(desk.now + settle, ask)
+    _renew_later(gateway, desk, peer, number, conditions)
+    if number in peer.compared_next:
+        peer.compared_next.discard(number)
+        compare_later(gateway, desk, peer, number)
+
+
+def _ask_reading(gateway: Gateway, desk: Desk, station_id: str, number: int) -> None:
+    """Ask once for a reading: somebody may wait to see the decrease followed."""
+    peer = gateway.peers.by_id[station_id]
+    if peer.version is None or number not in peer.transactions:
+        return
+    request: Wire
+    match peer.version:
+        case "1.6":
+            request = v16.TriggerMessageRequest(
+                requested_message="MeterValues", connector_id=number
+            )
+        case "2.0.1":
+            request = v201.TriggerMessageRequest(
+                requested_message="MeterValues", evse=d201.EVSE(id=number)
+            )
+        case "2.1":
+            request = v21.TriggerMessageRequest(
+                requested_message="MeterValues", evse=d21.EVSE(id=number)
+            )
+    slot = f"reading/{number}"
+    call = Call("TriggerMessage", request, urgency=Urgency.REPORT, slot=slot)
+    gateway.ask(desk, peer, call)
+
+
+def _renew_later(
+    gateway: Gateway, desk: Desk, peer: Peer, number: int, conditions: Conditions
+) -> None:
+    """See to it that a station which was told only a part is told the rest in time."""
+    told = peer.etps[number]
+    has_steps = len(told.etp.profile.changes) > 1
+    transaction = peer.transactions.get(number)
+    able = peer.capabilities if transaction is None else _able(peer, transaction)
+    knows_time = _knows_time(conditions.clock_offset_us)
+    has_all = len(told.periods) < able.max_periods and knows_time
+    _forget(told)
+    if has_steps and not has_all:
+        renew = partial(_renew, gateway, station_id=peer.station_id, told=told)
+        told.call_off = gateway.at(conditions.renew_at, renew)
+
+
+def _renew(gateway: Gateway, desk: Desk, station_id: str, told: EtpOnWire) -> None:
+    peer = gateway.peers.by_id[station_id]
+    number = peer.evse_number(told.etp.evse_id)
+    if peer.etps.get(number) is told:
+        _tell(gateway, desk, peer, number, is_renewal=True)
+
+
+def _forget(told: EtpOnWire) -> None:
+    if told.call_off is not None:
+        told.call_off()
+        told.call_off = None
+
+
+def _lost(
+    desk: Desk, peer: Peer, told: EtpOnWire, before: tuple[tuple[int, float], ...]
+) -> None:
+    """Take in that an ETP may not be stored.
+
+    That of a new one is the loop's to notice. Where it was accepted before and is told
+    again for a step, the station may go on with what it was told for the time before.
+    """
+    if not told.is_accepted or not before:
+        return
+    expected_w = told.etp.profile.power_w(desk.now)
+    allowed_w = told.etp.profile.power_w(desk.now - SINGLE_RENEWED_WITHIN)
+    if allowed_w > expected_w:
+        event = ScheduleCompared(
+            evse_id=told.etp.evse_id,
+            number=told.etp.number,
+            expected_w=expected_w,
+            allowed_w=allowed_w,
+        )
+        record(desk, peer, event)
+
+
+def _status(answer: Wire) -> str:
+    return str(getattr(answer, "status", ""))
+
+
+def _reason(answer: Wire) -> str:
+    info = getattr(answer, "status_info", UNSET)
+    status = _status(answer)
+    return status if info is UNSET else f"{status}: {info.reason_code}"
+
+
+def _refused(desk: Desk, peer: Peer, etp: EtpSent, reason: str) -> None:
+    reason = reason[:_REASON_LENGTH]
+    event = EtpRefused(evse_id=etp.evse_id, number=etp.number, reason=reason)
+    record(desk, peer, event)
+
+
+def _superseded(desk: Desk, peer: Peer, etp: EtpSent, by_number: int) -> None:
+    event = EtpSuperseded(evse_id=etp.evse_id, number=etp.number, by_number=by_number)
+    record(desk, peer, event)
+
+
+def record(desk: Desk, peer: Peer, event: Event) -> None:
+    """Record a fact of a delivery."""
+    now: Instant = desk.now
+    stream = ids.delivery_stream(peer.station_id, now)
+    append = Append(stream, (event,), now)
+    desk.system.log.append(Batch(actor=peer.station_id, appends=(append,)))
+
+
+MODULE: Final = Module(
+    exchanges=(
+        InformationExchange(
+            "E1.Info2",
+            "a station is told what its EV may draw (ETP)",
+            (
+                Carrier(("2.1",), "=", ("SetChargingProfile",), "out"),
+                Carrier(
+                    ("2.0.1",),
+                    "=",
+                    ("SetChargingProfile",),
+                    "out",
+                    "nothing says how long it holds offline",
+                ),
+                Carrier(("1.6",), "=", ("SetChargingProfile",), "out", "in tenths"),
+                Carrier(
+                    ALL_VERSIONS,
+                    "~",
+                    ("GetCompositeSchedule", "TriggerMessage"),
+                    "out",
+                    "what of it holds: accepted is stored, readings decide",
+                ),
+                Carrier(
+                    V2,
+                    "∅",
+                    note="a station without smart charging is planned at its maximum",
+                ),
+            ),
+        ),
+    ),
+    followers={EtpSent: etp_sent, EvseVacated: evse_vacated},
+    on_connected=connected,
+    on_transaction=transaction_began,
+)

@@ -1,0 +1,394 @@
+"""E1 Info2: what a station is told of its ETPs, and what its answers come to."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.ocpp.open_transactions import began, runs
+from api.ocpp.violations import Version
+from domain.model import ids
+from domain.model import station_events as t
+from domain.model.plan_events import EtpAccepted, EtpRefused, EtpSent
+from domain.model.profile import PowerProfile
+from domain.model.values import MINUTE, SECOND, Event
+from domain.ports import Append, Batch
+from domain.use_cases.e1_smart_charging import PlugEv, UnplugEv, plug_ev, unplug_ev
+from tests.api.ocpp.office import Office, Wire, evse_data, open_office
+
+ONE, TWO = "DE*VLT*ES1*1", "DE*VLT*ES1*2"
+VERSIONS: tuple[Version, ...] = ("1.6", "2.0.1", "2.1")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[Office]:
+    with open_office(tmp_path) as office:
+        office.register("S1")
+        office.commission("S1", evse_data(ONE), evse_data(TWO))
+        yield office
+
+
+def record(office: Office, stream: str, *events: Event) -> None:
+    batch = Batch(actor="test", appends=(Append(stream, events, office.clock.at),))
+    office.system.log.append(batch)
+    office.follow()
+
+
+def able(office: Office, version: Version, **abilities: Any) -> None:
+    told: dict[str, Any] = {"unit": "W", "max_periods": 24, "max_stack_level": 8}
+    event = t.StationCapabilities(
+        station_id="S1", version=version, **{**told, **abilities}
+    )
+    record(office, ids.station_stream("S1"), event)
+
+
+def connected(office: Office, version: Version, **abilities: Any) -> Wire:
+    """Connect a station that knows the time, and has told what it can do."""
+    able(office, version, **abilities)
+    wire = office.connect("S1", version)
+    status = {"timestamp": time_of(office), "connectorId": 1}
+    if version == "1.6":
+        status |= {"status": "Available", "errorCode": "NoError"}
+    else:
+        status |= {"connectorStatus": "Available", "evseId": 1}
+    wire.ask("StatusNotification", status)
+    return wire
+
+
+def time_of(office: Office) -> str:
+    at = EPOCH + timedelta(microseconds=office.clock.at)
+    return at.isoformat().replace("+00:00", "Z")
+
+
+def plug(office: Office, evse_id: str = ONE) -> None:
+    plug_ev(office.system, PlugEv(evse_id=evse_id), office.by())
+    office.follow()
+
+
+def begin(office: Office, wire: Wire, number: int = 1, name: str = "tx-1") -> Any:
+    """Let a transaction begin; return the id that the station knows it by."""
+    assert wire.connection is not None
+    peer = office.gateway.peers.by_id["S1"]
+    of_version = 41 if wire.connection.version == "1.6" else name
+    runs(office.gateway, peer, began(peer, of_version, number, office.clock.at))
+    return of_version
+
+
+def send(
+    office: Office,
+    number: int,
+    *changes: tuple[int, int],
+    evse_id: str = ONE,
+    mandatory: bool = False,
+) -> EtpSent:
+    """Let the loop send an ETP."""
+    profile = PowerProfile(office.clock.at, changes)
+    event = EtpSent(
+        evse_id=evse_id, number=number, profile=profile, mandatory=mandatory
+    )
+    record(office, ids.delivery_stream("S1", office.clock.at), event)
+    return event
+
+
+def told(
+    wire: Wire, answer: dict[str, Any] | None = None, *, compares: bool = False
+) -> Any:
+    """Return the last ETP's call, and answer it and what is asked then."""
+    call = etps(wire)[-1]
+    wire.answer(call, {"status": "Accepted"} if answer is None else answer)
+    for other in wire.calls()[-1:]:
+        if other[2] == "GetCompositeSchedule" and not compares:
+            wire.answer(other, {"status": "Rejected"})
+    return call
+
+
+def etps(wire: Wire) -> list[Any]:
+    return [
+        call
+        for call in wire.calls("SetChargingProfile")
+        if purpose(call) == "TxProfile"
+    ]
+
+
+def purpose(call: Any) -> str:
+    return str(profile_of(call)["chargingProfilePurpose"])
+
+
+def profile_of(call: Any) -> Any:
+    payload = call[3]
+    return payload.get("csChargingProfiles") or payload["chargingProfile"]
+
+
+def schedule_of(call: Any) -> Any:
+    schedule = profile_of(call)["chargingSchedule"]
+    return schedule if isinstance(schedule, dict) else schedule[0]
+
+
+def limits(call: Any) -> list[tuple[int, float]]:
+    periods = schedule_of(call)["chargingSchedulePeriod"]
+    return [(p["startPeriod"], p["limit"]) for p in periods]
+
+
+def deliveries(office: Office) -> list[Event]:
+    return office.events(EtpAccepted, EtpRefused, t.EtpSuperseded)
+
+
+@pytest.mark.requirement("E1.Req1")
+@pytest.mark.requirement("E1.Info2")
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_etp_is_told_as_the_profile_of_the_transaction(
+    office: Office, version: Version
+) -> None:
+    wire = connected(office, version)
+    plug(office)
+    transaction_id = begin(office, wire)
+    send(office, 7, (0, 11_000), (3_600, 5_000), (7_200, 0))
+    call = told(wire)
+    profile = profile_of(call)
+    place = call[3].get("connectorId") or call[3].get("evseId")
+    assert place == 1
+    assert profile["transactionId"] == transaction_id
+    assert profile["chargingProfileKind"] == "Absolute"
+    assert profile["stackLevel"] == 7
+    assert "duration" not in schedule_of(call)
+    assert [limit for _, limit in limits(call)] == [11_000, 5_000, 0]
+    assert deliveries(office) == [EtpAccepted(evse_id=ONE, number=7)]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_before_a_transaction_an_etp_waits_and_the_newest_goes_out(
+    office: Office, version: Version
+) -> None:
+    wire = connected(office, version)
+    plug(office)
+    send(office, 1, (0, 9_000))
+    send(office, 2, (0, 8_000))
+    assert etps(wire) == []
+    begin(office, wire)
+    call = told(wire)
+    # The loop plans a day; what comes then is the safe value, here nothing.
+    assert [limit for _, limit in limits(call)] == [8_000, 0]
+    assert limits(call)[1][0] == pytest.approx(86_400, abs=20)
+    assert len(etps(wire)) == 1
+    assert deliveries(office) == [
+        t.EtpSuperseded(evse_id=ONE, number=1, by_number=2),
+        EtpAccepted(evse_id=ONE, number=2),
+    ]
+
+
+def test_1_6_is_told_after_the_answer_to_its_start(office: Office) -> None:
+    wire = connected(office, "1.6")
+    plug(office)
+    send(office, 1, (0, 9_000))
+    started = {
+        "connectorId": 1,
+        "idTag": "04AABBCC",
+        "meterStart": 0,
+        "timestamp": time_of(office),
+    }
+    transaction_id = wire.ask("StartTransaction", started)["transactionId"]
+    (call,) = etps(wire)
+    assert profile_of(call)["transactionId"] == transaction_id
+    assert wire.frames.index(call) > max(
+        i for i, frame in enumerate(wire.frames) if frame[0] == 3
+    )
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_refusal_is_a_fact_with_its_reason(office: Office, version: Version) -> None:
+    wire = connected(office, version)
+    plug(office)
+    begin(office, wire)
+    send(office, 1, (0, 9_000))
+    told(wire, {"status": "Rejected"})
+    assert deliveries(office) == [EtpRefused(evse_id=ONE, number=1, reason="Rejected")]
+    send(office, 2, (0, 8_000))
+    call = etps(wire)[-1]
+    wire.raw(b'[4,"%s","InternalError","no",{}]' % call[1].encode())
+    assert deliveries(office)[-1] == EtpRefused(
+        evse_id=ONE, number=2, reason="InternalError: no"
+    )
+
+
+def test_what_cannot_be_encoded_is_refused_and_nothing_is_sent(office: Office) -> None:
+    wire = connected(office, "2.0.1")
+    plug(office)
+    begin(office, wire)
+    send(office, 1, (0, -5_000))
+    (refused,) = deliveries(office)
+    assert isinstance(refused, EtpRefused)
+    assert "discharge" in refused.reason
+    assert etps(wire) == []
+
+
+def test_a_station_without_smart_charging_is_told_nothing(office: Office) -> None:
+    wire = connected(office, "2.0.1", has_smart_charging=False)
+    plug(office)
+    begin(office, wire)
+    send(office, 1, (0, 5_000))
+    assert etps(wire) == []
+    assert [type(event) for event in deliveries(office)] == [EtpRefused]
+
+
+def test_while_one_is_unanswered_the_newest_takes_the_place_of_those_between(
+    office: Office,
+) -> None:
+    wire = connected(office, "2.1")
+    plug(office)
+    begin(office, wire)
+    for number, power_w in ((1, 9_000), (2, 8_000), (3, 7_000)):
+        send(office, number, (0, power_w))
+    assert len(etps(wire)) == 1
+    told(wire)
+    told(wire)
+    assert [limits(call)[0][1] for call in etps(wire)] == [9_000, 7_000]
+    assert deliveries(office) == [
+        t.EtpSuperseded(evse_id=ONE, number=2, by_number=3),
+        EtpAccepted(evse_id=ONE, number=1),
+        EtpAccepted(evse_id=ONE, number=3),
+    ]
+
+
+def test_decreases_go_before_increases(office: Office) -> None:
+    wire = connected(office, "2.1")
+    plug(office)
+    plug(office, TWO)
+    begin(office, wire, 1, "tx-1")
+    begin(office, wire, 2, "tx-2")
+    for number, evse_id in ((1, ONE), (2, TWO)):
+        send(office, number, (0, 8_000), evse_id=evse_id)
+        told(wire)
+    send(office, 3, (0, 8_500), evse_id=ONE)  # is on its way
+    send(office, 4, (0, 9_000), evse_id=ONE)
+    send(office, 5, (0, 5_000), evse_id=TWO)
+    told(wire)
+    assert etps(wire)[-1][3]["evseId"] == 2
+
+
+def test_a_station_of_one_period_is_told_again_at_each_step(office: Office) -> None:
+    wire = connected(office, "1.6", max_periods=1)
+    plug(office)
+    begin(office, wire)
+    send(office, 1, (0, 5_000), (60, 9_000), (1_000, 6_000))
+    assert limits(told(wire)) == [(0, 5_000)]
+    office.pass_time(61 * SECOND)
+    assert limits(told(wire)) == [(0, 9_000)]
+    office.pass_time(15 * MINUTE)
+    assert limits(etps(wire)[-1]) == [(0, 6_000)]  # ahead of its fall, not after it
+    assert len(etps(wire)) == 3
+    assert len(office.events(EtpAccepted)) == 2  # the same ETP, and it is known
+
+
+def test_a_step_that_is_not_answered_leaves_the_station_at_what_it_was_told(
+    office: Office,
+) -> None:
+    wire = connected(office, "1.6", max_periods=1)
+    plug(office)
+    begin(office, wire)
+    send(office, 1, (0, 9_000), (60, 5_000), (120, 6_000))
+    assert limits(told(wire)) == [(0, 5_000)]  # it may hear no more in time
+    send(office, 2, (0, 9_000), (301, 5_000))
+    assert limits(told(wire)) == [(0, 9_000)]
+    office.pass_time(5 * MINUTE + SECOND)
+    assert limits(etps(wire)[-1]) == [(0, 5_000)]
+    office.pass_time(11 * SECOND)
+    (compared,) = office.events(t.ScheduleCompared)
+    assert isinstance(compared, t.ScheduleCompared)
+    assert (compared.expected_w, compared.allowed_w) == (5_000, 9_000)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_after_a_decrease_it_is_asked_once_for_a_reading(
+    office: Office, version: Version
+) -> None:
+    wire = connected(office, version)
+    plug(office)
+    begin(office, wire)
+    send(office, 1, (0, 9_000))
+    told(wire)
+    office.pass_time(MINUTE)
+    assert wire.calls("TriggerMessage") == []
+    send(office, 2, (0, 6_000))
+    told(wire)
+    office.pass_time(MINUTE)
+    (asked,) = wire.calls("TriggerMessage")
+    assert asked[3]["requestedMessage"] == "MeterValues"
+
+
+def test_an_ev_that_left_has_no_etp(office: Office) -> None:
+    wire = connected(office, "2.0.1")
+    plug(office)
+    send(office, 1, (0, 9_000))
+    unplug_ev(office.system, UnplugEv(evse_id=ONE, energy_wh=0), office.by())
+    office.follow()
+    begin(office, wire)
+    assert etps(wire) == []
+
+
+def test_another_transaction_of_the_same_ev_is_told_at_once(office: Office) -> None:
+    wire = connected(office, "2.0.1")
+    installed = t.StationDefaultsInstalled(station_id="S1", default_w=10_000)
+    record(office, ids.station_stream("S1"), installed)
+    plug(office)
+    begin(office, wire)
+    send(office, 1, (0, 9_000))
+    told(wire)
+    begin(office, wire, name="tx-2")
+    assert profile_of(told(wire))["transactionId"] == "tx-2"
+    (compared,) = office.events(t.ScheduleCompared)  # it began with the default
+    assert isinstance(compared, t.ScheduleCompared)
+    assert (compared.expected_w, compared.allowed_w) == (9_000, 10_000)
+
+
+def composite(office: Office, version: Version, limit_w: float) -> dict[str, Any]:
+    periods = [{"startPeriod": 0, "limit": limit_w}]
+    start = time_of(office)
+    if version == "1.6":
+        schedule = {"chargingRateUnit": "W", "chargingSchedulePeriod": periods}
+        return {
+            "status": "Accepted",
+            "connectorId": 1,
+            "scheduleStart": start,
+            "chargingSchedule": schedule,
+        }
+    found = {
+        "evseId": 1,
+        "duration": 60,
+        "scheduleStart": start,
+        "chargingRateUnit": "W",
+        "chargingSchedulePeriod": periods,
+    }
+    return {"status": "Accepted", "schedule": found}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    ("allowed_w", "is_compared", "is_limited"),
+    [(8_990, False, False), (10_000, True, False), (6_000, True, True)],
+)
+def test_after_a_reconnection_what_the_station_allows_is_compared(
+    office: Office,
+    version: Version,
+    allowed_w: int,
+    is_compared: bool,
+    is_limited: bool,
+) -> None:
+    wire = connected(office, version)
+    plug(office)
+    begin(office, wire)
+    send(office, 1, (0, 9_000))
+    told(wire, compares=True)
+    (asked,) = wire.calls("GetCompositeSchedule")
+    wire.answer(asked, composite(office, version, allowed_w))
+    found = office.events(t.ScheduleCompared)
+    limited = office.events(t.LimitReported)
+    assert (bool(found), bool(limited)) == (is_compared, is_limited)
+    send(office, 2, (0, 8_000))
+    told(wire)
+    assert len(wire.calls("GetCompositeSchedule")) == 1  # once a connection
+    if is_limited:
+        office.pass_time(15 * MINUTE)
+        assert len(wire.calls("GetCompositeSchedule")) == 2
