@@ -13,7 +13,7 @@ from domain.errors import UnknownSchema
 from domain.model import access_events as a
 from domain.model import activity_events as y
 from domain.model import contract_events as c
-from domain.model import incentive_events as i
+from domain.model import incentive_events as n
 from domain.model import plan_events as p
 from domain.model import session_events as s
 from domain.model import site_events as z
@@ -144,12 +144,12 @@ _TYPES = (
     EventType("etp.followed_again", 1, t.EtpFollowedAgain),
     EventType("etp.settle_learned", 1, t.SettleLearned),
     EventType("etp.schedule_compared", 1, t.ScheduleCompared),
-    EventType("incentive.received", 1, i.IncentiveReceived),
-    EventType("incentive.withdrawn", 1, i.IncentiveWithdrawn),
-    EventType("incentive.told", 1, i.IncentiveTold),
-    EventType("incentive.began", 1, i.IncentiveBegan),
-    EventType("incentive.ended", 1, i.IncentiveEnded),
-    EventType("incentive.answered", 1, i.IncentiveAnswered),
+    EventType("incentive.received", 1, n.IncentiveReceived),
+    EventType("incentive.withdrawn", 1, n.IncentiveWithdrawn),
+    EventType("incentive.told", 1, n.IncentiveTold),
+    EventType("incentive.began", 1, n.IncentiveBegan),
+    EventType("incentive.ended", 1, n.IncentiveEnded),
+    EventType("incentive.answered", 1, n.IncentiveAnswered),
     EventType("activity.asked", 1, y.ActivityAsked),
     EventType("activity.progressed", 1, y.ActivityProgressed),
     EventType("activity.ended", 1, y.ActivityEnded),

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from domain.model import incentive_events as i
+from domain.model import incentive_events as n
 from domain.model import session_events as s
 from domain.model.registry import BY_NAME, encode
 from domain.model.values import Event, Instant
@@ -27,9 +27,9 @@ _KINDS = frozenset(
 _LEFT_OUT: frozenset[type[Event]] = frozenset(
     {
         s.TransferObserved,
-        i.IncentiveReceived,
-        i.IncentiveWithdrawn,
-        i.IncentiveTold,
+        n.IncentiveReceived,
+        n.IncentiveWithdrawn,
+        n.IncentiveTold,
     }
 )
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from domain.model import incentive_events as i
+from domain.model import incentive_events as n
 from domain.model import session_events as s
 from domain.model import site_events as z
 from domain.model.sdr import Increment
@@ -278,7 +278,7 @@ _BEGIN: dict[type[Event], tuple[str, ...]] = {
     s.ParkingStarted: ("place",),
     s.TransferStarted: ("evse_id",),
     s.OtherStarted: ("service",),
-    i.IncentiveBegan: ("incentive_id",),
+    n.IncentiveBegan: ("incentive_id",),
 }
 _END: dict[type[Event], str] = {
     s.AuthorizationRefused: "reason",
@@ -287,7 +287,7 @@ _END: dict[type[Event], str] = {
     s.ParkingEnded: "",
     s.TransferEnded: "reason",
     s.OtherEnded: "",
-    i.IncentiveEnded: "reason",
+    n.IncentiveEnded: "reason",
 }
 # Of these kinds several parts run at once, told apart by this field.
 _NAMED: dict[str, str] = {"other": "service", "incentive": "incentive_id"}
