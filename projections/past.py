@@ -342,7 +342,8 @@ def _matching(filters: dict[str, Any], scope: Scope | None) -> tuple[str, list[A
         for name, places in (("zone_id", scope.zones), ("station_id", scope.stations)):
             seen.append(f"l.{name} IN ({', '.join('?' * len(places))})")
             values += sorted(places)
-        if scope.party:
+        # As in lists of the present: another's party is not seen by the own one.
+        if scope.party and filters.get("party") in (None, "", scope.party):
             seen.append("instr(l.parties, ?)")
             values.append(f" {scope.party} ")
         where.append(f"({' OR '.join(seen)})")

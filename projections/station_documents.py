@@ -1,5 +1,7 @@
 """What is known of a station: as operators see it, and what that is made of."""
 
+from typing import Any, TypeVar
+
 import msgspec
 
 from domain.model import plan_events as p
@@ -13,6 +15,8 @@ STANDINGS = ("unregistered", "pending", "accepted", "blocked", "retired")
 # Different rules that are counted of a station; what comes beyond counts as one.
 _RULES_COUNTED = 32
 _BEYOND = "other"
+# Connectors, alerts, limits and transactions that are shown of a station.
+_MOST = 400
 
 
 class Capabilities(msgspec.Struct, array_like=True, frozen=True):
@@ -37,6 +41,18 @@ class Connector(msgspec.Struct, array_like=True, frozen=True):
     connector: int
     status: str
     error_code: str
+    info: str
+    reported_at: Instant
+
+
+class OpenAlert(msgspec.Struct, array_like=True, frozen=True):
+    """A variable of a component that is out of bounds; EVSE 0 is the station."""
+
+    evse_number: int
+    component: str
+    variable: str
+    value: str
+    severity: int | None
     info: str
     reported_at: Instant
 
@@ -77,8 +93,10 @@ class EvseDelivery(msgspec.Struct, array_like=True):
     """The ETPs of an EVSE, counted, and whether it follows them.
 
     ``is_following`` is null while nothing was measured that tells; ``power_w`` is what
-    it drew when it was found not to. Where the station said what it will allow, and it
-    was not what we believed, the last time is ``expected_w`` and ``allowed_w``.
+    it drew when it was found not to, ``not_followed`` how often that began. Where the
+    station said what it will allow, and it was not what we believed, the last time is
+    ``expected_w`` and ``allowed_w``.
+    ``is_operative`` is what the station took in of being used.
     """
 
     evse_id: str
@@ -97,15 +115,16 @@ class EvseDelivery(msgspec.Struct, array_like=True):
     compared_otherwise: int = 0
     expected_w: int | None = None
     allowed_w: int | None = None
+    is_operative: bool = True
 
 
 class Station(msgspec.Struct, array_like=True):
     """A station as it stands.
 
     ``reason`` is why it is blocked or retired. ``heard_at`` is when it last said what
-    was recorded; heartbeats and readings are not. Counts are by rule broken
+    is recorded; heartbeats and readings are not. Counts are by rule broken
     (``refusals`` of ETPs and ``unreadable`` messages), action (``unasked``) or
-    deviation (``tolerated``).
+    deviation (``tolerated``); ``messages_beyond`` are more than are kept.
     """
 
     station_id: str
@@ -136,11 +155,13 @@ class Station(msgspec.Struct, array_like=True):
     connectors: list[Connector] = []
     transactions: list[OpenTransaction] = []
     limits: list[ReportedLimit] = []
+    alerts: list[OpenAlert] = []
     activities: list[OpenActivity] = []
     refusals: dict[str, int] = {}
     unreadable: dict[str, int] = {}
     unasked: dict[str, int] = {}
     tolerated: dict[str, int] = {}
+    messages_beyond: int = 0
 
 
 class StationDocument(msgspec.Struct, array_like=True):
@@ -155,6 +176,7 @@ class StationDocument(msgspec.Struct, array_like=True):
     connectors: dict[str, Connector] = {}
     transactions: dict[str, OpenTransaction] = {}
     limits: dict[str, ReportedLimit] = {}
+    alerts: dict[str, OpenAlert] = {}
     activities: dict[str, OpenActivity] = {}
     ended: list[str] = []
 
@@ -172,6 +194,7 @@ class StationDocument(msgspec.Struct, array_like=True):
         station.connectors = [self.connectors[key] for key in sorted(self.connectors)]
         station.transactions = list(self.transactions.values())
         station.limits = [self.limits[key] for key in sorted(self.limits)]
+        station.alerts = [self.alerts[key] for key in sorted(self.alerts)]
         station.activities = list(self.activities.values())
         return station
 
@@ -192,6 +215,28 @@ def standing_of(document: StationDocument) -> str:
     if not document.station.identity:
         return "unregistered"
     return "accepted" if document.evse_ids else "pending"
+
+
+Reported = TypeVar("Reported", Connector, OpenAlert, ReportedLimit)
+
+
+def report(
+    entries: dict[str, Reported], key: str, entry: Reported, *, is_over: bool = False
+) -> None:
+    """Put what was reported in the place of what is older, or end that."""
+    known = entries.get(key)
+    if known is not None and known.reported_at > entry.reported_at:
+        return
+    entries.pop(key, None)
+    if not is_over:
+        entries[key] = entry
+        drop_beyond(entries)
+
+
+def drop_beyond(entries: dict[str, Any]) -> None:
+    """Drop the first of too many: a station may tell of ever new things."""
+    if len(entries) > _MOST:
+        del entries[next(iter(entries))]
 
 
 def count(counts: dict[str, int], rule: str, times: int = 1) -> None:
@@ -218,7 +263,8 @@ def deliver(evse: EvseDelivery, event: Event, at: Instant) -> None:
         case t.EtpSuperseded():
             evse.superseded += 1
         case t.EtpNotFollowed():
-            evse.not_followed += 1
+            # It is told again when it draws something else, and once a day.
+            evse.not_followed += evse.is_following is not False
             evse.power_w = event.power_w
             _follow(evse, False, at)
         case t.EtpFollowedAgain():

@@ -17,11 +17,14 @@ from projections.station_documents import (
     Capabilities,
     Connector,
     OpenActivity,
+    OpenAlert,
     OpenTransaction,
     ReportedLimit,
     StationDocument,
     count,
     deliver,
+    drop_beyond,
+    report,
     standing_of,
 )
 
@@ -90,8 +93,11 @@ class StationsFold(Fold):
             t.StationDisconnected: self._disconnected,
             t.StationBooted: self._booted,
             t.StationStatusReported: self._status,
+            t.StationAlertReported: self._alert,
+            t.StationAvailabilityChanged: self._availability,
             t.StationClockMeasured: self._clock,
             t.StationMessageKept: self._kept,
+            t.StationMessagesCounted: self._beyond,
             t.StationDeviationTolerated: self._tolerated,
             t.LimitReported: self._limit,
             t.StationTransactionReported: self._transaction,
@@ -198,17 +204,35 @@ class StationsFold(Fold):
             station.booted_at, station.boot_reason = row.occurred_at, event.reason
 
     def _status(self, row: Recorded, event: t.StationStatusReported) -> None:
-        kept = self._heard(row, event.station_id)
+        document = self._heard(row, event.station_id).view
+        connector = Connector(
+            event.evse_number,
+            event.connector,
+            event.status,
+            event.error_code,
+            event.info,
+            row.occurred_at,
+        )
         key = f"{event.evse_number:04}.{event.connector:04}"
-        if kept.newer(f"connector {key}", row):
-            kept.view.connectors[key] = Connector(
-                event.evse_number,
-                event.connector,
-                event.status,
-                event.error_code,
-                event.info,
-                row.occurred_at,
-            )
+        report(document.connectors, key, connector)
+
+    def _alert(self, row: Recorded, event: t.StationAlertReported) -> None:
+        document = self._heard(row, event.station_id).view
+        alert = OpenAlert(
+            event.evse_number,
+            event.component,
+            event.variable,
+            event.value,
+            event.severity,
+            event.info,
+            row.occurred_at,
+        )
+        key = f"{event.evse_number:04} {event.component} {event.variable}"
+        report(document.alerts, key, alert, is_over=event.is_cleared)
+
+    def _availability(self, row: Recorded, event: t.StationAvailabilityChanged) -> None:
+        document = self._heard(row, event.station_id).view
+        document.evse(event.evse_id).is_operative = event.is_operative
 
     def _clock(self, row: Recorded, event: t.StationClockMeasured) -> None:
         kept = self._heard(row, event.station_id)
@@ -221,24 +245,25 @@ class StationsFold(Fold):
         else:
             count(station.unasked, event.action)
 
+    def _beyond(self, row: Recorded, event: t.StationMessagesCounted) -> None:
+        station = self._heard(row, event.station_id).view.station
+        station.messages_beyond += event.count
+
     def _tolerated(self, row: Recorded, event: t.StationDeviationTolerated) -> None:
         station = self._heard(row, event.station_id).view.station
         count(station.tolerated, event.deviation, event.count)
 
     def _limit(self, row: Recorded, event: t.LimitReported) -> None:
-        kept = self._heard(row, event.station_id)
+        document = self._heard(row, event.station_id).view
+        limit = ReportedLimit(
+            event.evse_id,
+            event.source,
+            event.profile,
+            event.is_grid_critical,
+            row.occurred_at,
+        )
         key = f"{event.evse_id} {event.source}"
-        if not kept.newer(f"limit {key}", row):
-            return
-        kept.view.limits.pop(key, None)
-        if not event.is_over:
-            kept.view.limits[key] = ReportedLimit(
-                event.evse_id,
-                event.source,
-                event.profile,
-                event.is_grid_critical,
-                row.occurred_at,
-            )
+        report(document.limits, key, limit, is_over=event.is_over)
 
     def _transaction(self, row: Recorded, event: t.StationTransactionReported) -> None:
         document = self._heard(row, event.station_id).view
@@ -253,6 +278,7 @@ class StationsFold(Fold):
         found = document.transactions.setdefault(
             transaction_id, OpenTransaction(transaction_id)
         )
+        drop_beyond(document.transactions)
         found.evse_id = event.evse_id or found.evse_id
         if event.kind == "started":
             found.started_at = row.occurred_at

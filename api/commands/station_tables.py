@@ -144,6 +144,10 @@ def _print_lists(station: Station) -> None:
     for limit in station.limits:
         what = limit.evse_id or "the whole station"
         say(f"limit by {limit.source} on {what} since {_at(limit.reported_at)}")
+    for alert in station.alerts:
+        where = f"EVSE {alert.evse_number}" if alert.evse_number else "the station"
+        said = f"{alert.component} {alert.variable} {alert.value}"
+        say(f"alert of {where}: {said} since {_at(alert.reported_at)}")
     for activity in station.activities:
         due = _at(activity.due_at)
         say(f"activity {activity.activity_id}: {activity.kind}, due {due}")

@@ -289,6 +289,34 @@ def test_limits_of_others_and_activities_are_shown_until_they_end(
     )
 
 
+def test_alerts_are_shown_until_they_are_cleared(site: Site, folder: Path) -> None:
+    def alert(variable: str, is_cleared: bool = False) -> Event:
+        return t.StationAlertReported(
+            "hall", 1, "Cable", variable, "true", is_cleared=is_cleared
+        )
+
+    site.tell(told(alert("Hot"), alert("Loose"), alert("Hot", is_cleared=True)))
+    (open_one,) = hall(site, folder).alerts
+    assert (open_one.component, open_one.variable) == ("Cable", "Loose")
+
+
+def test_an_evse_that_goes_on_not_following_is_counted_once(
+    site: Site, folder: Path
+) -> None:
+    stream = ids.delivery_stream("hall", DAWN)
+    nots = [t.EtpNotFollowed(FIRST, 1, power_w) for power_w in (7_000, 7_100)]
+    again = t.EtpFollowedAgain(FIRST, 1)
+    site.tell(told(*nots, again, *nots, stream=stream))
+    site.tell(told(t.StationAvailabilityChanged("hall", FIRST, is_operative=False)))
+    site.tell(told(t.StationMessagesCounted("hall", 40, DAWN)))
+    station = hall(site, folder)
+    (evse,) = station.evses
+    assert (evse.not_followed, evse.power_w) == (2, 7_100)
+    assert evse.following_since_at == DAWN + 3 * MINUTE
+    assert not evse.is_operative
+    assert station.messages_beyond == 40
+
+
 def test_stations_are_listed_by_place_standing_and_connection(
     site: Site, folder: Path
 ) -> None:
