@@ -1,5 +1,6 @@
 """``voltledger simulate``: a real day of a site, through the product's own code."""
 
+import enum
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,6 +11,7 @@ import typer
 from rich.progress import Progress
 
 from api.commands import run_folder
+from api.commands.conducted import open_conducted_gateway
 from api.commands.day_request import DayOptions, request_of, strategies_of
 from api.commands.figures import as_object, show_run
 from api.commands.terminal import AsJson, bars, print_json
@@ -23,6 +25,7 @@ from benchmarks.simulator.day import (
     DayRequest,
 )
 from benchmarks.simulator.memory_day import simulate_day
+from benchmarks.simulator.ocpp.day import simulate_wired_day
 from domain.errors import StoreError
 from optimizer import Planner
 
@@ -51,6 +54,23 @@ Strategy = Annotated[
     str | None,
     typer.Option(help=f"Only one of {', '.join(STRATEGIES)}.", metavar="NAME"),
 ]
+
+
+class Stations(enum.StrEnum):
+    """How the stations of a simulated day are reached."""
+
+    MEMORY = "memory"
+    OCPP = "ocpp"
+
+
+ReachedBy = Annotated[
+    Stations,
+    typer.Option(
+        "--stations",
+        help="ocpp: virtual stations of 1.6, 2.0.1 and 2.1, over sockets.",
+        metavar="memory|ocpp",
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Decides cars, lags, ids and keys.")]
 
 
@@ -64,6 +84,7 @@ def simulate(
     pre: PreFile = None,
     flat_pre: FlatPre = False,
     strategy: Strategy = None,
+    stations: ReachedBy = Stations.MEMORY,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -85,7 +106,7 @@ def simulate(
     )
     request = request_of(options)
     run_folder.prepare(out, strategies)
-    outcomes = _run(request, strategies, out, silent=as_json)
+    outcomes = _run(request, strategies, out, stations, silent=as_json)
     for outcome in outcomes:
         folder = out / outcome.figures.strategy
         keep(folder, Kept(seed=seed, tz=tz or "", outcome=outcome))
@@ -100,14 +121,19 @@ def simulate(
 
 
 def _run(
-    request: DayRequest, strategies: Sequence[str], out: Path, *, silent: bool
+    request: DayRequest,
+    strategies: Sequence[str],
+    out: Path,
+    stations: Stations,
+    *,
+    silent: bool,
 ) -> list[DayOutcome]:
     """Run the strategies, and uncontrolled at any rate: it says who is servable."""
     with bars(silent=silent) as progress, TemporaryDirectory() as aside:
         folders = {strategy: out / strategy for strategy in strategies}
         folders.setdefault(UNCONTROLLED, Path(aside) / UNCONTROLLED)
         outcomes = {
-            strategy: _run_one(request, strategy, folder, progress)
+            strategy: _run_one(request, strategy, folder, stations, progress)
             for strategy, folder in folders.items()
         }
     servable = outcomes[UNCONTROLLED].figures.drivers_served
@@ -115,17 +141,32 @@ def _run(
 
 
 def _run_one(
-    request: DayRequest, strategy: str, folder: Path, progress: Progress
+    request: DayRequest,
+    strategy: str,
+    folder: Path,
+    stations: Stations,
+    progress: Progress,
 ) -> DayOutcome:
     task = progress.add_task(strategy, total=1.0)
-    outcome = simulate_day(
-        request,
-        strategy,
-        Planner().plan,
-        open_simulation,
-        folder,
-        lambda share: progress.update(task, completed=share),
-    )
+
+    def on_progress(share: float) -> None:
+        progress.update(task, completed=share)
+
+    if stations is Stations.OCPP:
+        outcome = simulate_wired_day(
+            request,
+            strategy,
+            Planner().plan,
+            open_simulation,
+            open_conducted_gateway,
+            folder,
+            on_progress,
+        )
+    else:
+        plan = Planner().plan
+        outcome = simulate_day(
+            request, strategy, plan, open_simulation, folder, on_progress
+        )
     with open_projections(folder) as runner:
         runner.catch_up()
         for health in runner.health():

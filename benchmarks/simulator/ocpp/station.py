@@ -42,9 +42,11 @@ class Station(Speech):
         self.is_powered = False
         self.offline_since: Instant = 0
         self.reading_every = 60 * SECOND
+        self.aligned_every: Instant = 0
         self.heartbeat_every = 300 * SECOND
         self.on_allow: Callable[[VirtualEvse, Instant, float], None] = _say_nothing
         self._transactions = 0
+        self._call_off_aligned: Callable[[], None] = _do_nothing
         self._life = 0
         self._was_accepted = False
 
@@ -284,6 +286,23 @@ class Station(Speech):
             if evse.call_off_reading is not None:
                 self._start_reading(evse)
 
+    def read_aligned(self, every: Instant) -> None:
+        """Read all meters at each multiple of an interval by the clock; 0: not."""
+        self.aligned_every = every
+        self._call_off_aligned()
+        if every:
+            now = self.station_time()
+            due = now - now % every + every - self.behaviour.clock_error
+            self._call_off_aligned = self.world.at(due, self.rank, self._read_aligned)
+
+    def _read_aligned(self) -> None:
+        for evse in self.evses:
+            transaction = evse.open_transaction
+            if transaction is not None and self.is_powered:
+                evse.settle(self.world.now())
+                self.tell_reading(evse, transaction, "Sample.Clock")
+        self.read_aligned(self.aligned_every)
+
     # -- what a version says and answers
 
     @abstractmethod
@@ -317,6 +336,10 @@ class Station(Speech):
         self, evse: VirtualEvse, transaction: Transaction, reason: str
     ) -> None:
         """Tell that a transaction ended."""
+
+
+def _do_nothing() -> None:
+    """Call nothing off."""
 
 
 def _say_nothing(evse: VirtualEvse, at: Instant, power_w: float) -> None:

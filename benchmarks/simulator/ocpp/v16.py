@@ -163,7 +163,9 @@ class Station16(Station):
                 evse.told_power_w / evse.wiring.voltage_v / evse.wiring.phases, 1
             ),
         }
-        asked = self.configuration["MeterValuesSampledData"].split(",")
+        is_aligned = context == "Sample.Clock"
+        key = "MeterValuesAlignedData" if is_aligned else "MeterValuesSampledData"
+        asked = self.configuration[key].split(",")
         return {
             "timestamp": self.timestamp(),
             "sampledValue": [
@@ -234,13 +236,15 @@ def _change_configuration(
         return {"status": "NotSupported"}
     if key in _READ_ONLY:
         return {"status": "Rejected"}
-    if key.endswith("SampledData") and any(
+    if key.endswith("Data") and any(
         name not in _MEASURANDS for name in value.split(",") if name
     ):
         return {"status": "Rejected"}
     station.configuration[key] = value
     if key == "MeterValueSampleInterval":
         station.read_every(int(value) * SECOND)
+    elif key == "ClockAlignedDataInterval":
+        station.read_aligned(int(value) * SECOND)
     return {"status": "Accepted"}
 
 

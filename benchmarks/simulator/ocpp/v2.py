@@ -8,8 +8,10 @@ from benchmarks.simulator.ocpp.speech import Afterwards, Message, NoSuchAction
 from benchmarks.simulator.ocpp.station import Station
 from benchmarks.simulator.ocpp.v2_answers import ANSWERS, ANSWERS_2_1
 from benchmarks.simulator.ocpp.variables import (
+    ALIGNED_EVERY,
     MEASURANDS,
     MEASURED,
+    MEASURED_AT,
     READING_EVERY,
     DeviceModel,
     Key,
@@ -50,11 +52,9 @@ class Station2(Station):
         settable: dict[Key, str] = {
             READING_EVERY: str(self.reading_every // SECOND),
             MEASURED: told,
-            ("SampledDataCtrlr", "TxStartedMeasurands", 0): told,
-            ("SampledDataCtrlr", "TxEndedMeasurands", 0): told,
+            **dict.fromkeys(MEASURED_AT.values(), told),
             ("SampledDataCtrlr", "TxEndedInterval", 0): "0",
-            ("AlignedDataCtrlr", "Interval", 0): "0",
-            ("AlignedDataCtrlr", "Measurands", 0): told,
+            ALIGNED_EVERY: "0",
             ("OCPPCommCtrlr", "HeartbeatInterval", 0): "300",
             ("OCPPCommCtrlr", "OfflineThreshold", 0): "60",
             ("TxCtrlr", "EVConnectionTimeOut", 0): "300",
@@ -132,7 +132,9 @@ class Station2(Station):
         self, evse: VirtualEvse, transaction: Transaction, context: str
     ) -> None:
         """Tell what the meter shows."""
-        trigger = "Trigger" if context == "Trigger" else "MeterValuePeriodic"
+        trigger = {"Trigger": "Trigger", "Sample.Clock": "MeterValueClock"}.get(
+            context, "MeterValuePeriodic"
+        )
         self._tell(evse, transaction, "Updated", trigger, context)
 
     def tell_ended(
@@ -196,10 +198,7 @@ class Station2(Station):
                 evse.told_power_w / evse.wiring.voltage_v / evse.wiring.phases, 1
             ),
         }
-        is_edge = context.startswith("Transaction")
-        asked = "Energy.Active.Import.Register"
-        if not is_edge:
-            asked = self.variables.values[MEASURED]
+        asked = self.variables.values[MEASURED_AT.get(context, MEASURED)]
         return {
             "timestamp": self.timestamp(),
             "sampledValue": [

@@ -8,7 +8,7 @@ from benchmarks.simulator.ocpp import answering
 from benchmarks.simulator.ocpp.evse import VirtualEvse
 from benchmarks.simulator.ocpp.profiles import MAXIMUM, Json, Profile
 from benchmarks.simulator.ocpp.speech import Afterwards
-from benchmarks.simulator.ocpp.variables import READING_EVERY
+from benchmarks.simulator.ocpp.variables import ALIGNED_EVERY, READING_EVERY
 from domain.model.values import SECOND
 
 if TYPE_CHECKING:
@@ -42,11 +42,14 @@ def _get_variables(station: "Station2", payload: Json, afterwards: Afterwards) -
 
 
 def _set_variables(station: "Station2", payload: Json, afterwards: Afterwards) -> Json:
-    before = station.variables.values[READING_EVERY]
+    values = station.variables.values
+    before = values[READING_EVERY], values[ALIGNED_EVERY]
     results = [station.variables.set(one) for one in payload["setVariableData"]]
-    every = station.variables.values[READING_EVERY]
-    if every != before:
+    every, aligned = values[READING_EVERY], values[ALIGNED_EVERY]
+    if every != before[0]:
         station.read_every(int(every) * SECOND)
+    if aligned != before[1]:
+        station.read_aligned(int(aligned) * SECOND)
     return {"setVariableResult": results}
 
 

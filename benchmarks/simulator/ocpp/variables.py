@@ -14,6 +14,13 @@ MEASURANDS = {
     "SoC": "Percent",
 }
 READING_EVERY: Key = ("SampledDataCtrlr", "TxUpdatedInterval", 0)
+ALIGNED_EVERY: Key = ("AlignedDataCtrlr", "Interval", 0)
+# By the context of a reading; else as for periodic ones.
+MEASURED_AT: dict[str, Key] = {
+    "Transaction.Begin": ("SampledDataCtrlr", "TxStartedMeasurands", 0),
+    "Transaction.End": ("SampledDataCtrlr", "TxEndedMeasurands", 0),
+    "Sample.Clock": ("AlignedDataCtrlr", "Measurands", 0),
+}
 MEASURED: Key = ("SampledDataCtrlr", "TxUpdatedMeasurands", 0)
 
 
