@@ -1,13 +1,20 @@
-"""One module an information exchange; here they are put together."""
+"""One module an information exchange; here they are put together.
+
+What they do when a station connects or is accepted goes out in this order: first what
+safety needs, last what takes long.
+"""
 
 from typing import Final
 
 from api.ocpp.exchange import Module
 from api.ocpp.exchanges import (
     clause_7_3_boot,
+    clause_7_3_capabilities,
     clause_7_5_gaps,
     clause_7_10_safety,
+    e1_info1_ev_schedule,
     e1_info1_limits,
+    e1_info1_needs,
     e1_info1_readings,
     e1_info1_status,
     e1_info1_transactions,
@@ -18,10 +25,12 @@ from api.ocpp.exchanges import (
 )
 
 MODULES: Final[tuple[Module, ...]] = (
-    clause_7_3_boot.MODULE,
     clause_7_10_safety.MODULE,
+    clause_7_3_boot.MODULE,
     clause_7_5_gaps.MODULE,
+    e1_info1_ev_schedule.MODULE,
     e1_info1_limits.MODULE,
+    e1_info1_needs.MODULE,
     e1_info1_readings.MODULE,
     e1_info1_transactions.MODULE,
     e1_info1_transactions_1_6.MODULE,
@@ -29,4 +38,5 @@ MODULES: Final[tuple[Module, ...]] = (
     e1_info2_etp.MODULE,
     s2_authorization.MODULE,
     remote_control.MODULE,
+    clause_7_3_capabilities.MODULE,
 )

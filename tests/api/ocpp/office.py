@@ -15,6 +15,7 @@ from api.ocpp.violations import Version
 from api.security.notes import Origin
 from benchmarks.simulator.clock import SeededIds, SimulatedClock
 from domain.loop.observer import Reading
+from domain.model import station_events as t
 from domain.model.values import DAY, Current, Event, Instant
 from domain.ports import System
 from domain.use_cases.clause_7_3_commissioning import (
@@ -156,10 +157,14 @@ class Office:
         commission_station(self.system, command, self.by())
         self.follow()
 
-    def connect(self, station_id: str, version: Version) -> Wire:
-        """Connect a registered station."""
+    def connect(
+        self, station_id: str, version: Version, *, is_known: bool = True
+    ) -> Wire:
+        """Connect a registered station; if known, nothing is asked of what it can."""
         wire = Wire()
         peer = self.gateway.peers.by_id[station_id]
+        if is_known and peer.told is None:
+            peer.told = t.StationCapabilities(station_id=station_id, version=version)
         wire.connection = self.gateway.connect(peer, version, wire, Origin())
         self.follow()
         return wire
