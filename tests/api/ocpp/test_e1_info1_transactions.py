@@ -1,0 +1,459 @@
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.ocpp.exchanges import MODULES
+from api.ocpp.gateway import Gateway
+from api.ocpp.violations import Version
+from domain.model import session_events as s
+from domain.model import station_events as t
+from domain.model.plan_events import MeasuresTaken, ReadingsTaken
+from domain.model.values import DAY, MINUTE, SECOND, Instant, Quality, datetime_of
+from domain.use_cases.s2_back_office import RegisterContract, register_contract
+from tests.api.ocpp.office import NOW, Office, Wire, evse_data, open_office
+
+CARD = "04A2B3C4D5"
+ONE, TWO = "DE*VLT*ES1*1", "DE*VLT*ES1*2"
+V2: tuple[Version, ...] = ("2.0.1", "2.1")
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[Office]:
+    with open_office(tmp_path) as office:
+        office.register("S1")
+        office.commission("S1", evse_data(ONE), evse_data(TWO))
+        contract = RegisterContract(
+            contract_id="c1",
+            subject_id=office.system.vault.subject_of("rfid", CARD),
+            valid_from_at=NOW - DAY,
+            valid_until_at=NOW + DAY,
+        )
+        register_contract(office.system, contract, office.by())
+        yield office
+
+
+def iso(at: Instant) -> str:
+    return datetime_of(at).isoformat()
+
+
+def meter(at: Instant, register: float, power: float | None = None) -> dict[str, Any]:
+    """Return a meter value of 2.x."""
+    values: list[dict[str, Any]] = [{"value": register}]
+    if power is not None:
+        values.append({"value": power, "measurand": "Power.Active.Import"})
+    return {"timestamp": iso(at), "sampledValue": values}
+
+
+def event(
+    office: Office, kind: str, seq_no: int, trigger: str, **changes: Any
+) -> dict[str, Any]:
+    """Return a TransactionEvent; ``state`` and what else belongs into its info."""
+    info = {"transactionId": changes.pop("transaction_id", "tx-1")}
+    for name in ("chargingState", "stoppedReason", "remoteStartId"):
+        if name in changes:
+            info[name] = changes.pop(name)
+    return {
+        "eventType": kind,
+        "timestamp": iso(changes.pop("at", office.clock.at)),
+        "triggerReason": trigger,
+        "seqNo": seq_no,
+        "transactionInfo": info,
+        **changes,
+    }
+
+
+def started(office: Office, wire: Wire, **changes: Any) -> Any:
+    values = {
+        "evse": {"id": 1, "connectorId": 1},
+        "idToken": {"idToken": CARD, "type": "ISO14443"},
+        "chargingState": "EVConnected",
+        "meterValue": [meter(office.clock.at, 1_000)],
+        **changes,
+    }
+    told = event(office, "Started", 0, "CablePluggedIn", **values)
+    return wire.ask("TransactionEvent", told)
+
+
+def only(office: Office, kind: type[Any]) -> Any:
+    (found,) = office.events(kind)
+    return found
+
+
+def kinds(office: Office) -> list[str]:
+    found = office.events(t.StationTransactionReported)
+    return [e.kind for e in found if isinstance(e, t.StationTransactionReported)]
+
+
+def running(office: Office, number: int = 1) -> Any:
+    return office.gateway.peers.by_id["S1"].transactions.get(number)
+
+
+@pytest.mark.requirement("E1.Req2")
+@pytest.mark.parametrize("version", V2)
+def test_a_day_of_an_ev_is_told_by_its_transaction(
+    office: Office, version: Version
+) -> None:
+    wire = office.connect("S1", version)
+    answer = started(office, wire)
+    assert answer["idTokenInfo"]["status"] == "Accepted"
+    bound = only(office, s.EvseBound)
+    assert (bound.evse_id, bound.station_id) == (ONE, "S1")
+    assert only(office, s.TransferStarted).register_wh == 1_000
+    assert running(office).session_id == bound.session_id
+    for seq_no, state in enumerate(("Charging", "SuspendedEV", "Charging"), start=1):
+        office.pass_time(MINUTE)
+        told = event(
+            office, "Updated", seq_no, "ChargingStateChanged", chargingState=state
+        )
+        assert wire.ask("TransactionEvent", told) == {}
+    assert only(office, s.TransferPaused).by == "ev"
+    assert only(office, s.TransferResumed).session_id == bound.session_id
+    office.pass_time(MINUTE)
+    ended = event(
+        office,
+        "Ended",
+        4,
+        "EVCommunicationLost",
+        stoppedReason="EVDisconnected",
+        chargingState="Idle",
+        meterValue=[meter(office.clock.at, 1_600)],
+    )
+    assert wire.ask("TransactionEvent", ended) == {}
+    transfer = only(office, s.TransferEnded)
+    assert (transfer.energy_wh, transfer.quality) == (600, Quality.GOOD)
+    assert only(office, s.EvseReleased).evse_id == ONE
+    assert running(office) is None
+    assert kinds(office) == ["started", "updated", "updated", "updated", "ended"]
+
+
+@pytest.mark.parametrize("version", V2)
+def test_messages_of_readings_alone_go_to_the_loop_and_not_to_the_ledger(
+    office: Office, version: Version
+) -> None:
+    wire = office.connect("S1", version)
+    started(office, wire)
+    before = office.system.log.last_position()
+    for seq_no in range(1, 5):
+        office.pass_time(10 * SECOND)
+        told = event(
+            office,
+            "Updated",
+            seq_no,
+            "MeterValuePeriodic",
+            meterValue=[meter(office.clock.at, 1_000 + 20 * seq_no, 7_200)],
+        )
+        assert wire.ask("TransactionEvent", told) == {}
+    assert office.system.log.last_position() == before
+    told_w = [(r.power_w, r.register_wh) for _, r in office.readings]
+    # That of the start tells no power yet.
+    assert told_w == [(7_200, 1_000 + 20 * n) for n in range(1, 5)]
+    office.pass_time(10 * SECOND)
+    charging = event(
+        office, "Updated", 5, "ChargingStateChanged", chargingState="Charging"
+    )
+    wire.ask("TransactionEvent", charging)
+    reports = office.events(t.StationTransactionReported)
+    assert isinstance(reports[-1], t.StationTransactionReported)
+    assert reports[-1].seen == ((1, 4),)
+
+
+@pytest.mark.parametrize("version", V2)
+def test_a_refused_token_is_told_so_and_its_transaction_is_stopped(
+    office: Office, version: Version
+) -> None:
+    wire = office.connect("S1", version)
+    token = {"idToken": "FFFF0000", "type": "ISO14443"}
+    answer = started(office, wire, idToken=token)
+    assert answer["idTokenInfo"]["status"] == "Unknown"
+    (stop,) = wire.calls("RequestStopTransaction")
+    assert stop[3] == {"transactionId": "tx-1"}
+    # After the answer that says why.
+    assert wire.frames.index(stop) > [f[0] for f in wire.frames].index(3)
+
+
+@pytest.mark.parametrize("version", V2)
+def test_a_repeat_with_a_new_message_id_changes_nothing(
+    office: Office, version: Version
+) -> None:
+    wire = office.connect("S1", version)
+    told = event(office, "Started", 0, "CablePluggedIn", evse={"id": 1})
+    for _ in range(2):
+        assert wire.ask("TransactionEvent", told) == {}
+    assert kinds(office) == ["started"]
+    assert len(office.events(s.SessionOpened)) == 1
+
+
+@pytest.mark.requirement("7.5.1")
+@pytest.mark.parametrize("version", V2)
+def test_what_was_told_offline_is_booked_and_wakes_nobody(
+    office: Office, version: Version
+) -> None:
+    wire = office.connect("S1", version)
+    begin = NOW - 3 * 60 * MINUTE
+    evse = {"id": 1}
+    for seq_no, (kind, at, wh) in enumerate(
+        [
+            ("Started", begin, 500),
+            ("Updated", begin + 60 * MINUTE, 6_500),
+            ("Ended", begin + 120 * MINUTE, 9_500),
+        ]
+    ):
+        told = event(
+            office,
+            kind,
+            seq_no,
+            "MeterValuePeriodic",
+            at=at,
+            evse=evse,
+            offline=True,
+            meterValue=[meter(at, wh, 6_000)],
+        )
+        wire.ask("TransactionEvent", told)
+    assert office.readings == []
+    assert running(office) is None
+    assert office.events(s.TransferStarted) == []
+    settled = only(office, s.TransferSettled)
+    assert (settled.energy_wh, settled.quality) == (9_000, Quality.LATE)
+
+
+def test_a_transaction_goes_on_after_a_restart_of_the_gateway(office: Office) -> None:
+    wire = office.connect("S1", "2.1")
+    started(office, wire)
+    office.pass_time(MINUTE)
+    plain = event(
+        office,
+        "Updated",
+        1,
+        "MeterValuePeriodic",
+        meterValue=[meter(office.clock.at, 1_100, 6_000)],
+    )
+    wire.ask("TransactionEvent", plain)
+    session_id = running(office).session_id
+    office.gateway = Gateway(office.system, office.desk, office, MODULES)
+    wire = office.connect("S1", "2.1")
+    assert running(office).session_id == session_id
+    office.pass_time(MINUTE)
+    before = office.system.log.last_position()
+    plain = event(
+        office,
+        "Updated",
+        3,
+        "MeterValuePeriodic",
+        meterValue=[meter(office.clock.at, 1_300, 6_000)],
+    )
+    wire.ask("TransactionEvent", plain)
+    assert office.system.log.last_position() <= before + 1
+    assert office.readings[-1][1].register_wh == 1_300
+    wire.ask(
+        "TransactionEvent",
+        event(office, "Updated", 4, "ChargingStateChanged", chargingState="Charging"),
+    )
+    office.pass_time(6 * MINUTE)
+    assert wire.calls("GetTransactionStatus") == []
+
+
+@pytest.mark.requirement("7.5.1")
+@pytest.mark.parametrize("version", V2)
+def test_what_does_not_come_is_asked_for_and_then_recorded_as_lost(
+    office: Office, version: Version
+) -> None:
+    wire = office.connect("S1", version)
+    started(office, wire)
+    told = event(office, "Updated", 3, "ChargingStateChanged", chargingState="Charging")
+    wire.ask("TransactionEvent", told)
+    office.pass_time(5 * MINUTE + 2 * SECOND)
+    (asked,) = wire.calls("GetTransactionStatus")
+    assert asked[3] == {"transactionId": "tx-1"}
+    wire.answer(asked, {"messagesInQueue": True})
+    assert office.events(t.StationTransactionGap) == []
+    office.pass_time(5 * MINUTE + 2 * SECOND)
+    *_, again = wire.calls("GetTransactionStatus")
+    wire.answer(again, {"messagesInQueue": False})
+    gap = only(office, t.StationTransactionGap)
+    assert (gap.from_seq_no, gap.until_seq_no) == (1, 2)
+
+
+@pytest.mark.parametrize("evse", [{"id": 0}, {"id": 7}])
+def test_a_transaction_where_no_evse_is_ours_is_kept_and_counted(
+    office: Office, evse: dict[str, int]
+) -> None:
+    wire = office.connect("S1", "2.1")
+    told = event(office, "Started", 0, "CablePluggedIn", evse=evse)
+    assert wire.ask("TransactionEvent", told) == {}
+    assert only(office, t.StationTransactionReported).quality == Quality.CONTRADICTS
+    assert office.events(s.SessionOpened) == []
+    assert office.gateway.peers.by_id["S1"].unreadable["UNKNOWN_EVSE"] == 1
+
+
+@pytest.mark.parametrize("version", ["1.6", *V2])
+def test_transactions_of_a_station_that_is_not_commissioned_are_kept(
+    office: Office, version: Version
+) -> None:
+    office.register("S2")
+    wire = office.connect("S2", version)
+    if version == "1.6":
+        told = {"connectorId": 1, "idTag": CARD, "meterStart": 5, "timestamp": iso(NOW)}
+        answer = wire.ask("StartTransaction", told)
+        assert answer["idTagInfo"]["status"] == "Invalid"
+        assert answer["transactionId"] > 0
+    else:
+        told = event(office, "Started", 0, "CablePluggedIn", evse={"id": 1})
+        assert wire.ask("TransactionEvent", told) == {}
+    assert only(office, t.StationTransactionReported).station_id == "S2"
+
+
+def test_phases_in_use_are_told_to_who_encodes_limits(office: Office) -> None:
+    wire = office.connect("S1", "2.1")
+    started(office, wire, numberOfPhasesUsed=1)
+    assert running(office).phases_in_use == 1
+    values = [
+        {"value": 16.0, "measurand": "Current.Import", "phase": f"L{n}"}
+        for n in (1, 2, 3)
+    ]
+    values.append({"value": 236.5, "measurand": "Voltage", "phase": "L2-N"})
+    told = event(
+        office,
+        "Updated",
+        1,
+        "MeterValuePeriodic",
+        meterValue=[{"timestamp": iso(office.clock.at), "sampledValue": values}],
+    )
+    wire.ask("TransactionEvent", told)
+    assert running(office).phases_in_use == 3
+    assert running(office).measured_v == 236.5
+
+
+def test_1_6_starts_once_charges_and_stops(office: Office) -> None:
+    wire = office.connect("S1", "1.6")
+    start = {
+        "connectorId": 2,
+        "idTag": CARD,
+        "meterStart": 5_000,
+        "timestamp": iso(NOW),
+    }
+    answer = wire.ask("StartTransaction", start)
+    number = answer["transactionId"]
+    assert answer["idTagInfo"]["status"] == "Accepted"
+    assert wire.ask("StartTransaction", start)["transactionId"] == number
+    assert kinds(office) == ["started"]
+    assert running(office, 2).transaction_id == number
+    office.pass_time(MINUTE)
+    value = {"value": " 5.1 ", "unit": "kWh", "context": "Sample.Periodic"}
+    told = {
+        "connectorId": 2,
+        "transactionId": number,
+        "meterValue": [{"timestamp": iso(office.clock.at), "sampledValue": [value]}],
+    }
+    assert wire.ask("MeterValues", told) == {}
+    office.pass_time(MINUTE)
+    value["value"] = "5.2"
+    told["meterValue"] = [{"timestamp": iso(office.clock.at), "sampledValue": [value]}]
+    wire.ask("MeterValues", told)
+    assert [(r.power_w, r.register_wh) for _, r in office.readings][-1] == (
+        6_000,
+        5_200,
+    )
+    stop = {
+        "transactionId": number,
+        "meterStop": 5_250,
+        "timestamp": iso(office.clock.at),
+        "reason": "EVDisconnected",
+    }
+    assert wire.ask("StopTransaction", stop) == {}
+    assert only(office, s.TransferEnded).energy_wh == 250
+    assert running(office, 2) is None
+
+
+@pytest.mark.parametrize("number", [-1, 0])
+def test_1_6_a_transaction_that_ran_offline_ends_by_place_and_time(
+    office: Office, number: int
+) -> None:
+    wire = office.connect("S1", "1.6")
+    begin = NOW - 2 * 60 * MINUTE
+    start = {
+        "connectorId": 1,
+        "idTag": CARD,
+        "meterStart": 700,
+        "timestamp": iso(begin),
+    }
+    wire.ask("StartTransaction", start)
+    stop = {
+        "transactionId": number,
+        "meterStop": 3_700,
+        "timestamp": iso(begin + 60 * MINUTE),
+    }
+    assert wire.ask("StopTransaction", stop) == {}
+    assert only(office, s.TransferSettled).energy_wh == 3_000
+
+
+def test_1_6_the_end_of_a_transaction_nobody_knows_is_accepted_and_kept(
+    office: Office,
+) -> None:
+    wire = office.connect("S1", "1.6")
+    stop = {"transactionId": 4711, "meterStop": 3_700, "timestamp": iso(NOW)}
+    assert wire.ask("StopTransaction", stop) == {}
+    assert kinds(office) == ["ended"]
+    assert office.gateway.peers.by_id["S1"].unreadable["UNKNOWN_TRANSACTION"] == 1
+
+
+def test_1_6_a_refused_tag_gets_its_reason_and_a_number(office: Office) -> None:
+    wire = office.connect("S1", "1.6")
+    start = {
+        "connectorId": 1,
+        "idTag": "FFFF0000",
+        "meterStart": 0,
+        "timestamp": iso(NOW),
+    }
+    answer = wire.ask("StartTransaction", start)
+    assert answer["idTagInfo"]["status"] == "Invalid"
+    assert answer["transactionId"] > 0
+    assert wire.calls("RemoteStopTransaction") == []
+
+
+def test_a_clock_that_is_off_makes_no_fact_late(office: Office) -> None:
+    wire = office.connect("S1", "2.1")
+    wire.ask(
+        "StatusNotification",
+        {
+            "timestamp": iso(NOW + 90 * SECOND),
+            "connectorStatus": "Available",
+            "evseId": 1,
+            "connectorId": 1,
+        },
+    )
+    started(office, wire, at=NOW + 90 * SECOND)
+    rows = office.system.log.read(after=0, limit=1_000)
+    (plugged,) = [row for row in rows if isinstance(row.event, s.EvseBound)]
+    assert plugged.occurred_at == NOW
+
+
+def test_samples_keep_what_the_loop_does_not_need(office: Office) -> None:
+    wire = office.connect("S1", "2.1")
+    started(office, wire)
+    office.pass_time(MINUTE)
+    values = [
+        {"value": 1_100},
+        {
+            "value": 7.4,
+            "measurand": "Power.Active.Import",
+            "unitOfMeasure": {"unit": "kW"},
+        },
+        {"value": 55, "measurand": "SoC", "location": "EV"},
+    ]
+    told = event(
+        office,
+        "Updated",
+        1,
+        "MeterValuePeriodic",
+        meterValue=[{"timestamp": iso(office.clock.at), "sampledValue": values}],
+    )
+    wire.ask("TransactionEvent", told)
+    (day,) = office.system.samples.days()
+    rows = [row.event for row in office.system.samples.read_day(day)]
+    (readings,) = [event for event in rows if isinstance(event, ReadingsTaken)]
+    assert readings.evse_ids == (ONE,)
+    names = [n for e in rows if isinstance(e, MeasuresTaken) for n in e.names]
+    assert "SoC//EV/ Percent" in names
+    assert running(office).soc == 55
