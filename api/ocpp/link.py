@@ -80,7 +80,7 @@ class StationLink(WSListener):
         self._is_taking = False
         self._is_paused = False
         self._is_behind = False
-        self._is_closing = False
+        self.is_closing = False
         self._parts: bytearray | None = None
         self._is_packed = False
         self._ended_by = ""
@@ -100,7 +100,7 @@ class StationLink(WSListener):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Take a frame."""
-        if self._is_closing and frame.msg_type != WSMsgType.CLOSE:
+        if self.is_closing and frame.msg_type != WSMsgType.CLOSE:
             return
         kind = frame.msg_type
         if frame.rsv2 or frame.rsv3 or (frame.rsv1 and self._deflate is None):
@@ -118,7 +118,7 @@ class StationLink(WSListener):
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """Tell the gateway that the link is gone."""
-        self._is_closing = True
+        self.is_closing = True
         self._traffic.links.discard(self)
         if self._timer is not None:
             self._timer.cancel()
@@ -149,7 +149,7 @@ class StationLink(WSListener):
     def send(self, frame: bytes) -> None:
         """Send a message."""
         transport = self._transport
-        if transport is None or self._is_closing:
+        if transport is None or self.is_closing:
             return
         if self._is_behind:
             unsent = transport.underlying_transport.get_write_buffer_size()
@@ -164,9 +164,9 @@ class StationLink(WSListener):
 
     def close(self, code: int, reason: str) -> None:
         """End the connection, and do not wait for ever for the other side's word."""
-        if self._is_closing or self._transport is None:
+        if self.is_closing or self._transport is None:
             return
-        self._is_closing = True
+        self.is_closing = True
         self._ended_by = self._ended_by or reason
         transport = self._transport
         said = reason.encode()[:_REASON_BYTES].decode(errors="ignore")
@@ -249,7 +249,7 @@ class StationLink(WSListener):
 
     def _resume(self) -> None:
         is_full = len(self._heard) >= self._limits.waiting
-        if self._is_paused and not (self._is_behind or is_full or self._is_closing):
+        if self._is_paused and not (self._is_behind or is_full or self.is_closing):
             assert self._transport is not None
             self._is_paused = False
             self._transport.underlying_transport.resume_reading()
@@ -260,14 +260,14 @@ class StationLink(WSListener):
 
     def _drop(self, why: str) -> None:
         """End a connection that costs more than it says."""
-        if self._is_closing:
+        if self.is_closing:
             return
         self._count_drop(why, why)
         self.close(WSCloseCode.POLICY_VIOLATION.value, why)
 
     def _left(self, transport: WSTransport, frame: WSFrame) -> None:
-        if not self._is_closing:
-            self._is_closing = True
+        if not self.is_closing:
+            self.is_closing = True
             self._ended_by = "closed by the station"
             code = frame.get_close_code()
             is_said = code != WSCloseCode.NO_INFO

@@ -18,6 +18,7 @@ from picows import (
     WSCloseCode,
     WSFrame,
     WSListener,
+    WSMsgType,
     WSTransport,
     WSUpgradeRequest,
     WSUpgradeResponse,
@@ -45,6 +46,8 @@ class _Parting(WSListener):
     So OCPP-J has it: the upgrade without a sub-protocol, then the end.
     """
 
+    is_closing = True
+
     def on_ws_connected(self, transport: WSTransport) -> None:
         """Say why, and go."""
         transport.send_close(
@@ -53,7 +56,18 @@ class _Parting(WSListener):
         asyncio.get_running_loop().call_later(1.0, transport.disconnect)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """Hear nothing."""
+        """Hear only that the other side goes, too."""
+        if frame.msg_type == WSMsgType.CLOSE:
+            transport.disconnect()
+
+
+class _Protocol(WSProtocol):  # type: ignore[misc]
+    """What picows makes of the bytes of a connection."""
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Leave unread what follows a frame that broke the protocol."""
+        if not self.transport.is_close_frame_sent or self.listener.is_closing:
+            super().buffer_updated(nbytes)
 
 
 class StationServer:
@@ -91,13 +105,13 @@ class StationServer:
                 waiting.cancel()
 
     def _protocol(self) -> asyncio.BaseProtocol:
-        made: list[WSProtocol] = []
+        made: list[_Protocol] = []
 
         def upgrade(request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
             return self._upgrade(request, made.pop().transport.underlying_transport)
 
         made.append(
-            WSProtocol(
+            _Protocol(
                 None,
                 None,
                 False,
@@ -115,7 +129,7 @@ class StationServer:
                 _READ_BYTES,
             )
         )
-        return made[0]  # type: ignore[no-any-return]
+        return made[0]
 
     def _upgrade(
         self, request: WSUpgradeRequest, transport: asyncio.Transport

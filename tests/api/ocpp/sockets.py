@@ -20,7 +20,7 @@ from tests.api.ocpp.office import Office, open_office
 
 BOOT = {"chargePointVendor": "Acme", "chargePointModel": "One"}
 BOOT_2 = {"reason": "PowerUp", "chargingStation": {"vendorName": "A", "model": "B"}}
-HEARTBEAT = '[2,"h","Heartbeat",{}]'
+HEARTBEAT: tuple[Any, ...] = (2, "h", "Heartbeat", {})
 
 
 class Yard:
