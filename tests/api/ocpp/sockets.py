@@ -49,8 +49,6 @@ class Yard:
     ) -> connect:
         """Return a client that connects with basic authentication."""
         headers = {} if password is None else basic(identity, password)
-        if "ssl" in options:
-            options["server_hostname"] = "localhost"
         given: dict[str, Any] = {"compression": None, "ping_interval": None, **options}
         return connect(
             self.url(identity, "wss" if "ssl" in options else "ws"),

@@ -35,6 +35,7 @@ from tests.api.ocpp.sockets import (
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
+@pytest.mark.requirement("7.3.1")
 def test_a_station_boots_over_a_socket(tmp_path: Path) -> None:
     async def check() -> None:
         async with (
@@ -206,6 +207,7 @@ def test_a_second_connection_takes_the_place_of_the_first(tmp_path: Path) -> Non
     asyncio.run(check())
 
 
+@pytest.mark.requirement("7.9.4.4")
 def test_a_call_that_is_repeated_is_answered_as_before_also_on_a_new_connection(
     tmp_path: Path,
 ) -> None:

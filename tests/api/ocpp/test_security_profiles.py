@@ -1,0 +1,129 @@
+"""Security profiles 1 to 3 at the socket, with certificates made here."""
+
+import asyncio
+import ssl
+from pathlib import Path
+
+import pytest
+from websockets.exceptions import InvalidMessage, InvalidStatus
+
+from api.ocpp.link import Limits
+from api.security.tls import TlsFiles
+from domain.use_cases.clause_7_3_stations import (
+    ChangeCredentials,
+    change_credentials,
+    digest_of,
+)
+from tests.api.ocpp.sockets import HEARTBEAT, Yard, ask, open_yard
+from tests.api.security.test_tls import Signed, signed, trusting
+
+PROTOCOL = "ocpp1.6"
+
+
+@pytest.fixture(scope="module")
+def authority() -> Signed:
+    return signed("authority")
+
+
+def station_context(folder: Path, authority: Signed) -> ssl.SSLContext:
+    ca, _ = authority.write(folder, "ca")
+    cert, key = signed("server", authority).write(folder, "server")
+    return TlsFiles(cert, key, ca).station_context()
+
+
+def give(yard: Yard, station_id: str, profile: int, name: str = "") -> None:
+    """Give a station credentials of a profile."""
+    command = ChangeCredentials(
+        station_id=station_id, security_profile=profile, certificate_name=name
+    )
+    digest = b"" if name else digest_of("secret")
+    change_credentials(
+        yard.office.system, command, yard.office.by(), password_digest=digest
+    )
+    yard.office.follow()
+
+
+async def refused_with(attempt: object) -> int:
+    with pytest.raises(InvalidStatus) as refused:
+        await attempt  # type: ignore[misc]
+    return refused.value.response.status_code
+
+
+@pytest.mark.requirement("7.9.4.2")
+@pytest.mark.parametrize("profile", [2, 3])
+def test_a_station_of_profile_2_or_3_is_not_let_in_without_tls(
+    tmp_path: Path, profile: int
+) -> None:
+    async def check() -> None:
+        async with open_yard(tmp_path, "S1") as yard:
+            give(yard, "S1", profile, "S1" if profile == 3 else "")
+            assert await refused_with(yard.connect("S1", PROTOCOL)) == 401
+            assert yard.traffic.refused == {"wrong-credentials": 1}
+
+    asyncio.run(check())
+
+
+@pytest.mark.requirement("7.9.4.2")
+def test_over_tls_a_password_lets_stations_of_profiles_1_and_2_in(
+    tmp_path: Path, authority: Signed
+) -> None:
+    tls = station_context(tmp_path, authority)
+
+    async def check() -> None:
+        async with open_yard(tmp_path / "store", "S1", "S2", tls=tls) as yard:
+            give(yard, "S2", 2)
+            trust = trusting(tmp_path)
+            for station_id in ("S1", "S2"):
+                async with yard.connect(station_id, PROTOCOL, ssl=trust) as client:
+                    assert (await ask(client, *HEARTBEAT))[0] == 3
+            wrong = yard.connect("S2", PROTOCOL, ssl=trust, password=b"guess")
+            assert await refused_with(wrong) == 401
+            with pytest.raises(InvalidMessage):
+                await yard.connect("S1", PROTOCOL)
+
+    asyncio.run(check())
+
+
+@pytest.mark.requirement("7.9.4.2")
+@pytest.mark.requirement("7.9.4.4")
+def test_profile_3_takes_a_certificate_of_the_stations_own_name_and_nothing_else(
+    tmp_path: Path, authority: Signed
+) -> None:
+    tls = station_context(tmp_path, authority)
+
+    async def check() -> None:
+        async with open_yard(tmp_path / "store", "S3", tls=tls) as yard:
+            give(yard, "S3", 3, "station-3.example")
+            own = trusting(tmp_path, signed("station-3.example", authority))
+            async with yard.connect("S3", PROTOCOL, ssl=own, password=None) as client:
+                assert (await ask(client, *HEARTBEAT))[0] == 3
+            another = trusting(tmp_path, signed("station-4.example", authority))
+            assert await refused_with(yard.connect("S3", PROTOCOL, ssl=another)) == 401
+            bare = trusting(tmp_path)
+            assert await refused_with(yard.connect("S3", PROTOCOL, ssl=bare)) == 401
+            assert yard.traffic.refused == {
+                "wrong-credentials": 1,
+                "no-credentials": 1,
+            }
+            forged = trusting(tmp_path, signed("station-3.example", signed("else")))
+            with pytest.raises((OSError, InvalidMessage)):
+                async with yard.connect("S3", PROTOCOL, ssl=forged):
+                    pass
+            assert not yard.traffic.links
+
+    asyncio.run(check())
+
+
+def test_connections_that_do_not_shake_hands_end(
+    tmp_path: Path, authority: Signed
+) -> None:
+    tls = station_context(tmp_path, authority)
+
+    async def check() -> None:
+        limits = Limits(upgrade_within_s=0.3)
+        async with open_yard(tmp_path / "store", "S1", tls=tls, limits=limits) as yard:
+            reader, writer = await asyncio.open_connection("127.0.0.1", yard.port)
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+            writer.close()
+
+    asyncio.run(check())
