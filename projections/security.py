@@ -23,6 +23,7 @@ CONFIGURING = frozenset(
         "constraints.send",
         "contracts.keep",
         "evse.suspend",
+        "stations.keep",
         "keys.keep",
     }
 )
@@ -70,7 +71,7 @@ class SecurityFold(Fold):
     """Writes ``security.sqlite``."""
 
     name = "security"
-    schema = 1
+    schema = 2
     ddl = """
     CREATE TABLE audit(
       position INTEGER PRIMARY KEY,
