@@ -14,11 +14,10 @@ from domain.loop.slot import Ev, Slot, energy_at
 from domain.model import plan_events as p
 from domain.model import session_events as s
 from domain.model import station_events as t
+from domain.model.metering import Register, ends_interval, faster_than
 from domain.model.values import (
     DAY,
-    HOUR,
     MINUTE,
-    QUARTER_HOUR,
     SECOND,
     Event,
     Instant,
@@ -41,9 +40,6 @@ SETTLE_STEP = 5 * SECOND
 SETTLE_LEARNING = 8
 # Energy that differs this much from what was carried on is a new fact.
 ENERGY_MATERIAL_WH = 250
-# A register may run this much faster than the EVSE's limit before it is implausible.
-PLAUSIBLE_SHARE = 1.2
-PLAUSIBLE_WH = 100
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -60,6 +56,7 @@ class _Memory:
     """What the last readings of one EV were; lost at a restart, and found again."""
 
     session_id: str
+    begun_at: Instant
     at: Instant
     register_wh: int
     power_w: int = 0
@@ -88,15 +85,16 @@ class Observer:
         memory = self._memory(slot, ev)
         if reading.at <= memory.at:
             return []
-        if rule := _implausible(slot, memory, reading):
+        if ev.is_transferring and (rule := _implausible(slot, memory, reading)):
             return self._kept(ev, memory, reading, rule)
         memory.is_implausible = False
         facts: list[Event] = []
         facts += self._confirmed(slot, memory, reading)
         facts += self._following(slot, reading)
-        facts += _metered(ev, reading)
-        if observed := self._observed(slot, ev, memory, reading):
-            facts.append(observed)
+        if ev.is_transferring:
+            facts += _metered(ev, reading)
+            if observed := self._observed(slot, ev, memory, reading):
+                facts.append(observed)
         memory.at, memory.register_wh = reading.at, reading.register_wh
         memory.power_w = reading.power_w
         return facts
@@ -107,8 +105,11 @@ class Observer:
 
     def _memory(self, slot: Slot, ev: Ev) -> _Memory:
         memory = self._memories.get(slot.evse_id)
-        if memory is None or memory.session_id != ev.session_id:
-            memory = _Memory(ev.session_id, ev.connected_at, ev.register_wh)
+        transfer = (ev.session_id, ev.begun_at)
+        if memory is None or (memory.session_id, memory.begun_at) != transfer:
+            begun_at = ev.begun_at or ev.connected_at
+            register_wh = ev.register_wh + ev.carried_wh
+            memory = _Memory(*transfer, begun_at, register_wh)
             self._memories[slot.evse_id] = memory
         return memory
 
@@ -304,18 +305,17 @@ def _implausible(slot: Slot, memory: _Memory, reading: Reading) -> str:
     gained_wh = reading.register_wh - memory.register_wh
     if gained_wh < 0:
         return f"a register runs forward; it stood at {memory.register_wh} Wh"
-    hours = (reading.at - memory.at) / HOUR
-    if gained_wh > slot.max_w * hours * PLAUSIBLE_SHARE + PLAUSIBLE_WH:
+    before = Register(memory.at, memory.register_wh)
+    if faster_than(before, Register(reading.at, reading.register_wh), slot.max_w):
         return (
-            f"{gained_wh} Wh in {hours * 3600:.0f} s is more than the EVSE's "
-            f"{slot.max_w} W give"
+            f"{gained_wh} Wh in {(reading.at - memory.at) / SECOND:.0f} s is more than "
+            f"the EVSE's {slot.max_w} W give"
         )
     return ""
 
 
 def _metered(ev: Ev, reading: Reading) -> list[Event]:
-    boundary = reading.at - reading.at % QUARTER_HOUR
-    if ev.metered_at >= boundary:
+    if not ends_interval(ev.metered_at, reading.at):
         return []
     total_wh = reading.register_wh - ev.register_wh
     return [

@@ -16,7 +16,11 @@ from domain.model.values import HOUR, Current, Instant
 
 @dataclass(slots=True, eq=False)
 class Ev:
-    """The EV at an EVSE; ``is_scheduled``: it negotiates its schedule (ISO 15118)."""
+    """The EV at an EVSE; ``is_scheduled``: it negotiates its schedule (ISO 15118).
+
+    It may have several transfers: this one began at ``begun_at``, those before brought
+    ``carried_wh``. ``register_wh`` is where the register would stand at no energy.
+    """
 
     session_id: str
     connected_at: Instant
@@ -32,6 +36,9 @@ class Ev:
     suspended_at: Instant = 0
     etp: Etp | None = None
     etp_course: Course | None = None
+    is_transferring: bool = False
+    begun_at: Instant = 0
+    carried_wh: int = 0
     register_wh: int = 0
     metered_at: Instant = 0
     metered_wh: int = 0

@@ -200,21 +200,26 @@ class ZoneLoop:
 
     def take_readings(self, at: Instant, readings: Sequence[Reading]) -> None:
         """Conclude facts from readings and record those that changed materially."""
-        facts: dict[str, list[Event]] = {}
+        facts: dict[tuple[str, Instant], list[Event]] = {}
         for reading in readings:
             slot = self.state.slots.get(reading.evse_id)
             if slot is None or slot.ev is None:
                 continue
             for fact in self.observer.take(slot, slot.ev, reading):
+                told_at = at
                 if isinstance(fact, _OF_DELIVERY):
                     stream = ids.delivery_stream(slot.station_id, at)
                 elif isinstance(fact, t.SettleLearned):
                     stream = ids.station_stream(slot.station_id)
                 else:
+                    # Books are of when it was measured, whenever that became known.
+                    told_at = min(reading.at, at)
                     stream = ids.session_stream(slot.ev.session_id)
-                facts.setdefault(stream, []).append(fact)
+                facts.setdefault((stream, told_at), []).append(fact)
         if facts:
-            self._append([Append(stream, tuple(e), at) for stream, e in facts.items()])
+            self._append(
+                [Append(stream, tuple(e), told) for (stream, told), e in facts.items()]
+            )
 
     def wake_at(self, now: Instant) -> Instant | None:
         """Return when the loop next has something to do by time alone."""

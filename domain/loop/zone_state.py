@@ -176,18 +176,26 @@ def _needs(state: ZoneState, event: s.NeedsStated, row: Recorded) -> None:
 
 
 def _started(state: ZoneState, event: s.TransferStarted, row: Recorded) -> None:
-    found = state.ev_of(event.session_id)
-    if found is not None and event.quality == Quality.GOOD:
-        found[1].register_wh = event.register_wh
+    if (found := state.ev_of(event.session_id)) is None:
+        return
+    ev = found[1]
+    ev.is_transferring, ev.begun_at = True, row.occurred_at
+    if event.quality == Quality.GOOD:
+        ev.register_wh = event.register_wh - ev.carried_wh
+        ev.metered_at, ev.metered_wh = row.occurred_at, ev.carried_wh
 
 
 def _ended(state: ZoneState, event: s.TransferEnded, row: Recorded) -> None:
-    found = state.ev_of(event.session_id)
-    if found is None or event.quality != Quality.GOOD:
+    if (found := state.ev_of(event.session_id)) is None:
         return
-    if not found[1].stated_by_user or not found[1].target_wh:
+    ev = found[1]
+    ev.is_transferring = False
+    if event.quality in (Quality.GOOD, Quality.DUPLICATE):
+        ev.carried_wh += event.energy_wh
+        ev.energy_wh, ev.energy_at = float(ev.carried_wh), row.occurred_at
+    if event.quality != Quality.GOOD or not ev.stated_by_user or not ev.target_wh:
         return
-    taken = min(1000 * event.energy_wh // found[1].target_wh, 1500)
+    taken = min(1000 * event.energy_wh // ev.target_wh, 1500)
     state.learned_permille += round((taken - state.learned_permille) / _LEARNING)
 
 
@@ -214,13 +222,15 @@ def _metered(state: ZoneState, event: s.TransferIntervalMetered, row: Recorded) 
 
 
 def _paused(state: ZoneState, event: s.TransferPaused, row: Recorded) -> None:
-    if (found := state.ev_of(event.session_id)) is not None:
+    # What the EVSE pauses is no wish of the EV.
+    if event.by == "ev" and (found := state.ev_of(event.session_id)) is not None:
         found[0].carry_on(row.occurred_at)
         found[1].suspended_at = row.occurred_at
 
 
 def _resumed(state: ZoneState, event: s.TransferResumed, row: Recorded) -> None:
-    if (found := state.ev_of(event.session_id)) is not None:
+    found = state.ev_of(event.session_id)
+    if found is not None and found[1].suspended_at:
         found[1].suspended_at = 0
         found[1].energy_at = row.occurred_at
 

@@ -24,6 +24,7 @@ class Bench:
 
     def __init__(self, power_w: int = 4_000) -> None:
         self.ev = Ev("s", at(0), 1, energy_at=at(0), metered_at=at(0))
+        self.ev.is_transferring = True
         self.slot = Slot(EVSE, "s1", MAX_W, 1_248, ev=self.ev, delivery=Delivery())
         self.observer = Observer(REACTION)
         self.number = 0
