@@ -35,6 +35,8 @@ from domain.use_cases.clause_6_2_joining import (
     zone_of_place,
 )
 from domain.use_cases.clause_7_3_activities import ACTIVITY, time_out
+from domain.use_cases.e2_demand_response import INCENTIVE
+from domain.use_cases.e2_demand_response import run_timer as run_incentive
 from domain.use_cases.s6_sdr_information import closing_events
 from domain.use_cases.shared_path import By, load_evse, load_session, record
 
@@ -364,4 +366,5 @@ _BY_KIND: Mapping[str, Callable[[System, Timer], None]] = {
     CLOSING: _run_timer,
     RESERVATION_OVER: _run_timer,
     ACTIVITY: time_out,
+    INCENTIVE: run_incentive,
 }

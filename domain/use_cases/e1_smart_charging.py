@@ -51,6 +51,14 @@ _METER_MARGIN = 0.05
 _METER_MARGIN_WH = 100
 
 
+def check_currency(name: str, currency: str) -> None:
+    """Refuse what has not the form of a currency's code."""
+    if not _CURRENCY.fullmatch(currency):
+        raise InvalidValue(
+            f"{name}: currency {currency!r} is not three capital letters"
+        )
+
+
 class PlugEv(msgspec.Struct, frozen=True, kw_only=True):
     """A station reports an EV plugged into an EVSE (E1 Info1).
 
@@ -303,10 +311,7 @@ class StateNeeds(msgspec.Struct, frozen=True, kw_only=True):
             if self.currency:
                 raise InvalidValue(f"needs: {self.currency!r} without a limit of cost")
             return
-        if not _CURRENCY.fullmatch(self.currency):
-            raise InvalidValue(
-                f"needs: currency {self.currency!r} is not three capital letters"
-            )
+        check_currency("needs", self.currency)
         if not 0 <= limit <= COST_LIMIT_MINOR:
             raise InvalidValue(
                 f"needs: a limit of cost of {limit} minor units is not within 0 and "
