@@ -37,7 +37,7 @@ ifeq ($(filter --no-serve,$(ARGS)),)
 endif
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
