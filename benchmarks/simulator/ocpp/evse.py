@@ -1,7 +1,7 @@
 """An EVSE of a virtual station: its car, its meter, its transaction."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from benchmarks.simulator.car import Car
 from benchmarks.simulator.ocpp.behaviour import FAITHFUL, Behaviour
@@ -43,7 +43,8 @@ class VirtualEvse:
     advanced_to: Instant = 0
     call_off_change: Callable[[], None] | None = None
     call_off_reading: Callable[[], None] | None = None
-    zero_since: Instant | None = field(default=None)
+    zero_since: Instant | None = None
+    is_asleep: bool = False
 
     def advance(self, instant: Instant) -> None:
         """Let the car draw up to an instant, minute by minute."""
@@ -63,6 +64,7 @@ class VirtualEvse:
         """Take a car."""
         self.advance(at)
         self.car, self.allowed_w, self.zero_since = car, 0.0, at
+        self.is_asleep = False
 
     def unplug(self, at: Instant) -> Car:
         """Let the car go."""
@@ -85,7 +87,8 @@ class VirtualEvse:
         if self.car is not car:
             return
         self.advance(at)
-        if power_w > 0 and self._is_asleep(at):
+        if power_w > 0 and self._has_slept(at):
+            self.is_asleep = True
             return
         if power_w <= 0 and self.zero_since is None:
             self.zero_since = at
@@ -94,7 +97,7 @@ class VirtualEvse:
         car.allowed_w = power_w
         car.settle()
 
-    def _is_asleep(self, at: Instant) -> bool:
+    def _has_slept(self, at: Instant) -> bool:
         after, since = self.behaviour.sleeps_after, self.zero_since
         return after is not None and since is not None and at - since >= after
 
@@ -130,6 +133,16 @@ class VirtualEvse:
         """What the EVSE is doing, as 2.x names it."""
         if self.transaction is None or not self.transaction.is_authorized:
             return "EVConnected"
-        if self.power_w > 0:
-            return "Charging"
-        return "SuspendedEVSE" if self.allowed_w < self.floor_w else "SuspendedEV"
+        if self.allowed_w < self.floor_w:
+            return "SuspendedEVSE"
+        return "Charging" if self._wants_energy else "SuspendedEV"
+
+    @property
+    def _wants_energy(self) -> bool:
+        """Whether the car asks for energy, by the pilot; its power may still follow."""
+        car = self.car
+        return (
+            car is not None
+            and not self.is_asleep
+            and car.energy_wh < car.needed_wh - 1e-9
+        )

@@ -220,6 +220,7 @@ class Station(Speech):
             self.on_allow(evse, now, offered_w)
             follow = partial(self._follow, evse, car, offered_w)
             self.world.at(now + car.lag, self.rank, follow)
+            self._tell_state(evse)
         change_at = self.profiles.next_change(moment)
         if change_at is not None:
             evse.call_off_change = self.world.at(
