@@ -43,6 +43,8 @@ class Kind(enum.StrEnum):
     FORBIDDEN = "forbidden"
     RATE_LIMITED = "rate-limited"
     FAULTY_MESSAGE = "faulty-message"
+    # What a charging station itself noted, and told.
+    STATION_EVENT = "station-event"
 
 
 class Origin(msgspec.Struct, frozen=True, array_like=True):

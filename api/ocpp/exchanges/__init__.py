@@ -10,6 +10,7 @@ from api.ocpp.exchange import Module
 from api.ocpp.exchanges import (
     clause_7_3_boot,
     clause_7_3_capabilities,
+    clause_7_3_standing_profiles,
     clause_7_5_gaps,
     clause_7_10_safety,
     e1_info1_ev_schedule,
@@ -22,6 +23,7 @@ from api.ocpp.exchanges import (
     e1_info2_etp,
     remote_control,
     s2_authorization,
+    unasked,
 )
 
 MODULES: Final[tuple[Module, ...]] = (
@@ -38,5 +40,7 @@ MODULES: Final[tuple[Module, ...]] = (
     e1_info2_etp.MODULE,
     s2_authorization.MODULE,
     remote_control.MODULE,
+    clause_7_3_standing_profiles.MODULE,
+    unasked.MODULE,
     clause_7_3_capabilities.MODULE,
 )
