@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from api.commands.serve import PORT
+from api.commands.serve_stations import PORT as OCPP_PORT
 from domain.store.master_key import KEY_FILE
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -25,8 +26,6 @@ _START_S = 30.0
 _BLOCK_S = 120.0
 _DONE = "<<done>>"
 _MAIN = "from api.cli import main; main()"
-# A page that lets stations connect says where; the others share the machine.
-_OCPP = ["--ocpp-port", "0"]
 
 
 class Block(NamedTuple):
@@ -57,7 +56,7 @@ class Terminal:
 
     def __init__(self, home: Path) -> None:
         self._home = home
-        self._port = free_port()
+        self._port, self._ocpp_port = free_port(), free_port()
         hidden = ("XDG_CONFIG_HOME", KEY_FILE)
         kept = {k: v for k, v in os.environ.items() if k not in hidden}
         # Where `voltledger` was installed with this Python.
@@ -104,10 +103,11 @@ class Terminal:
                 "-c",
                 _MAIN,
                 "serve",
-                *_OCPP,
                 *arguments,
                 "--port",
                 self._port,
+                "--ocpp-port",
+                self._ocpp_port,
             ],
             cwd=self._home,
             env=self._environment,
@@ -124,8 +124,9 @@ class Terminal:
                 time.sleep(0.05)
 
     def here(self, code: str) -> str:
-        """Return code with the port of this terminal's server in it."""
-        return code.replace(str(PORT), self._port)
+        """Return code with the ports of this terminal's server in it."""
+        here = code.replace(str(PORT), self._port)
+        return here.replace(str(OCPP_PORT), self._ocpp_port)
 
     def environment(self) -> dict[str, str]:
         """Return what the shell has exported since it began."""
