@@ -179,3 +179,8 @@ def periods_of(message: Request) -> tuple[tuple[int, float], ...]:
                 assert period.limit is not UNSET  # ours has one in each
                 found.append((period.start_period, period.limit))
             return tuple(found)
+
+
+def is_ours(number: int, n_evse: int) -> bool:
+    """Whether a profile of a station with so many EVSEs has an id that we give."""
+    return 1 <= number <= (n_evse + 1) * len(_PURPOSES)

@@ -163,6 +163,10 @@ class Peer:
     # By EVSE number: the newest ETP; and those EVSEs whose schedule is to be compared.
     etps: dict[int, EtpOnWire] = field(default_factory=dict)
     compared_next: set[int] = field(default_factory=set)
+    # How often its standing profiles were begun to be installed: the last one counts.
+    installing: int = 0
+    # Until when it reports more often, because a decrease is open.
+    reports_fast_until: Instant = 0
     unreadable: Counter[str] = field(default_factory=Counter)
     tolerated: Counter[str] = field(default_factory=Counter)
     # Whether what is missing of its transactions is going to be looked into.
@@ -259,6 +263,8 @@ class Peers:
         self.by_id: dict[str, Peer] = {}
         self.by_identity: dict[str, Peer] = {}
         self._of_evse: dict[str, Peer] = {}
+        # By zone: the sum of its defaults and its safe envelope, where that is less.
+        self.unsafe_defaults: dict[str, tuple[int, int]] = {}
         for claim in log.claims("identity"):
             for row in log.read_stream(ids.station_stream(claim.owner)):
                 self.observe(row)

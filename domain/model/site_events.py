@@ -37,6 +37,17 @@ class ZoneLimitsChanged(Event, frozen=True):
     safe_upper_w: int
 
 
+class ZoneDefaultsUnsafe(Event, frozen=True):
+    """By their standing defaults the zone's EVSEs may draw more than its safe envelope.
+
+    So it is until stations that are away are told less.
+    """
+
+    zone_id: str
+    defaults_w: int
+    safe_upper_w: int
+
+
 class ZoneLearned(Event, frozen=True):
     """The loop learned what share of the stated energy cars take at this site.
 

@@ -107,6 +107,13 @@ class StationDefaultsInstalled(Event, frozen=True):
     maximum_w: int | None = None
 
 
+class StationDefaultsRefused(Event, frozen=True):
+    """The station did not store its standing profiles, and why."""
+
+    station_id: str
+    reason: str
+
+
 class StationConnected(Event, frozen=True):
     """The station connected, speaking ``version``."""
 

@@ -11,6 +11,7 @@ from msgspec import UnsetType
 
 from api.ocpp.desk import Desk
 from api.ocpp.exchange import V2, Carrier, InformationExchange, Module
+from api.ocpp.exchanges.clause_7_3_standing_profiles import clear_foreign
 from api.ocpp.gateway import Gateway
 from api.ocpp.kept import keep, record_of_station
 from api.ocpp.others_schedules import Schedule, lowest, power_profile, wires_of
@@ -119,7 +120,7 @@ def profiles_2_0_1(
     request: v201.ReportChargingProfilesRequest,
 ) -> v201.ReportChargingProfilesResponse:
     """Take in profiles that a station of 2.0.1 has."""
-    _profiles(desk, peer, request)
+    _profiles(gateway, desk, peer, request)
     return v201.ReportChargingProfilesResponse()
 
 
@@ -130,16 +131,19 @@ def profiles_2_1(
     request: v21.ReportChargingProfilesRequest,
 ) -> v21.ReportChargingProfilesResponse:
     """Take in profiles that a station of 2.1 has."""
-    _profiles(desk, peer, request)
+    _profiles(gateway, desk, peer, request)
     return v21.ReportChargingProfilesResponse()
 
 
 def _profiles(
+    gateway: Gateway,
     desk: Desk,
     peer: Peer,
     request: v201.ReportChargingProfilesRequest | v21.ReportChargingProfilesRequest,
 ) -> None:
-    """Take profiles that others set for limits; those of a CSO are none."""
+    """Take profiles that others set for limits; those of a CSO are ours, or go."""
+    if request.charging_limit_source == _OURS:
+        clear_foreign(gateway, desk, peer, [p.id for p in request.charging_profile])
     evse_id = _evse_id(peer, request.evse_id)
     schedules = [
         schedule

@@ -7,6 +7,12 @@ from typing import Any
 
 import pytest
 
+from api.ocpp.exchanges import (
+    MODULES,
+    clause_7_3_capabilities,
+    clause_7_3_standing_profiles,
+)
+from api.ocpp.gateway import Gateway
 from api.ocpp.open_transactions import began, runs
 from api.ocpp.violations import Version
 from domain.model import ids
@@ -26,6 +32,10 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 @pytest.fixture
 def office(tmp_path: Path) -> Iterator[Office]:
     with open_office(tmp_path) as office:
+        # The station is asked nothing else, and it is known what it can do.
+        others = (clause_7_3_capabilities.MODULE, clause_7_3_standing_profiles.MODULE)
+        modules = [module for module in MODULES if module not in others]
+        office.gateway = Gateway(office.system, office.desk, office, modules)
         office.register("S1")
         office.commission("S1", evse_data(ONE), evse_data(TWO))
         yield office
