@@ -21,6 +21,7 @@ from api.ocpp.exchanges import (
     e1_info1_transactions,
     e1_info1_transactions_1_6,
     e1_info2_etp,
+    planned,
     remote_control,
     s2_authorization,
     unasked,
@@ -42,5 +43,6 @@ MODULES: Final[tuple[Module, ...]] = (
     remote_control.MODULE,
     clause_7_3_standing_profiles.MODULE,
     unasked.MODULE,
+    planned.MODULE,
     clause_7_3_capabilities.MODULE,
 )
