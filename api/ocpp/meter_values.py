@@ -113,9 +113,12 @@ class Meter:
     """What the meter of a transaction last showed, and where it sits.
 
     ``rank`` is the location of its registers: another location is another meter.
+    ``register_milli`` is the last import register, ``import_milli`` and
+    ``export_milli`` those at ``at``, from which on power is counted.
     """
 
     rank: int | None = None
+    register_milli: int | None = None
     at: Instant = 0
     import_milli: int | None = None
     export_milli: int = 0
@@ -130,6 +133,7 @@ class Meter:
         """
         if import_milli is None:
             return self.power_w
+        self.register_milli = import_milli
         out = self.export_milli if export_milli is None else export_milli
         if self.import_milli is not None:
             if at - self.at < _APART:

@@ -187,9 +187,9 @@ def _reading(peer: Peer, evse_id: str, meter: Meter, one: Metered) -> Reading | 
             power_w = one.power_w
         else:
             one.faults.append(f"{one.power_w} W at {evse_id}")
-    if power_w is None or meter.import_milli is None:
+    if power_w is None or meter.register_milli is None:
         return None
-    register_wh = meter.import_milli // 1_000
+    register_wh = meter.register_milli // 1_000
     if register_wh > _LARGEST or abs(power_w) > most_w:
         return None
     return Reading(evse_id, one.at, power_w, register_wh)

@@ -93,7 +93,9 @@ def sampled(draw: st.DrawFn, multipliers: bool) -> Value:
     multiplier = draw(st.sampled_from((None, 0, 1, 3, -1))) if multipliers else None
     # As many places as leave whole thousandths, to which values are rounded.
     places = 3 if unit.startswith("k") else 2
-    digits = draw(st.integers(0, 99_999_999 if measurand in REGISTERS else 9_999_999))
+    # And at most the 100 MW that are a power, with a multiplier.
+    most = 10**8 if measurand in REGISTERS else 10 ** (8 - places)
+    digits = draw(st.integers(0, most - 1))
     return Value(
         value=Decimal(digits).scaleb(-places),
         measurand=measurand,
