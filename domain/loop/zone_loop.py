@@ -293,7 +293,7 @@ class ZoneLoop:
         """Record once that no PRE covers the present."""
         pre = self.state.envelope.pre
         ended = max((end for _, end, _, _ in pre.spans if end <= now), default=0)
-        if pre.covers(now) or self.state.fallback_at > ended:
+        if pre.covers(now) or self.state.fallback_at >= max(ended, 1):
             return
         event = p.PreFallbackBegan(zone_id=self.state.zone_id)
         self._append([Append(ids.pre_stream(self.state.zone_id), (event,), now)])
@@ -480,6 +480,7 @@ class ZoneLoop:
                         number=sent.number,
                         profile=sent.course.profile,
                         attempt=sent.attempt + 1,
+                        mandatory=self.state.is_mandatory(now),
                     )
                 )
         if appends:
