@@ -20,6 +20,8 @@ from domain.model.values import Current, Event, Instant
 # Gives what an EVSE was commissioned as when it was bound, at a position of the log.
 EvseAt = Callable[[str, int], z.EvseCommissioned | None]
 
+_OPENING = (s.SessionOpened, s.EvseBound)
+
 # What a correction calls the time of a transaction, of whatever kind.
 OCCURRED_AT = "occurred_at"
 
@@ -121,7 +123,7 @@ def information_of(
         session_ids=tuple(sorted(session_ids | {session_id})),
         is_final=closed is not None,
         last_sequence=len(increments),
-        opened_at=opened[0].occurred_at if opened else None,
+        opened_at=_opened_at(told),
         closed_at=closed.occurred_at if closed else None,
         close_reason=_field(closed, "reason"),
         parties=_distinct(
@@ -199,6 +201,13 @@ def _with_value(told: Increment, field: str, text: str) -> Increment:
 def _holder(told: Increment, field: str) -> Increment | Event:
     """Return what has a field: when it happened is not in the event itself."""
     return told if field == OCCURRED_AT else told.event
+
+
+def _opened_at(told: Iterable[Increment]) -> Instant | None:
+    """Return when the session began; a plug may be told late, after it was opened."""
+    found = [each for each in told if isinstance(each.event, _OPENING)]
+    is_open = any(isinstance(each.event, s.SessionOpened) for each in found)
+    return min(each.occurred_at for each in found) if is_open else None
 
 
 def _only(told: Iterable[Increment], *kinds: type[Event]) -> tuple[Increment, ...]:

@@ -119,13 +119,19 @@ class StationTransaction(msgspec.Struct, frozen=True):
 
 
 def said(event: t.StationTransactionReported) -> t.StationTransactionReported:
-    """Return what a message says, by which a repeat is told from another one."""
+    """Return what a message says, by which a repeat is told from another one.
+
+    Its instants are left out: what the station's clock is off may be known better when
+    the message comes again.
+    """
+    points = tuple(msgspec.structs.replace(each, at=0) for each in event.points)
     return msgspec.structs.replace(
         event,
         evse_id="",
         credential=None,
         is_offline=False,
         seen=(),
+        points=points,
         quality=Quality.GOOD,
     )
 
@@ -136,9 +142,11 @@ def repeats(
     """Whether a message was told before, as it is."""
     if event.seq_no is not None and not holds(state.numbers, event.seq_no):
         return False
+    # Without a number, readings of one instant are told from another's by that alone.
+    is_timed = event.seq_no is None and event.kind == "updated"
     told = said(event)
     return any(
-        each.at == at and said(each.event) == told
+        said(each.event) == told and (each.at == at or not is_timed)
         for each in (*state.told, *state.contradicting)
     )
 

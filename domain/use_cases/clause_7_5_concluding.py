@@ -29,7 +29,8 @@ def conclude(draft: Draft, known: StationTransaction, by: By) -> str:
             session_id = _settled(draft, known, by)
     if leads(draft, known):
         is_late = known.ended.event.quality == Quality.LATE
-        at = draft.system.clock.now() if is_late else known.ended.at
+        now = max(draft.system.clock.now(), known.ended.at)
+        at = now if is_late else known.ended.at
         end(draft, known, at, is_settled=bool(session_id))
     return session_id
 
