@@ -68,16 +68,21 @@ class Configured:
 
     def answer(self) -> None:
         """Answer the calls that wait, and those that follow."""
-        while len(self.asked()) > self._answered:
-            call = self.asked()[self._answered]
+        answers = {
+            "GetConfiguration": self._get_configuration,
+            "ChangeConfiguration": self._change_configuration,
+            "GetVariables": self._get_variables,
+            "SetVariables": self._set_variables,
+        }
+        while len(self.wire.calls()) > self._answered:
+            call = self.wire.calls()[self._answered]
             self._answered += 1
-            answers = {
-                "GetConfiguration": self._get_configuration,
-                "ChangeConfiguration": self._change_configuration,
-                "GetVariables": self._get_variables,
-                "SetVariables": self._set_variables,
-            }
-            self.wire.answer(call, answers[call[2]](call[3]))
+            if call[2] in answers:
+                self.wire.answer(call, answers[call[2]](call[3]))
+            else:
+                nothing = call[2] == "GetChargingProfiles"
+                status = "NoProfiles" if nothing else "Accepted"
+                self.wire.answer(call, {"status": status})
 
     def asked(self) -> list[Any]:
         """Return all that was asked of variables."""
