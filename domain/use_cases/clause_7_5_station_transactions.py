@@ -246,6 +246,9 @@ def _is_news(
         return False
     if leads(draft, known):
         return True
+    # It led its EVSE before, and its EV has gone.
+    if known.bindings and (event.state or known.state) == "idle":
+        return False
     # Nobody may use a blocked EVSE: what is told of one goes to the books.
     return event.kind != "ended" and not draft.evse(event.evse_id).blocked
 
