@@ -68,11 +68,17 @@ def runs(gateway: Gateway, peer: Peer, known: OpenTransaction) -> None:
     gateway.transaction_began(peer, number)
 
 
+def rests(peer: Peer, known: OpenTransaction) -> None:
+    """Take in that a transaction goes on without an EV."""
+    if peer.transactions.get(known.evse_number) is known:
+        del peer.transactions[known.evse_number]
+
+
 def ended(peer: Peer, transaction_id: int | str) -> None:
     """Take in that a transaction is over."""
     known = peer.open_transactions.pop(transaction_id, None)
-    if known is not None and peer.transactions.get(known.evse_number) is known:
-        del peer.transactions[known.evse_number]
+    if known is not None:
+        rests(peer, known)
 
 
 def is_contiguous(known: OpenTransaction, seq_no: int) -> bool:

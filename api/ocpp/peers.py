@@ -88,6 +88,8 @@ class OpenTransaction:
     reported_at: Instant = 0
     # The ETP that an EV's own schedule went beyond, so that it was told again.
     told_again: int = 0
+    # When the station was last asked why the rate of charging changed.
+    rate_asked_at: Instant = 0
 
 
 @dataclass(slots=True)
@@ -163,6 +165,8 @@ class Peer:
     # By EVSE number: the newest ETP; and those EVSEs whose schedule is to be compared.
     etps: dict[int, EtpOnWire] = field(default_factory=dict)
     compared_next: set[int] = field(default_factory=set)
+    # Whether it took, or was not yet given, prices with an ETP.
+    takes_prices: bool = True
     # How often its standing profiles were begun to be installed: the last one counts.
     installing: int = 0
     # Until when it reports more often, because a decrease is open.

@@ -9,21 +9,25 @@ from typing import Final
 
 from msgspec import UnsetType
 
+from api.ocpp.composite_schedules import compare_later
 from api.ocpp.desk import Desk
 from api.ocpp.exchange import V2, Carrier, InformationExchange, Module
 from api.ocpp.exchanges.clause_7_3_standing_profiles import clear_foreign
 from api.ocpp.gateway import Gateway
 from api.ocpp.kept import keep, record_of_station
 from api.ocpp.others_schedules import Schedule, lowest, power_profile, wires_of
-from api.ocpp.peers import Peer
+from api.ocpp.peers import OpenTransaction, Peer
 from api.ocpp.v21 import messages as v21
 from api.ocpp.v201 import messages as v201
 from domain.model import station_events as t
 from domain.model.profile import PowerProfile
+from domain.model.values import MINUTE
 
 # Some stations call our own profiles a limit of the CSO: planning within what we said
 # before would never let anything rise again.
 _OURS: Final = "CSO"
+# So long an ETP of ours explains that the rate of charging changed.
+_EXPLAINED_FOR: Final = 2 * MINUTE
 _BY_OTHERS: Final = "ChargingStationExternalConstraints"
 
 
@@ -163,6 +167,19 @@ def _profiles(
     record_of_station(desk, peer, event)
 
 
+def rate_changed(
+    gateway: Gateway, desk: Desk, peer: Peer, transaction: OpenTransaction
+) -> None:
+    """Find out why the rate of charging changed, where nothing of ours explains it."""
+    told = peer.etps.get(transaction.evse_number)
+    if told is None:
+        return
+    since = max(told.etp.profile.start_at, transaction.rate_asked_at)
+    if desk.now - since >= _EXPLAINED_FOR:
+        transaction.rate_asked_at = desk.now
+        compare_later(gateway, desk, peer, transaction.evse_number)
+
+
 MODULE: Final = Module(
     exchanges=(
         InformationExchange(
@@ -178,6 +195,13 @@ MODULE: Final = Module(
                         "ReportChargingProfiles",
                     ),
                     "in",
+                ),
+                Carrier(
+                    V2,
+                    "~",
+                    ("TransactionEvent", "GetCompositeSchedule"),
+                    "in",
+                    "`ChargingRateChanged` has no value: what the station allows has",
                 ),
                 Carrier(
                     ("1.6",),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
+import msgspec
 from msgspec import UNSET
 
 from api.ocpp import tokens
@@ -16,6 +17,7 @@ from api.ocpp.clock import measure_clock, our_time
 from api.ocpp.desk import Desk
 from api.ocpp.exchange import V2, Carrier, InformationExchange, Module
 from api.ocpp.exchanges.clause_7_5_gaps import look_later
+from api.ocpp.exchanges.e1_info1_limits import rate_changed
 from api.ocpp.exchanges.e1_info1_readings import (
     NEWS_FOR,
     hand_over,
@@ -32,6 +34,7 @@ from api.ocpp.open_transactions import (
     is_contiguous,
     recall,
     reference_of,
+    rests,
     runs,
     seen,
 )
@@ -40,8 +43,10 @@ from api.ocpp.v21 import messages as v21
 from api.ocpp.v201 import messages as v201
 from domain.model.values import Instant, instant_of
 from domain.use_cases.clause_7_5_station_transactions import (
+    CableOut,
     Reported,
     ReportTransaction,
+    cable_out,
     report_transaction,
 )
 from domain.use_cases.shared_path import By
@@ -67,6 +72,7 @@ _READINGS: Final = frozenset(
     }
 )
 _LEFT: Final = frozenset({"EVCommunicationLost", "EVDeparted"})
+_MOST_PHASES: Final = 3
 # Ranges of numbers that are kept before they are told.
 _RANGES: Final = 32
 
@@ -114,6 +120,10 @@ def _take(
         told = _told(gateway, peer, request, at, number, known, found, reported)
         live = told if reported.is_news else None
         _stop_refused(gateway, peer, request, reported)
+    if live is not None:
+        _phases(gateway, peer, request, live, found)
+        if request.trigger_reason == "ChargingRateChanged":
+            rate_changed(gateway, desk, peer, live)
     if found:
         hand_over(gateway, desk, peer, found, evse_id, live)
         keep_aside(desk, peer, "TransactionEvent", request, number, found)
@@ -163,7 +173,6 @@ def _is_plain(
         and request.id_token is UNSET
         and request.offline is not True
         and at >= desk.now - NEWS_FOR
-        and request.number_of_phases_used is UNSET
         and (known.is_metered or not points_of(found))
         and len(known.unreported) < _RANGES
     )
@@ -208,7 +217,12 @@ def _report(
         ),
     )
     by = By(actor=peer.station_id, at=at)
-    return report_transaction(desk.system, command, by)
+    reported = report_transaction(desk.system, command, by)
+    if command.is_unplugged and reported.is_news and command.kind == "updated":
+        # The transaction goes on without its EV.
+        cable_out(desk.system, CableOut(evse_id=evse_id), by)
+        return msgspec.structs.replace(reported, is_news=False)
+    return reported
 
 
 def _is_unplugged(request: Event, known: OpenTransaction | None) -> bool:
@@ -216,12 +230,15 @@ def _is_unplugged(request: Event, known: OpenTransaction | None) -> bool:
     info = request.transaction_info
     if request.event_type == "Started":
         return False
-    if info.stopped_reason == "EVDisconnected" or request.trigger_reason in _LEFT:
+    if info.stopped_reason == "EVDisconnected":
         return True
-    return (
-        info.charging_state == "Idle"
-        and known is not None
-        and known.state not in ("", "idle")
+    if request.trigger_reason in _LEFT:
+        return info.charging_state in (UNSET, "Idle")
+    was = "" if known is None else known.state
+    if request.event_type == "Ended" and info.charging_state is UNSET:
+        return was == "idle"  # it was never plugged, or left before
+    return info.charging_state == "Idle" and (
+        request.event_type == "Ended" or was not in ("", "idle")
     )
 
 
@@ -240,6 +257,20 @@ def _judged(
         subject_id = tokens.subject_of(system.vault, token.id_token, token.type)
         said = system.cso.answer(subject_id, evse_id, at)
     return tokens.judged_of(said, reported.session_id)
+
+
+def _phases(
+    gateway: Gateway,
+    peer: Peer,
+    request: Event,
+    live: OpenTransaction,
+    found: Sequence[Metered],
+) -> None:
+    """Take in the phases in use as told, or more of them where currents show more."""
+    told = request.number_of_phases_used
+    if told is not UNSET and told > 0:
+        measured = [one.phases for one in found if one.phases is not None]
+        use_phases(gateway, peer, live, max([min(told, _MOST_PHASES), *measured]))
 
 
 def _stop_refused(
@@ -297,8 +328,8 @@ def _told(
             known.trigger = request.trigger_reason
     if reported.is_news:
         runs(gateway, peer, known)
-        if request.number_of_phases_used:
-            use_phases(gateway, peer, known, request.number_of_phases_used)
+    elif known.state == "idle":
+        rests(peer, known)
     return known
 
 

@@ -8,6 +8,8 @@ from domain.model import station_events as t
 from domain.model.profile import POWER_LIMIT_W, PowerProfile
 from domain.model.values import MINUTE, SECOND, datetime_of
 from tests.api.ocpp.office import NOW, Office, Wire, evse_data, open_office
+from tests.api.ocpp.test_e1_info1_ev_schedule import send_etp
+from tests.api.ocpp.test_e1_info1_needs import begin
 
 VERSIONS: tuple[Version, ...] = ("2.0.1", "2.1")
 ONE, TWO = "DE*VLT*ES1*1", "DE*VLT*ES1*2"
@@ -150,3 +152,26 @@ def test_a_limit_of_an_evse_that_is_none_of_ours_is_answered_and_counted(
         assert wire.ask("NotifyChargingLimit", told) == {}
         assert limits(office) == []
         assert office.gateway.peers.by_id["S1"].unreadable["UNKNOWN_EVSE"] == 1
+
+
+def test_a_rate_that_changes_by_itself_has_the_station_asked_what_it_allows(
+    tmp_path: Path,
+) -> None:
+    with open_office(tmp_path) as office:
+        office.register("S1")
+        office.commission("S1")
+        wire = office.connect("S1", "2.1")
+        begin(wire)
+        send_etp(office, wire, 1, 7_000)
+        for seq_no, times in ((1, 1), (2, 2), (3, 2)):
+            told = {
+                "eventType": "Updated",
+                "timestamp": iso(office.clock.at - NOW),
+                "triggerReason": "ChargingRateChanged",
+                "seqNo": seq_no,
+                "transactionInfo": {"transactionId": "tx-1"},
+            }
+            wire.ask("TransactionEvent", told)
+            # The first is after a reconnection; one at once is our own ETP's doing.
+            assert len(wire.calls("GetCompositeSchedule")) == times
+            office.pass_time(3 * MINUTE if seq_no == 1 else MINUTE)

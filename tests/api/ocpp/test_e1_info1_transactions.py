@@ -325,6 +325,49 @@ def test_phases_in_use_are_told_to_who_encodes_limits(office: Office) -> None:
     assert running(office).measured_v == 236.5
 
 
+def test_phases_that_are_told_with_every_reading_cost_no_fact(office: Office) -> None:
+    wire = office.connect("S1", "2.1")
+    started(office, wire, numberOfPhasesUsed=3)
+    before = office.system.log.last_position()
+    value = meter(office.clock.at, 1_010, 3_000)
+    told = event(
+        office,
+        "Updated",
+        1,
+        "MeterValuePeriodic",
+        numberOfPhasesUsed=1,
+        meterValue=[value],
+    )
+    wire.ask("TransactionEvent", told)
+    assert running(office).phases_in_use == 1
+    assert office.system.log.last_position() == before
+
+
+def test_an_ev_that_no_longer_talks_but_is_plugged_stays(office: Office) -> None:
+    wire = office.connect("S1", "2.1")
+    started(office, wire)
+    told = event(
+        office, "Updated", 1, "EVCommunicationLost", chargingState="EVConnected"
+    )
+    wire.ask("TransactionEvent", told)
+    assert office.events(s.EvseReleased) == []
+    told = event(office, "Updated", 2, "EVCommunicationLost", chargingState="Idle")
+    wire.ask("TransactionEvent", told)
+    assert len(office.events(s.EvseReleased)) == 1
+    assert running(office) is None
+    # What the transaction tells after that plugs nobody in again.
+    for seq_no, kind in ((3, "Updated"), (4, "Ended")):
+        told = event(
+            office,
+            kind,
+            seq_no,
+            "MeterValuePeriodic" if kind == "Updated" else "Deauthorized",
+            meterValue=[meter(office.clock.at, 1_500)],
+        )
+        wire.ask("TransactionEvent", told)
+    assert len(office.events(s.EvseBound)) == 1
+
+
 def test_1_6_starts_once_charges_and_stops(office: Office) -> None:
     wire = office.connect("S1", "1.6")
     start = {
