@@ -9,7 +9,11 @@ from typing import Any
 from api.compose import open_simulation
 from api.ocpp.connection import Connection
 from api.ocpp.desk import Desk, InlineDesk
-from api.ocpp.exchanges import MODULES
+from api.ocpp.exchanges import (
+    MODULES,
+    clause_7_3_capabilities,
+    clause_7_3_standing_profiles,
+)
 from api.ocpp.gateway import Gateway
 from api.ocpp.violations import Version
 from api.security.notes import Origin
@@ -99,6 +103,12 @@ class Office:
         self, zone_id: str, at: Instant, readings: list[Reading]
     ) -> None:
         self.readings += [(zone_id, reading) for reading in readings]
+
+    def ask_nothing(self) -> None:
+        """Leave out what asks a station of itself when it connects."""
+        asking = (clause_7_3_capabilities.MODULE, clause_7_3_standing_profiles.MODULE)
+        modules = [module for module in MODULES if module not in asking]
+        self.gateway = Gateway(self.system, self.desk, self, modules)
 
     def at(self, instant: Instant, do: Callable[[], None]) -> Callable[[], None]:
         """Do something when the clock gets there."""

@@ -31,6 +31,7 @@ V2: tuple[Version, ...] = ("2.0.1", "2.1")
 @pytest.fixture
 def office(tmp_path: Path) -> Iterator[Office]:
     with open_office(tmp_path) as office:
+        office.ask_nothing()
         office.register("S1")
         office.commission("S1", evse_data(ONE), evse_data(TWO))
         yield office
@@ -300,6 +301,7 @@ def test_a_restarted_gateway_goes_on_with_what_is_open(office: Office) -> None:
     ask(office, ActivityKind.RESET, evse_id=ONE)
     # Of the three only the first has left the queue: that is not known any more.
     again = Office(office.system, office.clock)
+    again.ask_nothing()
     wire = again.connect("S1", "2.1")
     again.pass_time(MINUTE)
     assert [call[2] for call in wire.calls()] == ["TriggerMessage"]
