@@ -20,6 +20,7 @@ from api.ocpp.desk import Desk
 from api.ocpp.etp import CLOCK_LIMIT, EtpOrder, etp_request
 from api.ocpp.exchange import ALL_VERSIONS, V2, Carrier, InformationExchange, Module
 from api.ocpp.gateway import Gateway
+from api.ocpp.incentive_prices import priced
 from api.ocpp.peers import EtpOnWire, OpenTransaction, Peer, Standing
 from api.ocpp.v16 import messages as v16
 from api.ocpp.v21 import datatypes as d21
@@ -61,7 +62,7 @@ def etp_sent(gateway: Gateway, desk: Desk, row: Recorded) -> None:
             _superseded(desk, peer, before.etp, etp.number)
         told.periods = before.periods
     peer.etps[number] = told
-    _tell(gateway, desk, peer, number)
+    tell(gateway, desk, peer, number)
 
 
 def evse_vacated(gateway: Gateway, desk: Desk, row: Recorded) -> None:
@@ -91,7 +92,7 @@ def transaction_began(
         _begins_on_default(desk, peer, told)
     told_for = (told.transaction_id, told.phases_in_use)
     if told_for != (transaction.transaction_id, transaction.phases_in_use):
-        _tell(gateway, desk, peer, evse_number)
+        tell(gateway, desk, peer, evse_number)
 
 
 def _begins_on_default(desk: Desk, peer: Peer, told: EtpOnWire) -> None:
@@ -109,14 +110,14 @@ def _begins_on_default(desk: Desk, peer: Peer, told: EtpOnWire) -> None:
         record(desk, peer, event)
 
 
-def _tell(
+def tell(
     gateway: Gateway, desk: Desk, peer: Peer, number: int, *, is_renewal: bool = False
 ) -> None:
     """Send the newest ETP of an EVSE, if its station can take it now."""
-    told = peer.etps[number]
+    told = peer.etps.get(number)
     transaction = peer.transactions.get(number)
     is_there = peer.connection is not None and peer.standing is Standing.ACCEPTED
-    if transaction is None or not is_there:
+    if told is None or transaction is None or not is_there:
         return
     if peer.told is not None and not peer.told.has_smart_charging:
         _refused(desk, peer, told.etp, "the station has no smart charging")
@@ -140,17 +141,14 @@ def _tell(
         before=before,
         conditions=conditions,
     )
-    gateway.ask(
-        desk,
-        peer,
-        Call(
-            "SetChargingProfile",
-            request,
-            answered,
-            Urgency.DECREASE if is_decrease else Urgency.INCREASE,
-            f"etp/{number}",
-        ),
+    call = Call(
+        "SetChargingProfile",
+        request,
+        answered,
+        Urgency.DECREASE if is_decrease else Urgency.INCREASE,
+        f"etp/{number}",
     )
+    gateway.ask(desk, peer, priced(desk, peer, call, transaction, tell))
 
 
 def _message(
@@ -296,7 +294,7 @@ def _renew(gateway: Gateway, desk: Desk, station_id: str, told: EtpOnWire) -> No
     peer = gateway.peers.by_id[station_id]
     number = peer.evse_number(told.etp.evse_id)
     if peer.etps.get(number) is told:
-        _tell(gateway, desk, peer, number, is_renewal=True)
+        tell(gateway, desk, peer, number, is_renewal=True)
 
 
 def _forget(told: EtpOnWire) -> None:
