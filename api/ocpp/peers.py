@@ -172,7 +172,9 @@ class Peer:
     # Until when it reports more often, because a decrease is open.
     reports_fast_until: Instant = 0
     unreadable: Counter[str] = field(default_factory=Counter)
+    # Deviations tolerated since they were last recorded, and when that was.
     tolerated: Counter[str] = field(default_factory=Counter)
+    tolerated_from: dict[str, Instant] = field(default_factory=dict)
     # Whether what is missing of its transactions is going to be looked into.
     is_looked_into: bool = False
     # EVSE numbers whose last message had values that are none.
