@@ -6,11 +6,12 @@ says is durable; a repeated one (same message id and content) gets the same answ
 
 import hashlib
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from api.ocpp import frames
+from api.ocpp import deviations, frames
 from api.ocpp.admission import is_admitted
 from api.ocpp.calls import Answered, Call, NotAnswered, Refusal
 from api.ocpp.codec import CODECS
@@ -18,6 +19,7 @@ from api.ocpp.desk import Desk, Link
 from api.ocpp.peers import Peer
 from api.ocpp.unreadable import keep_unreadable
 from api.ocpp.violations import Version, Violation
+from api.ocpp.wire import Wire
 from api.security.notes import Kind, Origin
 from domain.errors import DomainError, StoreError
 
@@ -28,6 +30,12 @@ _logger = logging.getLogger(__name__)
 
 # Answers that are kept of a station, to be given again.
 ANSWERS_KEPT: Final = 64
+# What is answered with the present time.
+TIMELY: Final = frozenset({"BootNotification", "Heartbeat"})
+
+
+class _NotDone(Exception):
+    """Why a call is answered by an error: its code and description."""
 
 
 class _Outstanding(NamedTuple):
@@ -58,6 +66,7 @@ class Connection:
         self._queue: list[tuple[int, int, Call]] = []
         self._asked = 0
         self._outstanding: _Outstanding | None = None
+        self._answers: OrderedDict[str, tuple[bytes, bytes]] = OrderedDict()
 
     def receive(self, frame: bytes) -> None:
         """Take a frame that came; on the links' thread."""
@@ -180,8 +189,11 @@ class Connection:
         call.on_answer(self.gateway, desk, self.peer, answered)
 
     def _called(self, desk: Desk, message: frames.Call, frame: bytes) -> None:
+        # A station that starts anew may count from 1 again: what tells the time is
+        # repeated on one connection only.
+        answers = self._answers if message.action in TIMELY else self.peer.answers
         digest = hashlib.blake2b(frame, digest_size=16).digest()
-        known = self.peer.answers.get(message.message_id)
+        known = answers.get(message.message_id)
         if known is not None and known[0] == digest:
             self._send(desk, known[1])
             return
@@ -191,40 +203,48 @@ class Connection:
             violation.message_id = message.message_id
             self._refuse(desk, violation, message.action, frame)
             return
-        self.peer.answers[message.message_id] = (digest, answer)
-        if len(self.peer.answers) > ANSWERS_KEPT:
-            self.peer.answers.popitem(last=False)
+        except _NotDone as refusal:
+            # Not kept: it may do better when it asks again.
+            self._send(desk, frames.encode_error(message.message_id, *refusal.args))
+            return
+        answers[message.message_id] = (digest, answer)
+        if len(answers) > ANSWERS_KEPT:
+            answers.popitem(last=False)
         self._send(desk, answer)
 
     def _handled(self, desk: Desk, message: frames.Call) -> bytes:
         """Return the frame that answers a call; raise what its payload breaks."""
         handler = self.gateway.handler(self.version, message.action)
-        request = self._codec.request(message.action, message.payload)
+        request = self._read(desk, message)
         if handler is None:
             text = f"{message.action} is not for stations to send"
-            return frames.encode_error(message.message_id, "NotSupported", text)
+            raise _NotDone("NotSupported", text)
         if not is_admitted(self.peer.standing, self.version, message.action):
             text = f"{message.action} before the station is accepted"
             self._note(desk, text)
-            return frames.encode_error(message.message_id, "SecurityError", text)
+            raise _NotDone("SecurityError", text)
         try:
             response = handler(self.gateway, desk, self.peer, request)
         except StoreError:
             raise
         except DomainError as error:
             _logger.warning("%s of %s: %s", message.action, self.peer.station_id, error)
-            return frames.encode_error(
-                message.message_id, "InternalError", str(error)[:255]
-            )
+            raise _NotDone("InternalError", str(error)[:255]) from None
         except Exception:
             _logger.exception("%s of %s", message.action, self.peer.station_id)
-            return frames.encode_error(message.message_id, "InternalError", "")
+            raise _NotDone("InternalError", "") from None
         return frames.encode_result(message.message_id, response)
+
+    def _read(self, desk: Desk, message: frames.Call | frames.Send) -> Wire:
+        if not self.peer.deviations:
+            return self._codec.request(message.action, message.payload)
+        decode = partial(self._codec.request, message.action)
+        return deviations.read(desk, self.peer, decode, bytes(message.payload))
 
     def _told(self, desk: Desk, message: frames.Send, frame: bytes) -> None:
         handler = self.gateway.handler(self.version, message.action)
         try:
-            request = self._codec.request(message.action, message.payload)
+            request = self._read(desk, message)
         except Violation as violation:
             self._unreadable(desk, violation, message.action, frame)
             return

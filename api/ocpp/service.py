@@ -26,7 +26,7 @@ from domain.ports import Clock, System
 from domain.store.committer import Committer
 
 _PAGE: Final = 500
-_LOOK_AGAIN_S: Final = 1.0
+_LOOK_AGAIN_S: Final = 0.2
 # From the word to stop to the end, whatever stations do.
 _STOP_WITHIN_S: Final = 5.0
 

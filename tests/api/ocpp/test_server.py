@@ -16,6 +16,8 @@ from api.ocpp.calls import Call
 from api.ocpp.link import Limits
 from api.ocpp.v16 import messages as v16
 from domain.model import station_events as t
+from domain.model.session_events import AuthorizationRequested
+from domain.model.values import MINUTE
 from domain.use_cases.clause_7_3_stations import (
     ChangeCredentials,
     change_credentials,
@@ -190,7 +192,7 @@ def test_a_second_connection_takes_the_place_of_the_first(tmp_path: Path) -> Non
         async with open_yard(tmp_path, "S1") as yard:
             first = await yard.connect("S1", "ocpp1.6")
             assert (await ask(first, *HEARTBEAT))[0] == 3
-            second = await yard.connect("S1", "ocpp2.0.1")
+            second = await yard.connect("S1", "ocpp1.6")
             await asyncio.wait_for(first.wait_closed(), 5)
             assert (first.close_code, second.close_code) == (1000, None)
             assert (await ask(second, *HEARTBEAT))[0] == 3
@@ -211,14 +213,23 @@ def test_a_second_connection_takes_the_place_of_the_first(tmp_path: Path) -> Non
 def test_a_call_that_is_repeated_is_answered_as_before_also_on_a_new_connection(
     tmp_path: Path,
 ) -> None:
+    authorize = (2, "a1", "Authorize", {"idTag": "tag"})
+
     async def check() -> None:
         async with open_yard(tmp_path, "S1") as yard:
+            yard.office.commission("S1")
             async with yard.connect("S1", "ocpp1.6") as client:
-                first = await ask(client, 2, "b1", "BootNotification", BOOT)
-                assert await ask(client, 2, "b1", "BootNotification", BOOT) == first
+                boot = await ask(client, 2, "b1", "BootNotification", BOOT)
+                assert await ask(client, 2, "b1", "BootNotification", BOOT) == boot
+                answer = await ask(client, *authorize)
+                assert await ask(client, *authorize) == answer
+            yard.office.clock.at += MINUTE
             async with yard.connect("S1", "ocpp1.6") as client:
-                assert await ask(client, 2, "b1", "BootNotification", BOOT) == first
-            assert len(yard.office.events(t.StationBooted)) == 1
+                assert await ask(client, *authorize) == answer
+                # Who starts anew may count from 1 again, and is told the time.
+                assert await ask(client, 2, "b1", "BootNotification", BOOT) != boot
+            assert len(yard.office.events(AuthorizationRequested)) == 1
+            assert len(yard.office.events(t.StationBooted)) == 2
 
     asyncio.run(check())
 
@@ -306,10 +317,15 @@ def test_frames_of_ten_megabytes_end_the_connection_before_they_are_read(
                     for _ in range(100):
                         writer.write(b" " * (size // 100))
                         await writer.drain()
-                assert await closed_with(reader) == 1009
+                    # Where what was not read resets the connection first.
+                    assert await closed_with(reader) == 1009
                 after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
                 assert after - before < 8_000  # KiB
             await until(lambda: yard.traffic.dropped["protocol"] == 1)
+            async with upgraded(yard, "S1") as (reader, writer):
+                writer.write(b"\x81\xff" + size.to_bytes(8, "big") + bytes(4))
+                assert await closed_with(reader) == 1009
+            await until(lambda: yard.traffic.dropped["protocol"] == 2)
 
     asyncio.run(check())
 
@@ -421,10 +437,10 @@ def test_a_thousand_connections_that_say_nothing_end_and_stations_are_served(
         async with open_yard(tmp_path, "S1", "S2", limits=limits) as yard:
             async with contextlib.AsyncExitStack() as opened:
                 client = await opened.enter_async_context(yard.connect("S1", "ocpp1.6"))
+                assert (await ask(client, *HEARTBEAT))[0] == 3
                 silent = [
                     await opened.enter_async_context(bare(yard)) for _ in range(1_000)
                 ]
-                assert (await ask(client, *HEARTBEAT))[0] == 3
                 mute = await yard.connect("S2", "ocpp1.6")
                 for reader, _ in silent:
                     assert await asyncio.wait_for(reader.read(), 5) == b""

@@ -1,0 +1,194 @@
+"""Desks: order, what is lost, what is durable and was not said; floods are bounded."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from api.ocpp.desk import BATCH, CommitterDesk, Desk, InlineDesk
+from domain.loop.observer import Reading
+from domain.model import station_events as t
+from domain.model.values import Instant
+from domain.ports import Append, Batch, System
+from tests.api.ocpp.live import open_system, page_limit
+
+EVSE = "DE*VLT*E1"
+
+
+class Told:
+    """A link that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self.closed: list[int] = []
+
+    def send(self, frame: bytes) -> None:
+        """Take a frame."""
+        self.frames.append(frame)
+
+    def close(self, code: int, reason: str) -> None:
+        """Take a goodbye."""
+        self.closed.append(code)
+
+
+class Thread:
+    """The links' thread, by hand: what it is to do waits until `run`."""
+
+    def __init__(self) -> None:
+        self._due: deque[Callable[[], None]] = deque()
+
+    def call_soon(self, do: Callable[[], None]) -> None:
+        """Put something at the end."""
+        self._due.append(do)
+
+    def run(self, until: Callable[[], bool]) -> None:
+        """Do what is due until something is so."""
+        while not until():
+            if self._due:
+                self._due.popleft()()
+            else:
+                time.sleep(0.0005)
+
+
+class Bench:
+    """A desk at the committer of a live store."""
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self.thread = Thread()
+        self.link = Told()
+        self.readings: list[tuple[str, Instant, list[Reading]]] = []
+        desk = Desk(system, lambda *told: self.readings.append(told))
+        self.desk = CommitterDesk(desk, system.log, self.thread.call_soon)  # type: ignore[arg-type]
+
+    def settle(self) -> None:
+        """Do all that is put, to its end."""
+        self.thread.run(lambda: self.desk.is_idle)
+
+    def rows(self) -> list[str]:
+        """Return the reasons that were committed, in order."""
+        rows = self.system.log.read_stream("desk")
+        return [r.event.reason for r in rows if isinstance(r.event, t.StationBlocked)]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    with open_system(tmp_path) as system:
+        yield Bench(system)
+
+
+def keep(bench: Bench, reason: str, desk: Desk) -> None:
+    """Record a reason, and say it."""
+    event = t.StationBlocked(station_id="S1", reason=reason)
+    desk.system.log.append(Batch(appends=(Append("desk", (event,), 0),)))
+    desk.send(bench.link, reason.encode())
+
+
+def test_works_are_done_in_order_and_answered_in_order(bench: Bench) -> None:
+    reasons = [str(n) for n in range(3 * BATCH)]
+    for reason in reasons:
+        bench.desk.put(partial(keep, bench, reason))
+    bench.settle()
+    assert bench.rows() == reasons
+    assert bench.link.frames == [reason.encode() for reason in reasons]
+
+
+def test_a_work_reads_what_those_before_it_recorded(bench: Bench) -> None:
+    seen: list[int] = []
+    for reason in "abc":
+        bench.desk.put(partial(keep, bench, reason))
+        bench.desk.put(
+            lambda desk: seen.append(len(desk.system.log.read_stream("desk")))
+        )
+    bench.settle()
+    assert seen == [1, 2, 3]
+
+
+def test_nothing_is_said_before_it_is_durable(bench: Bench) -> None:
+    bench.desk.put(partial(keep, bench, "a"))
+    bench.thread.run(lambda: bool(bench.rows()))
+    # It is committed. The process might end here: the row is there, the word is not.
+    assert bench.link.frames == []
+    bench.settle()
+    assert bench.link.frames == [b"a"]
+
+
+def test_what_is_lost_answers_nobody_and_wakes_no_loop(bench: Bench) -> None:
+    limit = page_limit(bench.system.log)
+    lost: list[bool] = []
+    bench.desk.desk.on_lost = lambda: lost.append(True)
+    after: list[bool] = []
+
+    def read(desk: Desk) -> None:
+        desk.reading("z", Reading(EVSE, desk.now, 1_000, 5))
+        desk.after(lambda: after.append(True))
+
+    limit(0)
+    bench.desk.put(read)
+    for n in range(100):
+        bench.desk.put(partial(keep, bench, "x" * 100 + str(n)))
+    bench.settle()
+    assert lost
+    said = [frame.decode() for frame in bench.link.frames]
+    assert said == bench.rows()
+    assert len(said) < 100
+    limit(100_000)
+    bench.desk.put(partial(keep, bench, "b"))
+    bench.settle()
+    assert bench.rows()[-1] == "b"
+    assert bench.link.frames[-1] == b"b"
+
+
+def test_readings_reach_the_loop_when_they_are_kept(bench: Bench) -> None:
+    reading = Reading(EVSE, bench.system.clock.now(), 1_000, 5)
+    bench.desk.put(lambda desk: desk.reading("z", reading))
+    bench.settle()
+    ((zone_id, _, readings),) = bench.readings
+    assert (zone_id, readings) == ("z", [reading])
+
+
+def test_an_error_of_one_work_leaves_the_others_alone(bench: Bench) -> None:
+    def fail(desk: Desk) -> None:
+        raise KeyError("a mistake")
+
+    bench.desk.put(partial(keep, bench, "a"))
+    bench.desk.put(fail)
+    bench.desk.put(partial(keep, bench, "b"))
+    bench.settle()
+    assert bench.link.frames == [b"a", b"b"]
+
+
+def test_other_writers_come_between_batches(bench: Bench) -> None:
+    for n in range(2 * BATCH):
+        bench.desk.put(partial(keep, bench, str(n)))
+    bench.thread.run(lambda: bool(bench.rows()))
+    event = t.StationBlocked(station_id="S1", reason="other")
+    bench.system.log.append(Batch(appends=(Append("desk", (event,), 0),)))
+    bench.settle()
+    assert bench.rows().index("other") <= BATCH
+
+
+def test_a_closed_store_answers_nobody(tmp_path: Path) -> None:
+    with open_system(tmp_path) as system:
+        bench = Bench(system)
+    lost: list[bool] = []
+    bench.desk.desk.on_lost = lambda: lost.append(True)
+    bench.desk.put(partial(keep, bench, "a"))
+    bench.thread.run(lambda: bool(lost))
+    assert bench.link.frames == []
+
+
+def test_a_work_put_by_a_work_is_done_after_what_that_one_says(tmp_path: Path) -> None:
+    with open_system(tmp_path) as system:
+        link, order = Told(), list[str]()
+        desk = InlineDesk(Desk(system, lambda *told: None))
+
+        def first(given: Desk) -> None:
+            given.send(link, b"first")
+            desk.put(lambda _: order.append(f"second after {len(link.frames)}"))
+
+        desk.put(first)
+        assert order == ["second after 1"]

@@ -1,0 +1,175 @@
+"""The gateway as a live service: its own thread and loop, the committer, the log."""
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from domain.errors import StoreFull
+from domain.model import station_events as t
+from domain.ports import Append, Batch, Log
+from domain.store.master_key import load
+from domain.store.reader import LedgerReader
+from domain.store.store import LEDGER_FILE
+from domain.use_cases.clause_7_3_stations import BlockStation, block_station
+from tests.api.ocpp.live import (
+    Live,
+    open_live,
+    open_system,
+    page_limit,
+    register,
+)
+from tests.api.ocpp.sockets import BOOT, HEARTBEAT, Calling, ask
+from tests.api.small_day import run
+from tests.api.test_cli_serve import key_file, serving
+
+PROTOCOL = "ocpp1.6"
+BOOTED = (2, "b1", "BootNotification", BOOT)
+
+
+def test_what_is_answered_is_durable(tmp_path: Path) -> None:
+    async def check(live: Calling) -> None:
+        async with live.connect("S1", PROTOCOL) as client:
+            assert (await ask(client, *BOOTED))[2]["status"] == "Pending"
+            with LedgerReader.open(tmp_path / LEDGER_FILE) as log:
+                kinds = [row.type for row in log.read(after=0, limit=100)]
+            assert kinds[-2:] == ["station.connected", "station.booted"]
+
+    with open_live(tmp_path, "S1") as live:
+        asyncio.run(check(live))
+    # A service that stops says goodbye, and what then happened is recorded.
+    with LedgerReader.open(tmp_path / LEDGER_FILE) as log:
+        assert "station.disconnected" in [r.type for r in log.read(after=0, limit=100)]
+
+
+def test_what_others_record_is_known_to_the_gateway(tmp_path: Path) -> None:
+    async def status_of(live: Calling) -> str:
+        async with live.connect("S1", PROTOCOL) as client:
+            status: str = (await ask(client, *BOOTED))[2]["status"]
+            return status
+
+    with open_live(tmp_path) as live:
+        register(live.system, "S1")
+        deadline = 100
+        while deadline:
+            try:
+                assert asyncio.run(status_of(live)) == "Pending"
+                break
+            except InvalidStatus:
+                deadline -= 1
+        block_station(live.system, BlockStation(station_id="S1", reason="x"), live.by())
+
+        async def blocked() -> None:
+            async with asyncio.timeout(5):
+                while await status_of(live) != "Rejected":
+                    pass
+
+        asyncio.run(blocked())
+
+
+@pytest.mark.requirement("7.9.4.6b")
+def test_attempts_to_connect_that_were_refused_are_counted_and_noted(
+    tmp_path: Path,
+) -> None:
+    async def check(live: Calling) -> None:
+        for identity, password in (("S9", b"x"), ("S9", b"x"), ("S1", b"x")):
+            with pytest.raises(InvalidStatus):
+                await live.connect(identity, PROTOCOL, password=password)
+
+    with open_live(tmp_path, "S1") as live:
+        asyncio.run(check(live))
+        counts = live.security.counts()
+        assert counts["unknown-station"] == 2
+        assert counts["wrong-credentials"] == 1
+        assert live.metric("refused_unknown_station_total") == 2
+        assert live.metric("refused_wrong_credentials_total") == 1
+
+
+def fill(log: Log) -> None:
+    """Append until nothing more fits."""
+    event = t.StationDisconnected(station_id="S9", reason="x")
+    with contextlib.suppress(StoreFull):
+        for _ in range(10_000):
+            log.append(Batch(appends=(Append("filling", (event,), 0),)))
+        raise AssertionError("there is room for all that")
+
+
+def test_with_a_full_disk_nobody_is_answered_and_all_ask_again(tmp_path: Path) -> None:
+    async def check(live: Live, limit: Callable[[int], None]) -> None:
+        client = await live.connect("S1", PROTOCOL)
+        other = await live.connect("S2", PROTOCOL)
+        assert (await ask(other, *HEARTBEAT))[0] == 3
+        limit(0)
+        fill(live.system.log)
+        with pytest.raises(ConnectionClosed):
+            await ask(client, *BOOTED)
+        await asyncio.wait_for(other.wait_closed(), 5)
+        assert (client.close_code, other.close_code) == (1011, 1011)
+        assert not live.events(t.StationBooted)
+        limit(100_000)
+        async with live.connect("S1", PROTOCOL) as client:
+            assert (await ask(client, *BOOTED))[0] == 3
+        assert len(live.events(t.StationBooted)) == 1
+
+    with open_live(tmp_path, "S1", "S2") as live:
+        asyncio.run(check(live, page_limit(live.system.log)))
+
+
+def test_a_server_that_is_killed_knows_its_stations_again(tmp_path: Path) -> None:
+    environment = key_file(tmp_path / "key", 1)
+    store = tmp_path / "live"
+
+    async def boot(port: int) -> None:
+        async with Calling(port).connect("S1", PROTOCOL) as client:
+            assert (await ask(client, *BOOTED))[0] == 3
+
+    async def killed(port: int, pid: int) -> None:
+        client = await Calling(port).connect("S1", PROTOCOL)
+        assert (await ask(client, *BOOTED))[0] == 3
+        os.kill(pid, signal.SIGKILL)
+        await asyncio.wait_for(client.wait_closed(), 10)
+
+    with open_system(store, load(environment).key) as system:
+        register(system, "S1")
+    with serving(store, environment=environment) as server:
+        asyncio.run(killed(port_in(server.said), server.process.pid))
+        key = server.headers
+    with serving(store, environment=environment) as server:
+        asyncio.run(boot(port_in(server.said)))
+        metrics = httpx.get(f"{server.address}/v1/metrics", headers=key).text
+        assert re.search(r"voltledger_stations_connections_total 1\.0", metrics)
+        assert re.search(r"voltledger_stations_messages_in_total 1\.0", metrics)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(20) == 0
+    with LedgerReader.open(store / LEDGER_FILE) as log:
+        rows = log.read(after=0, limit=1_000)
+    assert [row.type for row in rows].count("station.booted") == 2
+
+
+def port_in(said: str) -> int:
+    found = re.search(r"stations connect to ws://127\.0\.0\.1:(\d+)/ocpp/", said)
+    assert found is not None, said
+    return int(found[1])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--ocpp-host", "0.0.0.0"], "--ocpp-trusted-network"),
+        (["--ocpp-tls-cert", "nowhere.crt"], "--ocpp-tls-key"),
+        (["--ocpp-port", "70000"], "65535"),
+    ],
+)
+def test_places_for_stations_that_make_no_sense_are_refused(
+    tmp_path: Path, options: list[str], said: str
+) -> None:
+    result = run("serve", "--store", f"sqlite:///{tmp_path}/s", "--create", *options)
+    assert result.exit_code == 2
+    assert said in result.stderr.replace("\n", " ")
