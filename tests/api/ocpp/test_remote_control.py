@@ -12,14 +12,19 @@ from api.ocpp.violations import Version
 from domain.model import activity_events as y
 from domain.model import station_events as t
 from domain.model.activity_events import ActivityKind
-from domain.model.values import MINUTE, SECOND, Event
+from domain.model.values import MINUTE, SECOND, Event, iso_of
 from domain.ports import Append, Batch, CsoElsewhere, System
 from domain.use_cases.clause_6_2_service_sessions import (
     credential_context,
     run_due_timers,
 )
 from domain.use_cases.clause_7_3_activities import AskActivity, ask_activity
-from domain.use_cases.s3_remote_start import StartRemotely, start_remotely
+from domain.use_cases.s3_remote_start import (
+    StartRemotely,
+    StopRemotely,
+    start_remotely,
+    stop_remotely,
+)
 from domain.use_cases.shared_path import By
 from tests.api.ocpp.office import NOW, Office, Wire, evse_data, open_office
 
@@ -385,3 +390,72 @@ def test_a_station_refuses_by_an_error_too(office: Office) -> None:
     (call,) = wire.calls("UnlockConnector")
     wire.raw(f'[4,"{call[1]}","NotSupported","no lock",{{}}]'.encode())
     assert ended(office).detail == "NotSupported: no lock"
+
+
+@pytest.mark.requirement("S3.Req3")
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_transaction_that_a_station_begins_then_ends_the_remote_start(
+    office: Office, version: Version
+) -> None:
+    wire = connected(office, version)
+    start(office)
+    call = wire.calls()[-1]
+    wire.answer(call, {"status": "Accepted"})
+    office.follow()
+    asked = office.events(y.ActivityAsked)[0]
+    assert isinstance(asked, y.ActivityAsked)
+    transaction_id = begun_by_station(office, wire, version, call[3])
+    office.follow()
+    assert steps(office) == ["sent", "accepted", "done"]
+    owner = office.system.log.owner("occupant", TWO)
+    assert owner == asked.session_id
+    stop = StopRemotely(session_id=asked.session_id)
+    stop_remotely(office.system, stop, office.by())
+    office.follow()
+    stopped = wire.calls()[-1]
+    assert stopped[3] == {"transactionId": transaction_id}
+    wire.answer(stopped, {"status": "Accepted"})
+    ended_by_station(office, wire, version, transaction_id)
+    office.follow()
+    assert steps(office)[-3:] == ["sent", "accepted", "done"]
+
+
+def begun_by_station(office: Office, wire: Wire, version: Version, asked: Any) -> Any:
+    """Let the station begin what it was asked for; return its transaction's id."""
+    at = iso_of(office.clock.at)
+    if version == "1.6":
+        begun = {"connectorId": 2, "idTag": asked["idTag"], "meterStart": 1_000}
+        answer = wire.ask("StartTransaction", {**begun, "timestamp": at})
+        return answer["transactionId"]
+    info = {"transactionId": "t-1", "remoteStartId": asked["remoteStartId"]}
+    event = {
+        "eventType": "Started",
+        "timestamp": at,
+        "triggerReason": "RemoteStart",
+        "seqNo": 0,
+        "transactionInfo": info,
+        "evse": {"id": 2, "connectorId": 1},
+        "idToken": asked["idToken"],
+    }
+    answer = wire.ask("TransactionEvent", event)
+    assert answer["idTokenInfo"]["status"] == "Accepted"
+    return "t-1"
+
+
+def ended_by_station(
+    office: Office, wire: Wire, version: Version, transaction_id: Any
+) -> None:
+    at = iso_of(office.clock.at)
+    if version == "1.6":
+        stop = {"transactionId": transaction_id, "meterStop": 1_000, "reason": "Remote"}
+        wire.ask("StopTransaction", {**stop, "timestamp": at})
+        return
+    event = {
+        "eventType": "Ended",
+        "timestamp": at,
+        "triggerReason": "RemoteStop",
+        "seqNo": 1,
+        "transactionInfo": {"transactionId": transaction_id, "stoppedReason": "Remote"},
+        "evse": {"id": 2, "connectorId": 1},
+    }
+    wire.ask("TransactionEvent", event)
