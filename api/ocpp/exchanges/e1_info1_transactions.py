@@ -125,7 +125,8 @@ def _take(
         if request.trigger_reason == "ChargingRateChanged":
             rate_changed(gateway, desk, peer, live)
     if found:
-        hand_over(gateway, desk, peer, found, evse_id, live)
+        if evse_id:
+            hand_over(gateway, desk, peer, found, evse_id, live)
         keep_aside(desk, peer, "TransactionEvent", request, number, found)
     return judged
 

@@ -96,7 +96,8 @@ def stop_transaction_1_6(
     if reported.is_new and not reported.session_id:
         peer.unreadable["UNKNOWN_TRANSACTION"] += 1
     ended(peer, reported.number)
-    hand_over(gateway, desk, peer, found, evse_id, None)
+    if evse_id:
+        hand_over(gateway, desk, peer, found, evse_id, None)
     keep_aside(desk, peer, "StopTransaction", request, 0, found)
     return v16.StopTransactionResponse()
 
