@@ -57,12 +57,12 @@ def load_transaction(system: System, stream: str) -> StationTransaction:
     return taken(system, stream, StationTransaction(stream=stream), take)
 
 
-def books_of(system: System, known: StationTransaction) -> Books:
-    """Return the books of a transaction, as far as it is known."""
+def books_of(system: System, known: StationTransaction, *more: Register) -> Books:
+    """Return the books of a transaction, as far as it and more registers tell."""
     live = _live_rows(system, known)
     until = known.ended.at if known.ended else None
     max_w = _max_w(system, known.evse_id)
-    imports = [*_told(known, "import_wh"), *_metered(live)]
+    imports = [*_told(known, "import_wh"), *_metered(live), *more]
     course = course_of(_until(imports, until), max_w)
     exports = course_of(_until(_told(known, "export_wh"), until), max_w)
     begun_at = min((at for at in _registered(known)), default=known.began_at)

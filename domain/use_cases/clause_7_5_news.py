@@ -12,7 +12,7 @@ import msgspec
 from domain.model import session_events as s
 from domain.model import site_events as z
 from domain.model import station_events as t
-from domain.model.metering import MeterPoint
+from domain.model.metering import MeterPoint, Register
 from domain.model.session import Session
 from domain.model.site import Evse
 from domain.model.station_transaction import StationTransaction, after
@@ -26,7 +26,12 @@ from domain.use_cases.clause_6_2_joining import (
     join_or_open,
     resolve,
 )
-from domain.use_cases.clause_7_5_books import books_of, load_transaction, reference_of
+from domain.use_cases.clause_7_5_books import (
+    Books,
+    books_of,
+    load_transaction,
+    reference_of,
+)
 from domain.use_cases.clause_7_5_drafts import Draft
 from domain.use_cases.e1_smart_charging import arrived
 from domain.use_cases.s2_back_office import answer_events
@@ -126,7 +131,10 @@ def _staying(news: News, evse: Evse) -> Session | None:
     state = resolve(draft.system, evse.session_id)
     if other := draft.system.log.owner(LEADS, news.evse_id):
         lost = load_transaction(draft.system, other)
-        end_lost(draft, state, lost, news.by.at, "another transaction began")
+        # What the meter gave until then went to the one before.
+        told = first_point(news.event.points)
+        more = [Register(told.at, told.import_wh or 0)] if told else []
+        end_lost(draft, state, lost, news.by.at, "another transaction began", *more)
     by_reference = news.reference and find_by_reference(draft.system, news.reference)
     if by_reference and by_reference.session_id == state.session_id:
         return state
@@ -226,28 +234,34 @@ def end(
     told = known.ended.event
     state = draft.session(resolve(draft.system, known.session_id))
     quality = Quality.DUPLICATE if is_settled else Quality.GOOD
-    _end_transfer(draft, state, known, at, told.reason or told.trigger, quality)
+    books = books_of(draft.system, known)
+    _end_transfer(draft, state, books, at, told.reason or told.trigger, quality)
     if told.is_unplugged:
         leave(draft, state, known.evse_id, at)
     draft.release(LEADS, known.evse_id, known.stream)
 
 
 def end_lost(
-    draft: Draft, state: Session, known: StationTransaction, at: Instant, reason: str
-) -> None:
-    """Record the end of a transfer whose transaction did not tell it."""
-    _end_transfer(draft, state, known, at, reason, Quality.GOOD)
-
-
-def _end_transfer(
     draft: Draft,
     state: Session,
     known: StationTransaction,
     at: Instant,
     reason: str,
+    *more: Register,
+) -> None:
+    """Record the end of a transfer whose transaction did not tell it."""
+    books = books_of(draft.system, known, *more)
+    _end_transfer(draft, state, books, at, reason, Quality.GOOD)
+
+
+def _end_transfer(
+    draft: Draft,
+    state: Session,
+    books: Books,
+    at: Instant,
+    reason: str,
     quality: Quality,
 ) -> None:
-    books = books_of(draft.system, known)
     if not books.course.totals and quality == Quality.GOOD:
         quality = Quality.IMPLAUSIBLE
     ended = s.TransferEnded(

@@ -20,8 +20,8 @@ from domain.use_cases.clause_7_5_station_transactions import (
 )
 from domain.use_cases.s2_back_office import EmbeddedBackOffice
 from domain.use_cases.s6_sdr_information import increments_of
-from domain.use_cases.shared_path import load_evse
-from tests.use_cases.small_site import ANNA, E1, ZONE, By, Site
+from domain.use_cases.shared_path import By, load_evse
+from tests.use_cases.small_site import ANNA, E1, ZONE, Site
 
 
 class Message(NamedTuple):
