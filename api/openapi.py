@@ -36,6 +36,7 @@ TAGS = {
     "security": "Audit and security log",
     "operation": "How the service itself is",
     "E1": "Smart charging within the PRE",
+    "E2": "Demand response: incentives and their answers",
     "E3": "Constraints sent to the resource manager",
     "E4": "PRE set by the resource manager",
     "S1": "Reservation of an EVSE",

@@ -51,7 +51,7 @@ class StreamPlaces:
         """Return where the stream of a row stands; None when that is nowhere."""
         kind, _, name = row.stream.partition("-")
         match kind:
-            case "zone" | "pre":
+            case "zone" | "pre" | "incentive":
                 return Place(name)
             case "plan":
                 return Place(_DAY.sub("", name))

@@ -41,6 +41,7 @@ class Permission(enum.StrEnum):
     REMOTE_START = "remote.start"
     CONSTRAINTS_SEND = "constraints.send"
     PRE_SET = "pre.set"
+    INCENTIVES_SEND = "incentives.send"
     EVSE_REPORT = "evse.report"
     EVSE_SUSPEND = "evse.suspend"
     SAFETY_REPORT = "safety.report"
@@ -87,6 +88,7 @@ TABLE: Mapping[Permission, frozenset[Role]] = {
     Permission.REMOTE_START: frozenset({_O, _C}),
     Permission.CONSTRAINTS_SEND: frozenset({_A, _O}),
     Permission.PRE_SET: frozenset({_R}),
+    Permission.INCENTIVES_SEND: frozenset({_C, _R}),
     Permission.EVSE_REPORT: frozenset({_S}),
     Permission.EVSE_SUSPEND: frozenset({_A, _O}),
     Permission.SAFETY_REPORT: frozenset({_A, _O, _S}),

@@ -98,6 +98,35 @@ _COMMISSIONING = [
         body={},
     ),
 ]
+_INCENTIVES = [
+    Call(
+        "post_incentive",
+        {"zone_id": "yard"},
+        body={
+            "incentive_id": "morning-peak",
+            "from_at": "2026-06-01T07:00:00Z",
+            "until_at": "2026-06-01T11:00:00Z",
+            "currency": "EUR",
+            "tariff": [
+                {"offset_s": 0, "minor_per_kwh": 45},
+                {"offset_s": 7_200, "minor_per_kwh": 30},
+            ],
+            "co2": [{"offset_s": 0, "g_per_kwh": 380}],
+            "maximum_w": 7_000,
+            "peak": "Peak hour: charging is dearer and slower until nine.",
+        },
+    ),
+    Call(
+        "post_incentive_answer",
+        {"session_id": "$post_remote_start.session_id"},
+        body={"is_accepted": False},
+    ),
+    Call(
+        "post_incentive_withdrawal",
+        {"zone_id": "yard", "incentive_id": "morning-peak"},
+        body={"reason": "the peak stayed away"},
+    ),
+]
 _STATIONS = [
     Call(
         "post_station_registration",
@@ -324,6 +353,7 @@ CALLS = [
     *_MERGING,
     *_STATIONS,
     *_ACTIVITIES,
+    *_INCENTIVES,
     *_READING,
     *_KEYS,
 ]

@@ -133,6 +133,14 @@ def told_by(served: Served, station_id: str, at: Instant) -> Sequence[Recorded]:
     return served.system.log.read(after=answer.first - 1, limit=len(appends))
 
 
+def test_incentives_are_for_who_reaches_their_zone(served: Served) -> None:
+    places = StreamPlaces(served.system)
+    row = served.system.log.read(after=0, limit=1)[0]
+    told = msgspec.structs.replace(row, stream=ids.incentive_stream("yard"))
+    assert reaches(operator_of("yard"), places.of(told))
+    assert not reaches(operator_of(ZONE), places.of(told))
+
+
 def test_what_stands_nowhere_is_for_who_reaches_everything(served: Served) -> None:
     places = StreamPlaces(served.system)
     row = served.system.log.read(after=0, limit=1)[0]

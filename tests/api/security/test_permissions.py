@@ -36,6 +36,7 @@ stations.operate      x x . . . . . . .
 remote.start          . x . . x . . . .
 constraints.send      x x . . . . . . .
 pre.set               . . . . . . x . .
+incentives.send       . . . . x . x . .
 evse.report           . . . . . . . x .
 evse.suspend          x x . . . . . . .
 safety.report         x x . . . . . x .
