@@ -137,6 +137,16 @@ def etp_request(
     )
 
 
+def start_request(
+    power_w: int, wiring: EvseWiring, capabilities: Capabilities, schedule_id: int
+) -> Request:
+    """Return the profile that a transaction is to begin with, before it has an id.
+
+    Its first ETP takes its place.
+    """
+    return _standing("TxProfile", power_w, wiring, capabilities, schedule_id)
+
+
 def default_request(
     power_w: int, wiring: EvseWiring, capabilities: Capabilities, schedule_id: int
 ) -> Request:

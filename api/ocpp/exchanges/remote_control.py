@@ -11,7 +11,9 @@ from typing import Final
 
 from api.ocpp.activity_calls import Asking, call_of, verdict_of
 from api.ocpp.calls import Answered, Call, NotAnswered, Refusal
+from api.ocpp.charging_profiles import Request
 from api.ocpp.desk import Desk
+from api.ocpp.etp import start_request
 from api.ocpp.exchange import V2, Carrier, InformationExchange, Module
 from api.ocpp.gateway import Gateway
 from api.ocpp.peers import Peer, Standing
@@ -156,13 +158,36 @@ def _asking(desk: Desk, peer: Peer, activity: ActivityAsked) -> Asking:
     assert peer.version is not None  # it is connected
     number = peer.evse_number(activity.evse_id) if activity.evse_id else 0
     transaction = peer.transactions.get(number)
+    is_start = activity.kind == ActivityKind.REMOTE_START
     return Asking(
         activity=activity,
         version=peer.version,
         evse_number=number,
         transaction_id=None if transaction is None else transaction.transaction_id,
         token=_token(desk, activity),
+        profile=_profile(desk, peer, number) if is_start else None,
     )
+
+
+def _profile(desk: Desk, peer: Peer, number: int) -> Request | None:
+    """Return what a transaction begins with: no more than its ETP, nor the default.
+
+    The default holds without it, and is what the EVSE is counted at.
+    """
+    told = peer.etps.get(number)
+    if told is None or peer.told is None or not peer.told.has_smart_charging:
+        return None
+    later = told.etp.profile.changes
+    from_s = (desk.now - told.etp.profile.start_at) // SECOND
+    powers_w = [power_w for at_s, power_w in later if at_s > from_s]
+    powers_w.append(told.etp.profile.power_w(desk.now))
+    if peer.defaults is not None:
+        powers_w.append(peer.defaults.default_w)
+    wiring = peer.wiring(told.etp.evse_id)
+    try:
+        return start_request(min(powers_w), wiring, peer.capabilities, told.etp.number)
+    except InvalidValue:  # its limits say nothing of power there: it starts as it would
+        return None
 
 
 def _token(desk: Desk, activity: ActivityAsked) -> str:

@@ -27,6 +27,7 @@ from domain.use_cases.s3_remote_start import (
 )
 from domain.use_cases.shared_path import By
 from tests.api.ocpp.office import NOW, Office, Wire, evse_data, open_office
+from tests.api.ocpp.test_e1_info2_etp import able, plug, record, send
 
 ONE, TWO = "DE*VLT*ES1*1", "DE*VLT*ES1*2"
 VERSIONS: tuple[Version, ...] = ("1.6", "2.0.1", "2.1")
@@ -418,6 +419,28 @@ def test_the_transaction_that_a_station_begins_then_ends_the_remote_start(
     ended_by_station(office, wire, version, transaction_id)
     office.follow()
     assert steps(office)[-3:] == ["sent", "accepted", "done"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_start_that_is_planned_brings_what_its_transaction_begins_with(
+    office: Office, version: Version
+) -> None:
+    able(office, version)
+    defaults = t.StationDefaultsInstalled(station_id="S1", default_w=8_000)
+    record(office, "station-S1", defaults)
+    wire = connected(office, version)
+    plug(office, TWO)
+    send(office, 1, (0, 7_000), (3_600, 5_000), evse_id=TWO)
+    start(office)
+    (call,) = wire.calls()
+    profile = call[3]["chargingProfile"]
+    assert profile["chargingProfilePurpose"] == "TxProfile"
+    assert "transactionId" not in profile
+    schedule = profile["chargingSchedule"]
+    (schedule,) = schedule if version != "1.6" else [schedule]
+    (period,) = schedule["chargingSchedulePeriod"]
+    # The least of the ETP: nobody knows when the transaction begins.
+    assert (period["startPeriod"], period["limit"]) == (0, 5_000)
 
 
 def begun_by_station(office: Office, wire: Wire, version: Version, asked: Any) -> Any:
