@@ -75,8 +75,12 @@ def check_commanded(system: System, caller: Principal, session_id: str) -> None:
 
 
 def _claimants(state: Session) -> frozenset[str]:
-    """Return who opened, named or answered for a session."""
-    named = state.parties | state.accepted_by
+    """Return who opened, named or answered for a session.
+
+    The station where it is only reports what happens there, and claims nothing.
+    """
+    places = {state.station_id, state.expected_station_id}
+    named = (state.parties | state.accepted_by) - places
     return frozenset(name for name in named if name and not name.startswith(_KEY))
 
 

@@ -15,6 +15,7 @@ from domain.use_cases.clause_7_3_activities import (
     load_activity,
     open_activities,
 )
+from domain.use_cases.e1_smart_charging import PlugEv, plug_ev
 from domain.use_cases.shared_path import By
 from tests.api.caller import Caller
 from tests.api.conftest import CallerFor, Served
@@ -62,6 +63,17 @@ def test_a_cso_starts_an_ev_user_it_knows_and_reads_what_came_of_it(
     path = f"/activities/{answer['activity_id']}"
     activity = cso.get(path, after=position)
     assert (activity["state"], activity["results"]) == ("done", {"a": "b"})
+
+
+def test_a_cso_commands_what_a_stations_own_exchange_began(
+    cso: Caller, served: Served
+) -> None:
+    by = By(actor="s1", at=served.clock.now())
+    answer = plug_ev(served.system, PlugEv(evse_id=FREE), by)
+    (row,) = served.system.log.read(after=answer.first - 1, limit=1)
+    session_id = row.stream.removeprefix("session-")
+    stopped = cso.done(f"/service-sessions/{session_id}/remote-stop", {})
+    assert stopped["session_id"] == session_id
 
 
 def test_a_repeated_start_is_one_and_its_token_is_sealed(
