@@ -219,6 +219,12 @@ class SampleLog(Protocol):
         """Record one row of readings."""
         ...
 
+    def append_all(
+        self, rows: Sequence[tuple[str, Event]], occurred_at: Instant
+    ) -> None:
+        """Record rows of readings, by their streams, all or none."""
+        ...
+
     def days(self) -> list[str]:
         """Return the UTC days that have samples, in order."""
         ...

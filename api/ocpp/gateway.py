@@ -64,17 +64,21 @@ class Gateway:
         self._followers = followers_of(modules)
         self._scheduler = scheduler
         self._messages = 0
+        # Of links that are there; touched on the links' thread alone.
+        self._connections: dict[Connection, None] = {}
 
     def connect(
         self, peer: Peer, version: Version, link: Link, origin: Origin
     ) -> Connection:
         """Take a station's new connection; one that it had gives way."""
         connection = Connection(self, peer, version, link, origin)
+        self._connections[connection] = None
         self.desk.put(partial(self._connected, connection=connection))
         return connection
 
     def disconnect(self, connection: Connection, reason: str) -> None:
         """Take in that a link is gone."""
+        self._connections.pop(connection, None)
         self.desk.put(partial(self._disconnected, connection=connection, reason=reason))
 
     def ask(self, desk: Desk, peer: Peer, call: Call) -> None:
@@ -169,12 +173,12 @@ class Gateway:
         All connections end; a station that had no answer asks again on its next one.
         """
         peers, self.peers = self.peers, Peers(self._log)
-        connections = [p.connection for p in peers.by_id.values() if p.connection]
+        connected = [p.connection for p in peers.by_id.values() if p.connection]
         for peer in peers.by_id.values():
             peer.connection = None
-        for connection in connections:
+        for connection in list(self._connections):
             connection.link.close(1011, "what was said could not be kept")
-        self.desk.put(partial(self._all_lost, connections=connections))
+        self.desk.put(partial(self._all_lost, connections=connected))
 
     def _all_lost(self, desk: Desk, connections: Sequence[Connection]) -> None:
         for connection in connections:

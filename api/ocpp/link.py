@@ -215,23 +215,24 @@ class StationLink(WSListener):
             self._timer.cancel()
             self._timer = None
         self._traffic.messages_in += 1
-        self._heard.append(payload)
         if not self._is_taking:
-            self._is_taking = True
-            self._loop.call_soon(self._take)
-        elif len(self._heard) == self._limits.waiting:
+            self._take([payload])
+            return
+        # The rest when that is durable.
+        self._heard.append(payload)
+        if len(self._heard) == self._limits.waiting:
             self._flooded()
 
-    def _take(self) -> None:
-        """Hand over what was heard; the rest when that is durable."""
+    def _take(self, frames: list[bytes]) -> None:
         assert self._connection is not None
-        frames, self._heard = self._heard[:_AT_ONCE], self._heard[_AT_ONCE:]
+        self._is_taking = True
         self._connection.receive_all(frames, self._taken)
 
     def _taken(self) -> None:
-        self._is_taking = bool(self._heard)
-        if self._is_taking:
-            self._loop.call_soon(self._take)
+        self._is_taking = False
+        if self._heard:
+            frames, self._heard = self._heard[:_AT_ONCE], self._heard[_AT_ONCE:]
+            self._take(frames)
         if len(self._heard) < self._limits.waiting:
             self._resume()
 

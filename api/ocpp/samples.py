@@ -6,7 +6,7 @@ import numpy as np
 
 from domain.loop.observer import Reading
 from domain.model.plan_events import MeasuresTaken, ReadingsTaken
-from domain.model.values import DAY, Instant
+from domain.model.values import DAY, Event, Instant
 from domain.ports import SampleLog
 
 # What one row can hold, its instants being counted in milliseconds from the first.
@@ -47,14 +47,15 @@ class Sampled:
 
     def keep(self, samples: SampleLog, now: Instant) -> None:
         """Append a row a zone and kind; more, where a row cannot hold what was told."""
+        rows: list[tuple[str, Event]] = []
         for zone_id, readings in self._readings.items():
             stream = f"samples-{zone_id}"
-            for some in _of_rows(readings):
-                samples.append(stream, readings_row(zone_id, some), now)
+            rows += [(stream, readings_row(zone_id, r)) for r in _of_rows(readings)]
         for zone_id, measures in self._measures.items():
             stream = f"measures-{zone_id}"
-            for each in _of_rows(measures):
-                samples.append(stream, _measures_row(zone_id, each), now)
+            rows += [(stream, _measures_row(zone_id, m)) for m in _of_rows(measures)]
+        if rows:
+            samples.append_all(rows, now)
         self._measures = {}
 
     def taken(self) -> dict[str, list[Reading]]:

@@ -3,7 +3,7 @@
 import heapq
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
@@ -61,11 +61,17 @@ class Samples:
 
     def append(self, stream: str, event: Event, occurred_at: Instant) -> None:
         """Record one row of readings."""
+        self.append_all([(stream, event)], occurred_at)
+
+    def append_all(
+        self, rows: Sequence[tuple[str, Event]], occurred_at: Instant
+    ) -> None:
+        """Record rows of readings, by their streams, all or none."""
         with self._lock:
             now = self._clock.now()
             day = max(utc_day_of(now), self._earliest)
             try:
-                self._add(self._partition(day), stream, event, occurred_at, now)
+                self._add(self._partition(day), rows, occurred_at, now)
             except sqlite3.Error as error:
                 self._close()
                 raise as_store_error(error, f"appending samples of {day}") from error
@@ -174,17 +180,20 @@ class Samples:
     def _add(
         self,
         partition: Chain,
-        stream: str,
-        event: Event,
+        rows: Sequence[tuple[str, Event]],
         occurred_at: Instant,
         now: Instant,
     ) -> None:
-        version = self._versions.get(stream, 0) + 1
-        name, schema, _, _ = BY_CLASS[type(event)]
-        change = (stream, version, 0, name, schema, occurred_at, encode(event))
-        # One row is one statement, which SQLite commits by itself.
-        partition.add(Origin(TENANT, actor=_ACTOR), (change,), now)
-        self._versions[stream] = version
+        assert self._connection is not None
+        changes = []
+        for stream, event in rows:
+            version = self._versions[stream] = self._versions.get(stream, 0) + 1
+            name, schema, _, _ = BY_CLASS[type(event)]
+            state = encode(event)
+            changes.append((stream, version, 0, name, schema, occurred_at, state))
+        self._connection.execute("BEGIN")
+        partition.add(Origin(TENANT, actor=_ACTOR), changes, now)
+        self._connection.execute("COMMIT")
 
     def _seal(self, day: str) -> None:
         if day == self._day:

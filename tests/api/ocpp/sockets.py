@@ -5,7 +5,7 @@ import base64
 import json
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from api.ocpp.link import Limits, Traffic
 from api.ocpp.server import StationServer, serve_stations
 from domain.ports import TENANT
 from tests.api.ocpp.office import Office, open_office
+
+Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 BOOT = {"chargePointVendor": "Acme", "chargePointModel": "One"}
 BOOT_2 = {"reason": "PowerUp", "chargingStation": {"vendorName": "A", "model": "B"}}
@@ -105,3 +107,50 @@ async def until(is_so: Callable[[], bool], within_s: float = 5.0) -> None:
     async with asyncio.timeout(within_s):
         while not is_so():
             await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def bare(calling: Calling) -> AsyncIterator[Ends]:
+    """Open a socket on which nothing is said by itself."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", calling.port)
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+@asynccontextmanager
+async def upgraded(calling: Calling, identity: str, *more: str) -> AsyncIterator[Ends]:
+    """Open a socket and upgrade it; what is said then is the test's."""
+    lines = [
+        f"GET /ocpp/{identity} HTTP/1.1",
+        "Host: here",
+        "Upgrade: websocket",
+        "Connection: keep-alive, Upgrade",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+        "Sec-WebSocket-Protocol: ocpp2.0.1",
+        f"Authorization: {basic(identity, b'secret')['Authorization']}",
+        *more,
+    ]
+    async with bare(calling) as (reader, writer):
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 101"), head
+        assert all(line.partition(":")[2].encode() in head for line in more)
+        yield reader, writer
+
+
+async def closed_with(reader: asyncio.StreamReader) -> int:
+    """Return the code of the close that comes next."""
+    frame = await asyncio.wait_for(reader.read(1_000), 5)
+    assert frame[:1] == b"\x88", frame
+    return int.from_bytes(frame[2:4], "big")
+
+
+def heartbeats(count: int) -> bytes:
+    """Return frames, as a client masks them with zeros."""
+    payload = json.dumps([2, "h" * 36, "Heartbeat", {}]).encode()
+    return (b"\x81" + bytes([0x80 | len(payload)]) + bytes(4) + payload) * count

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 from api.ocpp.samples import Measure, Sampled
 from domain.loop.observer import Reading
 from domain.model.plan_events import MeasuresTaken, ReadingsTaken
@@ -12,9 +14,11 @@ class Kept:
     def __init__(self) -> None:
         self.rows: list[tuple[str, Event]] = []
 
-    def append(self, stream: str, event: Event, occurred_at: Instant) -> None:
-        """Record one row."""
-        self.rows.append((stream, event))
+    def append_all(
+        self, rows: Sequence[tuple[str, Event]], occurred_at: Instant
+    ) -> None:
+        """Record rows."""
+        self.rows += rows
 
 
 def test_readings_of_a_month_ago_do_not_take_those_of_now_down() -> None:

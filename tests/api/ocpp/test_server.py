@@ -2,7 +2,6 @@ import asyncio
 import contextlib
 import json
 import resource
-import time
 import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -29,12 +28,14 @@ from tests.api.ocpp.sockets import (
     HEARTBEAT,
     Yard,
     ask,
+    bare,
     basic,
+    closed_with,
+    heartbeats,
     open_yard,
     until,
+    upgraded,
 )
-
-Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @pytest.mark.requirement("7.3.1")
@@ -342,47 +343,6 @@ def test_parts_that_come_to_ten_megabytes_end_the_connection(tmp_path: Path) -> 
     asyncio.run(check())
 
 
-@contextlib.asynccontextmanager
-async def bare(yard: Yard) -> AsyncIterator[Ends]:
-    """Open a socket on which nothing is said by itself."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", yard.port)
-    try:
-        yield reader, writer
-    finally:
-        writer.transport.abort()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
-
-
-@contextlib.asynccontextmanager
-async def upgraded(yard: Yard, identity: str, *more: str) -> AsyncIterator[Ends]:
-    """Open a socket and upgrade it; what is said then is the test's."""
-    lines = [
-        f"GET /ocpp/{identity} HTTP/1.1",
-        "Host: here",
-        "Upgrade: websocket",
-        "Connection: keep-alive, Upgrade",
-        "Sec-WebSocket-Version: 13",
-        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
-        "Sec-WebSocket-Protocol: ocpp2.0.1",
-        f"Authorization: {basic(identity, b'secret')['Authorization']}",
-        *more,
-    ]
-    async with bare(yard) as (reader, writer):
-        writer.write("\r\n".join([*lines, "", ""]).encode())
-        head = await reader.readuntil(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 101"), head
-        assert all(line.partition(":")[2].encode() in head for line in more)
-        yield reader, writer
-
-
-async def closed_with(reader: asyncio.StreamReader) -> int:
-    """Return the code of the close that comes next."""
-    frame = await asyncio.wait_for(reader.read(1_000), 5)
-    assert frame[:1] == b"\x88", frame
-    return int.from_bytes(frame[2:4], "big")
-
-
 def test_frames_that_break_the_protocol_end_the_connection(tmp_path: Path) -> None:
     zeros = bytes(4)
     cases = [
@@ -462,34 +422,6 @@ def test_a_peer_that_does_not_answer_pings_is_dropped(tmp_path: Path) -> None:
                 assert (await asyncio.wait_for(reader.read(2), 5))[:1] == b"\x89"
                 await until(lambda: not yard.traffic.links)
             assert len(yard.office.events(t.StationDisconnected)) == 1
-
-    asyncio.run(check())
-
-
-def heartbeats(count: int) -> bytes:
-    """Return frames, as a client masks them with zeros."""
-    payload = json.dumps([2, "h" * 36, "Heartbeat", {}]).encode()
-    return (b"\x81" + bytes([0x80 | len(payload)]) + bytes(4) + payload) * count
-
-
-def test_a_flood_makes_itself_wait_and_nobody_else(tmp_path: Path) -> None:
-    async def check() -> None:
-        async with (
-            open_yard(tmp_path, "S1", "S2") as yard,
-            yard.connect("S2", "ocpp1.6") as other,
-            upgraded(yard, "S1") as (reader, writer),
-        ):
-            writer.write(heartbeats(5_000))
-            begun = time.monotonic()
-            for _ in range(20):
-                assert (await ask(other, *HEARTBEAT))[0] == 3
-            assert time.monotonic() - begun < 2.0
-            assert yard.traffic.floods > 0
-            # Each is answered all the same: it has not booted.
-            told = b""
-            async with asyncio.timeout(20):
-                while told.count(b'"SecurityError"') < 5_000:
-                    told += await reader.read(1_000_000)
 
     asyncio.run(check())
 

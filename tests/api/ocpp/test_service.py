@@ -5,6 +5,7 @@ import contextlib
 import os
 import re
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,7 +27,14 @@ from tests.api.ocpp.live import (
     page_limit,
     register,
 )
-from tests.api.ocpp.sockets import BOOT, HEARTBEAT, Calling, ask
+from tests.api.ocpp.sockets import (
+    BOOT,
+    HEARTBEAT,
+    Calling,
+    ask,
+    heartbeats,
+    upgraded,
+)
 from tests.api.small_day import run
 from tests.api.test_cli_serve import key_file, serving
 
@@ -90,6 +98,29 @@ def test_attempts_to_connect_that_were_refused_are_counted_and_noted(
         assert counts["wrong-credentials"] == 1
         assert live.metric("refused_unknown_station_total") == 2
         assert live.metric("refused_wrong_credentials_total") == 1
+
+
+def test_a_flood_makes_itself_wait_and_nobody_else(tmp_path: Path) -> None:
+    async def check(live: Live) -> None:
+        async with (
+            live.connect("S2", PROTOCOL) as other,
+            upgraded(live, "S1") as (reader, writer),
+        ):
+            writer.write(heartbeats(5_000))
+            begun = time.monotonic()
+            for _ in range(20):
+                assert (await ask(other, *HEARTBEAT))[0] == 3
+            assert time.monotonic() - begun < 2.0
+            assert live.metric("floods_total") > 0
+            # Each is answered all the same: it has not booted.
+            told = b""
+            async with asyncio.timeout(20):
+                while told.count(b'"SecurityError"') < 5_000:
+                    told += await reader.read(1_000_000)
+
+    with open_live(tmp_path, "S1", "S2") as live:
+        asyncio.run(check(live))
+        assert live.security.counts()["rate-limited"] > 0
 
 
 def fill(log: Log) -> None:
