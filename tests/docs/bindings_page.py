@@ -24,11 +24,20 @@ part, **∅** by nothing: then it is said what is done.
 
 
 def exchanges_of() -> dict[str, list[InformationExchange]]:
-    """Return all declared exchanges by id, in the order of the standard."""
-    found: dict[str, list[InformationExchange]] = {}
+    """Return all declared exchanges by id, in the order of the standard.
+
+    What several modules declare of one exchange in the same words is one.
+    """
+    whole: dict[tuple[str, str], InformationExchange] = {}
     for module in MODULES:
         for exchange in module.exchanges:
-            found.setdefault(exchange.id, []).append(exchange)
+            named = (exchange.id, exchange.what)
+            before = whole[named].carriers if named in whole else ()
+            carriers = (*before, *exchange.carriers)
+            whole[named] = exchange._replace(carriers=carriers)
+    found: dict[str, list[InformationExchange]] = {}
+    for exchange in whole.values():
+        found.setdefault(exchange.id, []).append(exchange)
     return dict(sorted(found.items(), key=lambda each: _order(each[0])))
 
 

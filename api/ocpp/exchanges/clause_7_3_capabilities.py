@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from api.ocpp import variables
-from api.ocpp.calls import Answered, Call, NotAnswered
+from api.ocpp.calls import Answered, Call, NotAnswered, OnAnswer
 from api.ocpp.desk import Desk
 from api.ocpp.exchange import V2, Carrier, InformationExchange, Module
 from api.ocpp.gateway import Gateway
@@ -19,7 +19,7 @@ from api.ocpp.peers import Peer, Standing
 from api.ocpp.violations import Version
 from domain.model import ids
 from domain.model import station_events as t
-from domain.model.values import MINUTE, Current
+from domain.model.values import MINUTE, SECOND, Current
 from domain.ports import Append, Batch
 
 EVERY_S: Final = 30
@@ -28,6 +28,8 @@ EVERY_S_IN_A_DECREASE: Final = 10
 _BOOKS_EVERY_S: Final = 900
 # A station that connects without a boot, and was never read, is left so long to boot.
 _BOOTS_WITHIN: Final = MINUTE
+# One that does not answer is not waited for as long as others: its ETPs wait behind.
+_PATIENCE: Final = 20 * SECOND
 # Of limits in all versions: at most one digit after the point.
 _DECIMALS: Final = 1
 
@@ -142,7 +144,7 @@ def _phases(evse_number: int) -> str:
 def _go_on(gateway: Gateway, desk: Desk, peer: Peer, going: _Survey) -> None:
     if going.reads:
         call = going.reads.pop(0)
-        gateway.ask(desk, peer, call._replace(on_answer=partial(_read, going=going)))
+        _ask(gateway, desk, peer, call, partial(_read, going=going))
         return
     while going.sets:
         name, candidates = going.sets.pop(0)
@@ -150,9 +152,16 @@ def _go_on(gateway: Gateway, desk: Desk, peer: Peer, going: _Survey) -> None:
             continue
         call = variables.setting(going.version, name, candidates[0])
         on_answer = partial(_set, going=going, name=name, candidates=candidates)
-        gateway.ask(desk, peer, call._replace(on_answer=on_answer))
+        _ask(gateway, desk, peer, call, on_answer)
         return
     _record(desk, peer, going)
+
+
+def _ask(
+    gateway: Gateway, desk: Desk, peer: Peer, call: Call, on_answer: OnAnswer
+) -> None:
+    call = call._replace(on_answer=on_answer, answer_within=_PATIENCE)
+    gateway.ask(desk, peer, call)
 
 
 def _is_set(value: str, wanted: str) -> bool:

@@ -237,7 +237,9 @@ def _plug_or_free(
     evse = load_evse(desk.system, evse_id)
     if told.status in plugged and not evse.session_id:
         peer.paused.discard(told.evse_number)
-        plug_ev(desk.system, PlugEv(evse_id=evse_id), _by(desk, peer, told))
+        # Where the meter stands only the transaction tells.
+        plug = PlugEv(evse_id=evse_id, register_wh=None)
+        plug_ev(desk.system, plug, _by(desk, peer, told))
     elif told.status == _FREE and evse.session_id:
         free = partial(_free, peer=peer, told=told, session_id=evse.session_id)
         was_seen = told.before not in ("", _FREE)
