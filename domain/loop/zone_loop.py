@@ -236,9 +236,11 @@ class ZoneLoop:
         """Return when time alone asks for a plan: `_tick` acts on them."""
         due: list[Instant] = []
         for slot in self.state.counting():
-            due.append(self._next_tick or now)
             ev = slot.ev
-            if ev is not None and ev.suspended_at and not is_offered(ev, now):
+            if ev is None:  # it may draw, unseen, but there is nothing to plan
+                continue
+            due.append(self._next_tick or now)
+            if ev.suspended_at and not is_offered(ev, now):
                 due.append(ev.suspended_at + OFFER_AFTER)
             if slot.delivery.refuses(now):
                 due.append(slot.delivery.refused_at + REFUSED_FOR)
