@@ -175,7 +175,9 @@ class Peer:
     # Deviations tolerated since they were last recorded, and when that was.
     tolerated: Counter[str] = field(default_factory=Counter)
     tolerated_from: dict[str, Instant] = field(default_factory=dict)
-    # Whether what is missing of its transactions is going to be looked into.
+    # Until when what is missing of its transactions is looked into, and whether that
+    # is under way.
+    looks_until: Instant = 0
     is_looked_into: bool = False
     # EVSE numbers whose last message had values that are none.
     implausible_at: set[int] = field(default_factory=set)

@@ -28,16 +28,18 @@ _LOOK_AFTER: Final = 5 * MINUTE + SECOND
 
 def look_later(gateway: Gateway, peer: Peer) -> None:
     """Look into what is missing when it should have come."""
-    if peer.is_looked_into:
-        return
-    peer.is_looked_into = True
-    at = gateway.desk.desk.now + _LOOK_AFTER
-    gateway.at(at, partial(_look, gateway, station_id=peer.station_id))
+    peer.looks_until = gateway.desk.desk.now + _LOOK_AFTER
+    if not peer.is_looked_into:
+        peer.is_looked_into = True
+        look = partial(_look, gateway, station_id=peer.station_id)
+        gateway.at(peer.looks_until, look)
 
 
 def _look(gateway: Gateway, desk: Desk, station_id: str) -> None:
     peer = gateway.peers.by_id[station_id]
-    peer.is_looked_into = False
+    peer.is_looked_into = peer.looks_until > desk.now
+    if peer.is_looked_into:  # something was found missing since
+        gateway.at(peer.looks_until, partial(_look, gateway, station_id=station_id))
     missing = missing_messages(desk.system, peer.station_id, desk.now)
     if peer.connection is None or peer.version == "1.6":
         return

@@ -250,7 +250,7 @@ def test_a_transaction_goes_on_after_a_restart_of_the_gateway(office: Office) ->
         "TransactionEvent",
         event(office, "Updated", 4, "ChargingStateChanged", chargingState="Charging"),
     )
-    office.pass_time(6 * MINUTE)
+    office.pass_time(15 * MINUTE)
     assert wire.calls("GetTransactionStatus") == []
 
 
@@ -455,7 +455,58 @@ def test_1_6_a_refused_tag_gets_its_reason_and_a_number(office: Office) -> None:
     assert wire.calls("RemoteStopTransaction") == []
 
 
-def test_a_clock_that_is_off_makes_no_fact_late(office: Office) -> None:
+def test_a_gap_found_while_another_look_is_under_way_is_looked_into_too(
+    office: Office,
+) -> None:
+    wire = office.connect("S1", "2.1")
+    started(office, wire)
+    office.pass_time(4 * MINUTE)
+    told = event(office, "Updated", 3, "ChargingStateChanged", chargingState="Charging")
+    wire.ask("TransactionEvent", told)
+    office.pass_time(4 * MINUTE)
+    assert wire.calls("GetTransactionStatus") == []
+    office.pass_time(2 * MINUTE)
+    assert len(wire.calls("GetTransactionStatus")) == 1
+
+
+def test_what_is_told_offline_is_late_however_short_ago(office: Office) -> None:
+    wire = office.connect("S1", "2.1")
+    started(office, wire)
+    office.pass_time(MINUTE)
+    office.readings.clear()
+    told = event(
+        office,
+        "Updated",
+        1,
+        "MeterValuePeriodic",
+        at=office.clock.at - 30 * SECOND,
+        offline=True,
+        meterValue=[meter(office.clock.at - 30 * SECOND, 1_060, 7_200)],
+    )
+    wire.ask("TransactionEvent", told)
+    assert office.readings == []
+    assert kinds(office) == ["started", "updated"]
+
+
+def test_a_slow_clock_makes_no_news_late(office: Office) -> None:
+    wire = office.connect("S1", "2.1")
+    behind = 20 * MINUTE
+    for _ in range(3):
+        office.pass_time(6 * SECOND)
+        status = {
+            "timestamp": iso(office.clock.at - behind),
+            "connectorStatus": "Available",
+            "evseId": 1,
+            "connectorId": 1,
+        }
+        wire.ask("StatusNotification", status)
+    started(office, wire, at=office.clock.at - behind)
+    rows = office.system.log.read(after=0, limit=1_000)
+    (plugged,) = [row for row in rows if isinstance(row.event, s.EvseBound)]
+    assert plugged.occurred_at == office.clock.at
+
+
+def test_a_fast_clock_makes_nothing_happen_later(office: Office) -> None:
     wire = office.connect("S1", "2.1")
     wire.ask(
         "StatusNotification",
