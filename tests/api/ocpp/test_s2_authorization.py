@@ -7,8 +7,9 @@ import pytest
 
 from api.ocpp.violations import Version
 from domain.model import session_events as s
-from domain.model.values import DAY
+from domain.model.values import DAY, iso_of
 from domain.ports import CsoElsewhere
+from domain.use_cases.clause_6_2_joining import resolve
 from domain.use_cases.clause_6_2_service_sessions import (
     AddTransaction,
     add_transaction,
@@ -146,3 +147,50 @@ def test_a_back_office_elsewhere_is_heard_when_the_token_is_shown_again(
     adding = AddTransaction(transaction=accepted, session_id=asked.session_id)
     add_transaction(office.system, adding, office.by("emsp"))
     assert ask(wire, "2.1", CARD)["status"] == "Accepted"
+
+
+def say(wire: Wire, status: str) -> None:
+    told = {"connectorId": 1, "status": status, "errorCode": "NoError"}
+    wire.ask("StatusNotification", told)
+
+
+@pytest.mark.parametrize("plugs_first", [False, True])
+def test_what_waited_at_the_station_goes_on_where_its_token_is_told(
+    office: Office, plugs_first: bool
+) -> None:
+    """Given a card that is shown before or after the cable is in, and then started."""
+    contract(office)
+    wire = office.connect("S1", "1.6")
+    if plugs_first:
+        say(wire, "Preparing")
+    ask(wire, "1.6", CARD)
+    say(wire, "Preparing")
+    office.follow()
+    assert len(office.events(s.SessionOpened)) == 2
+    start = {
+        "connectorId": 1,
+        "idTag": CARD,
+        "meterStart": 1_000,
+        "timestamp": iso_of(NOW),
+    }
+    assert wire.ask("StartTransaction", start)["idTagInfo"]["status"] == "Accepted"
+    office.follow()
+    (merged,) = office.events(s.MergedInto)
+    assert isinstance(merged, s.MergedInto)
+    kept = resolve(office.system, merged.session_id)
+    assert (kept.evse_id, kept.authorized) == ("DE*VLT*E1", True)
+
+
+def test_what_another_driver_waits_with_stays(office: Office) -> None:
+    contract(office)
+    wire = office.connect("S1", "1.6")
+    ask(wire, "1.6", "04FFFFFF")
+    start = {
+        "connectorId": 1,
+        "idTag": CARD,
+        "meterStart": 1_000,
+        "timestamp": iso_of(NOW),
+    }
+    wire.ask("StartTransaction", start)
+    office.follow()
+    assert office.events(s.MergedInto) == []
