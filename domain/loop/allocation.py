@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from domain.loop.course import Ints
 from domain.loop.envelope import Envelope
@@ -98,7 +99,7 @@ def build(state: ZoneState, now: Instant) -> Allocation:
     departure = np.array([_departure_at(ev, now) for ev in evs], np.int64)
     problem = Problem(
         step_s=step_s,
-        power_max_w=table[:, 0],
+        power_max_w=_limited(table[:, 0], free, starts),
         power_floor_w=table[:, 1],
         arrival_step=np.zeros(len(free), np.int64),
         departure_step=np.maximum(np.searchsorted(edges, departure, side="left"), 1)
@@ -108,7 +109,7 @@ def build(state: ZoneState, now: Instant) -> Allocation:
         energy_max_wh=table[:, 3],
         energy_expected_wh=table[:, 4],
         priority=table[:, 5].astype(np.int64),
-        evse_max_w=np.array([slot.most_w(now) for slot in free], np.float64),
+        evse_max_w=np.array([slot.max_w for slot in free], np.float64),
         arrival_rank=np.argsort(
             np.argsort([ev.connected_position for ev in evs], kind="stable")
         ).astype(np.int64),
@@ -170,6 +171,21 @@ def _is_fixed(slot: Slot, now: Instant) -> bool:
     return slot.is_beyond_control or delivery.is_unanswered or delivery.refuses(now)
 
 
+def _limited(
+    power_w: NDArray[np.float64], slots: list[Slot], starts: Ints
+) -> NDArray[np.float64]:
+    """Return what each EV may take over each step, by others' limits too [W]."""
+    if not any(slot.limits for slot in slots):
+        return power_w
+    limited = np.tile(power_w[:, None], starts.size)
+    begun = starts + SECOND - 1
+    for row, slot in enumerate(slots):
+        for course in slot.limits.values():
+            most_w = np.where(begun < course.at[0], np.inf, course.over(begun))
+            np.minimum(limited[row], most_w, out=limited[row])
+    return np.maximum(limited, 0.0)
+
+
 def _departure_at(ev: Ev, now: Instant) -> Instant:
     return ev.departure_at if ev.departure_at > now else now + ROLLING_DEPARTURE
 
@@ -178,7 +194,7 @@ def _row(
     state: ZoneState, slot: Slot, ev: Ev, energy_wh: float, now: Instant
 ) -> tuple[float, float, float, float, float, float]:
     """Return power_max, floor, target, max, expected energy and class of an EV."""
-    floor_w, power_w = float(slot.floor_w), float(slot.most_w(now))
+    floor_w, power_w = float(slot.floor_w), float(slot.max_w)
     target_wh = _target_wh(ev, energy_wh)
     target = max(target_wh - energy_wh, 0.0)
     most_wh = target_wh + BEYOND_ASKED_WH if ev.max_wh is None else ev.max_wh

@@ -141,6 +141,12 @@ class Delivery:
         for sent in self.sent:
             sent.timed_out = True
 
+    def on_frozen(self, at: Instant) -> None:
+        """Take in that a station that keeps no steps stays with what holds now."""
+        for course in (self.acked, *(s.course for s in self.sent)):
+            holds = flat(course.largest(at, at))
+            self.fading.append(Fading(holds, at, _OPEN_END))
+
     def on_found(self, power_w: int, at: Instant) -> None:
         """Take in that the station would allow more than we believe: tell it again."""
         self.fading.append(Fading(flat(power_w), at, _OPEN_END))

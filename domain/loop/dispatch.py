@@ -100,7 +100,14 @@ def to_send(state: ZoneState, now: Instant, respects_pre: bool = True) -> list[E
         room = room - np.maximum(held_w - gate.counted_w[slot.evse_id], 0)
         number = next_number(slot.delivery.last_number, now)
         profile = _profile(gate.points, power_w, now)
-        sends.append(EtpSent(evse_id=slot.evse_id, number=number, profile=profile))
+        sends.append(
+            EtpSent(
+                evse_id=slot.evse_id,
+                number=number,
+                profile=profile,
+                mandatory=state.is_mandatory(now),
+            )
+        )
     return sends
 
 

@@ -79,11 +79,6 @@ class Slot:
         is_scheduled = self.ev is not None and self.ev.is_scheduled
         return max(settle, PACE_SCHEDULED) if is_scheduled else settle
 
-    def most_w(self, at: Instant) -> int:
-        """Return what the EVSE gives at most, by its own and others' limits [W]."""
-        others = (course.profile.power_w(at) for course in self.limits.values())
-        return max(0, min([self.max_w, *others]))
-
     @property
     def may_draw(self) -> bool:
         """Whether somebody may draw power; of a silent station nobody knows."""

@@ -24,16 +24,30 @@ SETTLE = {Current.AC: 10 * SECOND, Current.DC: 5 * SECOND}
 # An EV that negotiates its schedule (ISO 15118-2) takes longer, and is asked less.
 SETTLE_SCHEDULED = MINUTE
 PACE_SCHEDULED = 5 * MINUTE
+# Who is further off is told what holds now, and no steps.
+CLOCK_LIMIT_MS = 60_000
 
 
 @dataclass(slots=True, eq=False)
 class StationState:
-    """A charging station; ``default_w`` of each EVSE, None while it is not known."""
+    """A charging station; ``default_w`` of each EVSE, None while it is not known.
+
+    ``max_periods`` is how many steps of a schedule it keeps, ``clock_ms`` its clock
+    less ours.
+    """
 
     is_registered: bool = False
     is_silent: bool = False
     has_smart_charging: bool = True
     default_w: int | None = None
+    max_periods: int = 1
+    clock_ms: int | None = None
+
+    @property
+    def keeps_steps(self) -> bool:
+        """Whether it goes on with the steps of its ETPs when nobody can reach it."""
+        knows_time = self.clock_ms is not None and abs(self.clock_ms) <= CLOCK_LIMIT_MS
+        return self.max_periods > 1 and knows_time
 
     def default_of(self, max_w: int) -> int:
         """Return what an EVSE of ``max_w`` gives without any ETP [W]."""
@@ -85,7 +99,11 @@ def _connected(
 def _disconnected(
     state: "ZoneState", event: t.StationDisconnected, row: Recorded
 ) -> None:
-    state.station(event.station_id).is_silent = True
+    station = state.station(event.station_id)
+    station.is_silent = True
+    if not station.keeps_steps:
+        for slot in _of_station(state, event.station_id):
+            slot.delivery.on_frozen(row.occurred_at)
     _lost(state, event.station_id, row.occurred_at)
 
 
@@ -108,7 +126,12 @@ def _capabilities(
 ) -> None:
     station = state.station(event.station_id)
     station.has_smart_charging, station.is_silent = event.has_smart_charging, False
+    station.max_periods = event.max_periods
     _default_changed(state, event.station_id, row.occurred_at)
+
+
+def _clock(state: "ZoneState", event: t.StationClockMeasured, row: Recorded) -> None:
+    state.station(event.station_id).clock_ms = event.offset_ms
 
 
 def _limited(state: "ZoneState", event: t.LimitReported, row: Recorded) -> None:
@@ -164,6 +187,7 @@ RULES: dict[type[Event], Callable[["ZoneState", Any, Recorded], None]] = {
     t.StationDisconnected: _disconnected,
     t.StationDefaultsInstalled: _defaults,
     t.StationCapabilities: _capabilities,
+    t.StationClockMeasured: _clock,
     t.LimitReported: _limited,
     t.SettleLearned: _learned,
     t.EtpSuperseded: _superseded,
@@ -176,5 +200,6 @@ OF_CONNECTIVITY = (
     "station.connected",
     "station.booted",
     "station.disconnected",
+    "station.clock",
     "limit.reported",
 )

@@ -78,6 +78,13 @@ class ZoneState:
         """Return what is known of a station, from now on if it was nothing."""
         return self.stations.setdefault(station_id, StationState())
 
+    def is_mandatory(self, at: Instant) -> bool:
+        """Whether what holds at an instant was ordered, and is not only agreed (E5)."""
+        for received_at, event in reversed(self.received):
+            if max(event.envelope.start_at, received_at) <= at:
+                return event.mandatory and at < event.envelope.end_at
+        return False
+
     def settle_of(self, slot: Slot) -> Instant:
         """Return how long an EVSE may take to follow; no less than the zone allows."""
         return max(self.reaction, slot.settle)

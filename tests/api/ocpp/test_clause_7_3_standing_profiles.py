@@ -78,7 +78,7 @@ def serve(wire: Wire, status: str = "Accepted") -> list[dict[str, Any]]:
 def read(payload: dict[str, Any]) -> tuple[int, str, float]:
     """Return EVSE, purpose and the one limit of a profile."""
     profile = payload.get("csChargingProfiles") or payload["chargingProfile"]
-    place = payload.get("connectorId", payload.get("evseId"))
+    place: Any = payload.get("connectorId", payload.get("evseId"))
     schedule = profile["chargingSchedule"]
     schedule = schedule if isinstance(schedule, dict) else schedule[0]
     (period,) = schedule["chargingSchedulePeriod"]
