@@ -21,6 +21,7 @@ from domain.ports import Answer, Append, Batch, System, Timer
 from domain.use_cases.clause_6_2_joining import check_impersonal, resolve
 from domain.use_cases.e1_smart_charging import check_currency
 from domain.use_cases.e2_incentive_effects import (
+    announced,
     begun,
     begun_at,
     ended,
@@ -113,7 +114,7 @@ class ReceiveIncentive(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def receive_incentive(system: System, command: ReceiveIncentive, by: By) -> Answer:
-    """Record the incentive, and its begin where it holds already."""
+    """Record the incentive and its limits, and its begin where it holds already."""
     stream = ids.incentive_stream(command.zone_id)
 
     def decide() -> Batch:
@@ -126,10 +127,9 @@ def receive_incentive(system: System, command: ReceiveIncentive, by: By) -> Answ
             source=by.party_name, **msgspec.structs.asdict(command)
         )
         appends = [decision(stream, state, by.at, event)]
+        appends += announced(system, event, by.at) + begun(system, event, by.at)
         timers = [_timer(event, _END)]
-        if command.from_at <= by.at:
-            appends += begun(system, event, by.at)
-        else:
+        if command.from_at > by.at:
             timers.insert(0, _timer(event, _BEGIN))
         return Batch(appends=tuple(appends), timers=tuple(timers))
 
@@ -182,8 +182,7 @@ def withdraw_incentive(system: System, command: WithdrawIncentive, by: By) -> An
         event = n.IncentiveWithdrawn(**msgspec.structs.asdict(command))
         stream = ids.incentive_stream(command.zone_id)
         appends = [decision(stream, state, by.at, event)]
-        if incentive.from_at <= by.at:
-            appends += ended(system, incentive, "withdrawn", by.at)
+        appends += ended(system, incentive, "withdrawn", by.at)
         timers = (_timer(incentive, _BEGIN), _timer(incentive, _END))
         return Batch(appends=tuple(appends), timers_done=timers)
 
@@ -223,8 +222,7 @@ def answer_incentive(system: System, command: AnswerIncentive, by: By) -> Answer
             for each in found
         ]
         appends = [decision(stream, state, by.at, *answers)]
-        holding = [each for each in found if each.from_at <= by.at]
-        for incentive in holding if state.evse_id else ():
+        for incentive in found if state.evse_id else ():
             appends += _followed(system, command, incentive, state, by.at)
         return Batch(appends=tuple(appends))
 
@@ -244,7 +242,8 @@ def _followed(
         over = limited(system, incentive, evse_id, at, is_over=True)
         reason = f"refused by {command.is_by}"
         return over + ended_of(system, incentive, state.session_id, evse_id, reason, at)
-    return begun_at(system, incentive, evse_id, at, is_accepted=True)
+    again = limited(system, incentive, evse_id, at)
+    return again + begun_at(system, incentive, evse_id, at, is_accepted=True)
 
 
 def _of_zone(

@@ -1,9 +1,9 @@
 """E2 What an incentive does to EVSEs and service sessions, while it holds.
 
-Its maximum is a limit of each EVSE that is not the station's own, and the loop plans
-within it. A session at the EVSE is under the incentive, which its SDR tells with begin
-and end, unless its EV user refused: then it is planned as if there were none. By
-`shared_path`.
+Its maximum is a limit of each EVSE that is not the station's own, known from the time
+that it came, and the loop plans within it. A session at the EVSE is under the
+incentive, which its SDR tells with begin and end, unless its EV user refused: then it
+is planned as if there were none. By `shared_path`.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ import msgspec
 
 from domain.model import ids
 from domain.model import incentive_events as n
-from domain.model.profile import PowerProfile
+from domain.model.profile import POWER_LIMIT_W, PowerProfile
 from domain.model.station_events import LimitReported
 from domain.model.values import SECOND, Event, Instant
 from domain.ports import Append, Batch, System
@@ -97,12 +97,22 @@ def part_of(system: System, session_id: str) -> Part:
     return Part(frozenset(under), frozenset(refused))
 
 
-def begun(system: System, incentive: n.IncentiveReceived, at: Instant) -> list[Append]:
-    """Return what the incentive's begin is to the EVSEs of its zone."""
-    zone = load_zone(system, incentive.zone_id)
+def announced(
+    system: System, incentive: n.IncentiveReceived, at: Instant
+) -> list[Append]:
+    """Return the limits of all EVSEs of the zone, from now on for its whole time."""
     return [
         append
-        for evse_id in zone.evse_ids
+        for evse_id in load_zone(system, incentive.zone_id).evse_ids
+        for append in limited(system, incentive, evse_id, at)
+    ]
+
+
+def begun(system: System, incentive: n.IncentiveReceived, at: Instant) -> list[Append]:
+    """Return what the incentive's begin is to the sessions in its zone."""
+    return [
+        append
+        for evse_id in load_zone(system, incentive.zone_id).evse_ids
         for append in begun_at(system, incentive, evse_id, at)
     ]
 
@@ -115,26 +125,22 @@ def begun_at(
     *,
     is_accepted: bool = False,
 ) -> list[Append]:
-    """Return what it is to an EVSE, and to the session whose EV is there.
+    """Return what it is to the session whose EV is at an EVSE.
 
     ``is_accepted``: the session takes part, whatever it answered before.
     """
     session_id = load_evse(system, evse_id).session_id
-    if not session_id:
-        return limited(system, incentive, evse_id, at)
+    if not session_id or incentive.from_at > at:
+        return []
     session_id = resolve(system, session_id).session_id
     part = part_of(system, session_id)
-    if incentive.incentive_id in part.refused and not is_accepted:
+    is_refused = incentive.incentive_id in part.refused and not is_accepted
+    if is_refused or incentive.incentive_id in part.under:
         return []
-    appends = limited(system, incentive, evse_id, at)
-    if incentive.incentive_id not in part.under:
-        began = n.IncentiveBegan(
-            session_id=session_id,
-            evse_id=evse_id,
-            incentive_id=incentive.incentive_id,
-        )
-        appends.append(Append(ids.session_stream(session_id), (began,), at))
-    return appends
+    began = n.IncentiveBegan(
+        session_id=session_id, evse_id=evse_id, incentive_id=incentive.incentive_id
+    )
+    return [Append(ids.session_stream(session_id), (began,), at)]
 
 
 def ended(
@@ -182,16 +188,25 @@ def limited(
     data = load_evse(system, evse_id).commissioned
     if incentive.maximum_w is None or data is None:
         return []
-    profile = PowerProfile(at - at % SECOND, ((0, incentive.maximum_w),))
     event = LimitReported(
         station_id=data.station_id,
         evse_id=evse_id,
         source=f"incentive/{incentive.incentive_id}",
-        profile=None if is_over else profile,
+        profile=None if is_over else _limit(incentive, incentive.maximum_w, at),
         is_over=is_over,
     )
     stream = ids.connectivity_stream(data.station_id, at)
     return [Append(stream, (event,), at)]
+
+
+def _limit(incentive: n.IncentiveReceived, maximum_w: int, at: Instant) -> PowerProfile:
+    """Return the limit over time: none before the incentive begins, nor after it."""
+    start_at = at - at % SECOND
+    begins_s = max(0, (incentive.from_at - start_at) // SECOND)
+    ends_s = -(-(incentive.until_at - start_at) // SECOND)
+    free = (0, POWER_LIMIT_W)
+    changes = ((begins_s, maximum_w), (ends_s, POWER_LIMIT_W))
+    return PowerProfile(start_at, changes if begins_s == 0 else (free, *changes))
 
 
 class BeginStay(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,7 +229,6 @@ def begin_stay(system: System, command: BeginStay, by: By) -> None:
             append
             for incentive in holding
             for append in begun_at(system, incentive, command.evse_id, by.at)
-            if isinstance(append.events[0], n.IncentiveBegan)
         ]
         return Batch(appends=tuple(appends))
 
@@ -234,14 +248,14 @@ def end_stay(system: System, command: EndStay, by: By) -> None:
     if data is None:
         return
     session_id = resolve(system, command.session_id).session_id
-    holding = load_incentives(system, data.zone_id).in_force(by.at)
-    if not holding:
+    ahead = load_incentives(system, data.zone_id).ahead(by.at)
+    if not ahead:
         return
 
     def decide() -> Batch:
         part = part_of(system, session_id)
         appends: list[Append] = []
-        for incentive in holding:
+        for incentive in ahead:
             evse_id = command.evse_id
             appends += ended_of(
                 system, incentive, session_id, evse_id, "the EV left", by.at

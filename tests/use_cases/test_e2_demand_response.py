@@ -6,6 +6,7 @@ import pytest
 
 from domain.errors import InvalidValue, Refused, Unknown
 from domain.model import incentive_events as n
+from domain.model.profile import POWER_LIMIT_W
 from domain.model.sdr_information import information_of
 from domain.model.station_events import LimitReported
 from domain.model.values import DAY, HOUR, MINUTE, SECOND, Event
@@ -49,14 +50,14 @@ def answer(site: Site, session_id: str, is_accepted: bool, at: int = NINE) -> No
     answer_incentive(site.system, command, by(at))
 
 
-def limits(site: Site, after: int = 0) -> dict[str, int | None]:
-    """Return the limit of each EVSE as it was recorded last; None where it is over."""
+def limits(site: Site, at: int = NINE) -> dict[str, int | None]:
+    """Return the limit of each EVSE at an instant; None where it is over."""
     found: dict[str, int | None] = {}
-    for row in site.rows(after):
+    for row in site.rows():
         if isinstance(event := row.event, LimitReported):
             assert event.source == "incentive/peak-1"
             profile = event.profile
-            found[event.evse_id] = None if profile is None else profile.changes[0][1]
+            found[event.evse_id] = None if profile is None else profile.power_w(at)
     return found
 
 
@@ -68,11 +69,14 @@ def told(site: Site, session_id: str) -> list[Event]:
 def test_an_incentive_holds_from_its_begin_to_its_end(site: Site) -> None:
     session_id = site.plug(E1)
     receive(site, from_at=TEN, until_at=ELEVEN)
-    assert limits(site) == {}
-    assert load_incentives(site.system, ZONE).in_force(NINE) == []
-    assert site.run_timers(TEN) == 1
-    assert set(limits(site).values()) == {3_000}
+    # The loop knows ahead what will hold.
+    assert set(limits(site, TEN - SECOND).values()) == {POWER_LIMIT_W}
+    assert set(limits(site, TEN).values()) == {3_000}
+    assert set(limits(site, ELEVEN).values()) == {POWER_LIMIT_W}
     assert len(limits(site)) == 4
+    assert load_incentives(site.system, ZONE).in_force(NINE) == []
+    assert part_of(site.system, session_id).under == frozenset()
+    assert site.run_timers(TEN) == 1
     assert part_of(site.system, session_id).under == {"peak-1"}
     site.run_timers(ELEVEN)
     assert set(limits(site).values()) == {None}
@@ -122,7 +126,7 @@ def test_a_refusal_binds_until_the_ev_user_says_otherwise(site: Site) -> None:
     assert part_of(site.system, session_id).under == frozenset()
     assert part_of(site.system, session_id).refused == {"peak-1"}
     answer(site, session_id, is_accepted=True, at=NINE + MINUTE)
-    assert set(limits(site).values()) == {3_000}
+    assert set(limits(site, NINE + MINUTE).values()) == {3_000}
     assert part_of(site.system, session_id).under == {"peak-1"}
     assert part_of(site.system, session_id).refused == frozenset()
     assert [type(event) for event in told(site, session_id)] == [
@@ -139,13 +143,14 @@ def test_what_was_refused_before_does_not_begin(site: Site) -> None:
     receive(site, from_at=TEN, until_at=ELEVEN)
     answer(site, session_id, is_accepted=False)
     site.run_timers(TEN)
-    assert E1 not in limits(site)
-    assert limits(site)[E2] == 3_000
+    assert part_of(site.system, session_id).under == frozenset()
+    assert limits(site, TEN)[E1] is None
+    assert limits(site, TEN)[E2] == 3_000
     # The next EV at the EVSE did not refuse.
     site.unplug(E1, TEN + MINUTE)
     stay = EndStay(evse_id=E1, session_id=session_id)
     end_stay(site.system, stay, by(TEN + MINUTE))
-    assert limits(site)[E1] == 3_000
+    assert limits(site, TEN + MINUTE)[E1] == 3_000
 
 
 def test_an_incentive_is_withdrawn_by_who_brought_it(site: Site) -> None:
