@@ -182,6 +182,7 @@ class KeyFiguresFold(Fold):
             s.NeedsStated: self._needs_stated,
             s.TransferObserved: self._observed,
             s.TransferEnded: self._energy,
+            s.TransferSettled: self._settled,
             p.PlanMade: self._plan_made,
             p.PlanSuperseded: self._plan_superseded,
             p.EtpSent: self._etp_sent,
@@ -270,6 +271,13 @@ class KeyFiguresFold(Fold):
             kept = self._sessions.get(event.session_id)
             if kept.newer("energy", row):
                 kept.view.energy_wh = event.energy_wh
+
+    def _settled(self, row: Recorded, event: s.TransferSettled) -> None:
+        kept = self._sessions.get(event.session_id)
+        if not kept.view.zone_id:
+            kept.view.zone_id, kept.view.left = event.zone_id, True
+        if kept.newer("energy", row):
+            kept.view.energy_wh = event.energy_wh
 
     def _commissioned(self, row: Recorded, event: z.EvseCommissioned) -> None:
         kept = self._evses.get(event.evse_id)

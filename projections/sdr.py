@@ -147,7 +147,12 @@ class SdrFold(Fold):
                 self._take_part(session, row, event.party)
             case s.MergedFrom():
                 self._take_part(session, row, *event.parties)
-            case s.EvseBound() | s.ReservationMade() | s.AuthorizationRequested():
+            case (
+                s.EvseBound()
+                | s.ReservationMade()
+                | s.AuthorizationRequested()
+                | s.TransferSettled()
+            ):
                 # Who answers for credentials hears of them before any plug.
                 is_bound = isinstance(event, s.EvseBound)
                 if is_bound or (event.zone_id and not session.is_placed):

@@ -32,6 +32,7 @@ KINDS: dict[type[Event], str] = {
     s.TransferPaused: "transfer",
     s.TransferResumed: "transfer",
     s.TransferEnded: "transfer",
+    s.TransferSettled: "transfer",
     s.TransferModeChanged: "transfer",
     s.OtherStarted: "other",
     s.OtherEnded: "other",
@@ -194,6 +195,7 @@ class SessionsFold(Fold):
             s.TransferPaused: self._transfer_paused,
             s.TransferResumed: self._transfer_resumed,
             s.TransferEnded: self._transfer_ended,
+            s.TransferSettled: self._transfer_settled,
             s.TransferIntervalMetered: self._interval_metered,
             s.AuthorizationRequested: self._authorization_requested,
             s.ReservationMade: self._expected,
@@ -391,6 +393,23 @@ class SessionsFold(Fold):
             session.energy_wh = event.energy_wh
         if kept.newer("power", row):
             session.power_w = 0
+
+    def _transfer_settled(
+        self, kept: Kept[Session], row: Recorded, event: s.TransferSettled
+    ) -> None:
+        """Take in what was told late; where it was not known before, it is placed."""
+        session = kept.view
+        if not session.evse_id:
+            session.evse_id, session.station_id = event.evse_id, event.station_id
+            session.zone_id, session.released_at = event.zone_id, event.unplugged_at
+        if event.subject_id and not session.subject_id:
+            session.subject_id = event.subject_id
+        if kept.newer("transferring", row):
+            session.transferring = False
+        if kept.newer("energy", row):
+            session.energy_wh = event.energy_wh
+        metered_wh = sum(energy_wh for _, _, energy_wh in event.intervals)
+        session.metered_wh += metered_wh - event.replaced_wh
 
     def _interval_metered(
         self, kept: Kept[Session], row: Recorded, event: s.TransferIntervalMetered

@@ -17,29 +17,22 @@ from domain.model.values import Event, Instant
 def with_settled(told: Sequence[Increment]) -> list[Increment]:
     """Return increments with what was told late in place of what that replaces.
 
-    Of those that tell of one transaction the last counts. One that has something
-    missing or implausible stays, too.
+    One that has something missing or implausible stays, too.
     """
-    settled = {
-        (event.station_id, event.transaction_id): each
-        for each in told
-        if isinstance(event := each.event, s.TransferSettled)
-    }
     replaced = {
         position
         for each in told
         if isinstance(each.event, s.TransferSettled)
         for position in each.event.replaces
     }
-    found = [
-        each
-        for each in told
-        if each.position not in replaced
-        and not isinstance(each.event, s.TransferSettled)
-    ]
-    for each in settled.values():
+    found: list[Increment] = []
+    for each in told:
         event = each.event
-        assert isinstance(event, s.TransferSettled)
+        if each.position in replaced:
+            continue
+        if not isinstance(event, s.TransferSettled):
+            found.append(each)
+            continue
         if event.missing or event.implausible:
             found.append(each)
         found += [_increment(each, at, told) for at, told in _told(event)]

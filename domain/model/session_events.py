@@ -311,8 +311,8 @@ class TransferSettled(Event, frozen=True):
     """A transfer as all messages of its station tell it, of which some came late (7.5).
 
     For the books it counts instead of what was recorded as it went, at the positions
-    ``replaces`` of the log, and of an earlier one of the same transaction. It tells
-    nothing of what is the case now.
+    ``replaces`` of the log, with ``replaced_wh`` in their intervals; an earlier one of
+    the same transaction is among them. It tells nothing of what is the case now.
 
     The EV was plugged at ``plugged_at`` and unplugged at ``unplugged_at`` (0: not with
     this transfer). ``intervals`` are (from, until, energy [Wh]). Credentials that came
@@ -341,6 +341,7 @@ class TransferSettled(Event, frozen=True):
     missing: tuple[tuple[int, int], ...] = ()
     implausible: tuple[tuple[Instant, int], ...] = ()
     replaces: tuple[int, ...] = ()
+    replaced_wh: int = 0
     quality: Quality = Quality.LATE
 
 

@@ -138,6 +138,35 @@ def _metered(live: Iterable[Recorded]) -> Iterable[Register]:
                 pass
 
 
+def _earlier(system: System, known: StationTransaction) -> list[Recorded]:
+    """Return what was settled of the transaction before."""
+    if not known.session_id:
+        return []
+    return [
+        row
+        for row in _session_rows(system, known.session_id)
+        if isinstance(row.event, s.TransferSettled)
+        and row.event.transaction_id == known.name
+        and row.event.station_id == known.station_id
+    ]
+
+
+def _interval_wh(rows: Sequence[Recorded]) -> int:
+    """Return the energy of all intervals that rows tell, the last settled ones or all.
+
+    What was settled has taken the place of what was metered.
+    """
+    for row in reversed(rows):
+        if isinstance(row.event, s.TransferSettled):
+            return sum(energy_wh for _, _, energy_wh in row.event.intervals)
+    return sum(
+        row.event.energy_wh
+        for row in rows
+        if isinstance(row.event, s.TransferIntervalMetered)
+        and row.event.quality in USABLE
+    )
+
+
 def settle(draft: Draft, known: StationTransaction, by: By) -> Session | None:
     """Book a transfer as all its messages tell it; None where nobody knows where."""
     if known.ended is None or not known.evse_id:
@@ -203,6 +232,7 @@ def _settled(
     totals = [each for each in books.course.totals if each.at < ended_at]
     if totals:
         totals[0] = Register(books.begun_at, totals[0].wh)
+    replaced = [*books.live, *_earlier(system, known)]
     asked = _asking(known, state)
     said = None
     if asked:
@@ -232,5 +262,6 @@ def _settled(
         refusal=said.reason if said else "",
         missing=known.lacking,
         implausible=tuple(books.course.implausible),
-        replaces=tuple(row.position for row in books.live),
+        replaces=tuple(row.position for row in replaced),
+        replaced_wh=_interval_wh(replaced),
     )

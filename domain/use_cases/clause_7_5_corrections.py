@@ -15,7 +15,7 @@ from domain.model import session_events as s
 from domain.model.registry import BY_CLASS
 from domain.model.sdr_information import OCCURRED_AT
 from domain.model.session import Session
-from domain.model.values import Event, Instant, Quality, Sealed, iso_of
+from domain.model.values import Event, Instant, iso_of
 from domain.ports import Answer, Batch, Recorded, System
 from domain.use_cases.clause_6_2_joining import check_impersonal, resolve
 from domain.use_cases.clause_6_2_service_sessions import TRANSACTIONS
@@ -29,14 +29,15 @@ CORRECTABLE: frozenset[type[Event]] = frozenset(
         s.TransferPaused,
         s.TransferResumed,
         s.TransferEnded,
+        s.TransferSettled,
         s.TransferModeChanged,
         s.TransferIntervalMetered,
     }
 )
 
-# What nobody corrects, besides ids: who said it, and fields of these types.
+# What nobody corrects, besides ids: who said it, and fields of other types than these.
 _WHO = ("by",)
-_LEFT_ALONE = (Quality, Sealed | None)
+_PLAIN = (int, str)
 
 # The last instant of the year 9999, beyond which no calendar of ours goes.
 _LAST_INSTANT = 253_402_300_799_999_999
@@ -121,7 +122,7 @@ def _value(event: Event, field: str, text: str, now: Instant) -> str:
         for each in msgspec.structs.fields(type(event))
         if not each.name.endswith("_id")
         and each.name not in _WHO
-        and each.type not in _LEFT_ALONE
+        and each.type in _PLAIN
     } | {OCCURRED_AT: Instant}
     if field not in fields:
         raise InvalidValue(f"{name} has no field {field!r} that can be corrected")

@@ -6,7 +6,7 @@ from domain.errors import InvalidValue, Refused, Unknown
 from domain.model import session_events as s
 from domain.model.sdr_information import information_of
 from domain.model.values import HOUR, MINUTE
-from domain.ports import Answer
+from domain.ports import Answer, Append, Batch
 from domain.use_cases.clause_7_5_corrections import (
     CORRECTABLE,
     CorrectTransaction,
@@ -200,7 +200,28 @@ def test_a_correction_needs_a_reason(site: Site, reason: str) -> None:
 
 def test_every_field_that_can_be_corrected_has_a_plain_type() -> None:
     """What is kept as text is compared with the field's type when it is read."""
-    for cls in CORRECTABLE:
+    for cls in CORRECTABLE - {s.TransferSettled}:
         for name, kind in cls.__annotations__.items():
             if not name.endswith("_id") and name not in ("quality", "credential"):
                 assert kind in (int, str), f"{cls.__name__}.{name}"
+
+
+def test_of_what_was_settled_only_plain_fields_can_be_corrected(site: Site) -> None:
+    settled = s.TransferSettled(
+        session_id=site.plug(E1),
+        station_id="s1",
+        evse_id=E1,
+        zone_id="garage",
+        transaction_id="t1",
+        begun_at=NINE,
+        ended_at=NINE + HOUR,
+        energy_wh=5_000,
+        reason="",
+    )
+    stream = f"session-{settled.session_id}"
+    append = Append(stream, (settled,), NINE + HOUR)
+    position = site.log.append(Batch(appends=(append,))).first
+    correct(site, settled.session_id, position)
+    for field in ("intervals", "replaces", "is_accepted", "quality"):
+        with pytest.raises(InvalidValue, match="no field"):
+            correct(site, settled.session_id, position, field, "[]")
