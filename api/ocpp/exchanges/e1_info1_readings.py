@@ -14,6 +14,7 @@ from api.ocpp.exchange import V2, Carrier, InformationExchange, Module
 from api.ocpp.gateway import Gateway
 from api.ocpp.kept import may_keep
 from api.ocpp.meter_values import Meter, Metered, MeterValue, metered
+from api.ocpp.open_transactions import runs
 from api.ocpp.peers import OpenTransaction, Peer
 from api.ocpp.unreadable import keep_message
 from api.ocpp.v16 import messages as v16
@@ -24,6 +25,7 @@ from domain.loop.observer import Reading
 from domain.model.metering import MeterPoint
 from domain.model.values import MINUTE, Current, Quality, instant_of
 from domain.use_cases.clause_7_5_station_transactions import (
+    Reported,
     ReportTransaction,
     report_transaction,
 )
@@ -84,15 +86,10 @@ def _take(
     measure_clock(desk, peer, instant_of(meter_values[-1].timestamp))
     evse_id = peer.evse_id(number) or ""
     found = read(desk, peer, meter_values, evse_id, transaction)
-    if transaction is not None:
-        is_live = peer.transactions.get(number) is transaction
-        oldest = desk.now - NEWS_FOR
-        late = found if not is_live else [m for m in found if m.at < oldest]
-        points = points_of(late)
-        # In 2.x what is for the books comes with the transaction's own messages.
-        if points and peer.version == "1.6":
-            _book(desk, peer, transaction, points)
-        transaction = transaction if is_live else None
+    if transaction is not None and peer.version == "1.6":
+        _book(gateway, desk, peer, transaction, found)
+    live = peer.transactions.get(number)
+    transaction = transaction if live is transaction else None
     if evse_id or number == 0:
         hand_over(gateway, desk, peer, found, evse_id, transaction)
     else:
@@ -101,23 +98,47 @@ def _take(
 
 
 def _book(
+    gateway: Gateway,
+    desk: Desk,
+    peer: Peer,
+    transaction: OpenTransaction,
+    found: Sequence[Metered],
+) -> None:
+    """Report what is late, and the first news of a transaction that began late.
+
+    In 2.x what is for the books comes with the transaction's own messages.
+    """
+    oldest = desk.now - NEWS_FOR
+    late = points_of([one for one in found if one.at < oldest])
+    if late:
+        _report(desk, peer, transaction, late, is_late=True)
+    news = points_of([one for one in found if one.at >= oldest])
+    is_live = peer.transactions.get(transaction.evse_number) is transaction
+    if news and not is_live:
+        reported = _report(desk, peer, transaction, news, is_late=False)
+        transaction.session_id = reported.session_id
+        if reported.is_news:
+            runs(gateway, peer, transaction)
+
+
+def _report(
     desk: Desk,
     peer: Peer,
     transaction: OpenTransaction,
     points: tuple[MeterPoint, ...],
-) -> None:
-    report_transaction(
-        desk.system,
-        ReportTransaction(
-            station_id=peer.station_id,
-            kind="updated",
-            evse_id=transaction.evse_id,
-            transaction_id=str(transaction.transaction_id),
-            is_offline=True,
-            points=points,
-        ),
-        By(actor=peer.station_id, at=points[-1].at),
+    *,
+    is_late: bool,
+) -> Reported:
+    command = ReportTransaction(
+        station_id=peer.station_id,
+        kind="updated",
+        evse_id=transaction.evse_id,
+        transaction_id=str(transaction.transaction_id),
+        is_offline=is_late,
+        points=points,
     )
+    by = By(actor=peer.station_id, at=points[-1].at)
+    return report_transaction(desk.system, command, by)
 
 
 def read(

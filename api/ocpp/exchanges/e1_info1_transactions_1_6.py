@@ -62,7 +62,10 @@ def start_transaction_1_6(
     reported = report_transaction(desk.system, command, by)
     if reported.is_new or reported.number in peer.open_transactions:
         known = peer.open_transactions.get(reported.number)
-        known = known or began(peer, reported.number, number, at)
+        if known is None:
+            known = began(peer, reported.number, number, at)
+            for point in command.points:
+                known.meter.power(at, 1_000 * (point.import_wh or 0), None)
         known.session_id, known.is_metered = reported.session_id, reported.is_metered
         if reported.is_news:
             runs(gateway, peer, known)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from api.ocpp.violations import Version
+from domain.model import session_events as s
 from domain.model import station_events as t
 from domain.model.plan_events import MeasuresTaken
 from domain.model.values import MINUTE, SECOND, Instant, Quality, datetime_of
@@ -166,6 +167,22 @@ def test_late_readings_of_1_6_are_for_the_books_of_their_transaction(
     assert isinstance(reports[-1], t.StationTransactionReported)
     assert [point.import_wh for point in reports[-1].points] == [2_100]
     assert reports[-1].quality == Quality.LATE
+
+
+def test_1_6_a_transaction_that_began_offline_is_the_loops_once_it_tells_news(
+    office: Office,
+) -> None:
+    wire = office.connect("S1", "1.6")
+    office.pass_time(30 * MINUTE)
+    number = begin(office, wire, "1.6")
+    assert office.events(s.EvseBound) == []
+    for step in (1, 2):
+        office.pass_time(30 * SECOND)
+        at = office.clock.at
+        tell(wire, "1.6", at, {"value": 4_000 + 60 * step}, transactionId=number)
+    assert len(office.events(s.EvseBound)) == 1
+    assert [r.power_w for _, r in office.readings][-1] == 7_200
+    assert len(office.events(t.StationTransactionReported)) == 2
 
 
 @pytest.mark.parametrize("version", VERSIONS)
