@@ -1,6 +1,7 @@
 """A real day of a site: what is asked, who comes, and what it came to."""
 
 import random
+from collections.abc import Sequence
 from datetime import date
 from time import perf_counter
 from typing import NamedTuple, Protocol
@@ -61,6 +62,7 @@ class DayRequest(msgspec.Struct, frozen=True, kw_only=True):
     pre: PowerRangeEnvelope | None = None
     flat_pre: bool = False
     seed: int = 0
+    safe_upper_w: int = 0
 
 
 class DriverOutcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,14 +166,14 @@ def outcome_of(
     strategy: str,
     simulation: Simulated,
     records: tuple[ChargingRecord, ...],
-    order: ReceivePre,
+    orders: Sequence[tuple[Instant, ReceivePre]],
     system: System,
     begun: float,
 ) -> DayOutcome:
     """Return a day's outcome; ``begun`` is when it began, by the process's clock."""
     truth = simulation.truth
     drivers = _drivers(simulation, records)
-    received = [(truth.start_at, order_event(order))]
+    received = [(at, order_event(order)) for at, order in orders]
     upper_w = mean_upper_w(truth, received, request)
     short = short_notice(truth, received, simulation.loop.state.reaction)
     figures = _figures(
@@ -207,7 +209,7 @@ def commission(
         zone_id=zone_id,
         name=zone_id,
         limit_w=request.capacity_w,
-        safe_upper_w=0,
+        safe_upper_w=request.safe_upper_w,
         default_energy_wh=energy_wh,
         default_stay_s=stay_s,
     )

@@ -50,7 +50,13 @@ def simulate_day(
         simulation.finish()
         timeline.settle(min(span.end_at + CLOSING, span.midnight_at))
         return outcome_of(
-            request, strategy, simulation, span.records, order, system, begun
+            request,
+            strategy,
+            simulation,
+            span.records,
+            [(span.start_at, order)],
+            system,
+            begun,
         )
 
 

@@ -2,12 +2,16 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from time import perf_counter
+
+import msgspec
 
 from benchmarks.simulator.clock import SeededIds, SimulatedClock
 from benchmarks.simulator.conductor import (
     CSMS,
+    SITE,
     STATIONS,
     ConductedWire,
     Conductor,
@@ -43,13 +47,21 @@ from domain.use_cases.clause_7_3_stations import (
     draw_password,
     register_station,
 )
-from domain.use_cases.e4_pre_from_rm import receive_pre
+from domain.use_cases.e4_pre_from_rm import ReceivePre, receive_pre
 from domain.use_cases.s2_back_office import RegisterContract, register_contract
 from domain.use_cases.shared_path import By
 
 _CARD = "rfid"
 # Stations are switched on this much after each other.
 STAGGER = SECOND // 10
+
+
+class Trouble(msgspec.Struct, frozen=True, kw_only=True):
+    """What goes otherwise on a day: stations, PREs at short notice, a late end."""
+
+    behaviours: Mapping[str, Behaviour] = {}
+    orders: tuple[tuple[Instant, ReceivePre], ...] = ()
+    closed_at: Instant | None = None
 
 
 def simulate_wired_day(
@@ -60,26 +72,17 @@ def simulate_wired_day(
     open_gateway: OpenGateway,
     folder: Path,
     on_progress: Callable[[float], None] = lambda share: None,
-    behaviours: Mapping[str, Behaviour] | None = None,
 ) -> DayOutcome:
     """Drive the product and its stations through the day, over sockets."""
     begun = perf_counter()
-    span, order = span_of(request), order_of(request, span_of(request))
+    span = span_of(request)
     clock, ids = SimulatedClock(span.start_at), SeededIds(request.seed)
-    visits = visits_of(request, span.records)
     with open_system(folder, clock, ids) as system:
-        passwords = register(system, request, visits)
-        commission(system, request, clock.at)
-        receive_pre(system, order, By(actor="rm", at=clock.at))
-        day = _Day(system, clock, request, passwords, behaviours or {})
+        day = WiredDay(system, clock, request)
         strategist = plan_of(strategy, plan), policy_of(strategy)
-        until = span.end_at, min(span.end_at + CLOSING, span.midnight_at)
-        simulation = asyncio.run(
-            day.run(visits, strategist, open_gateway, until, on_progress)
-        )
-        return outcome_of(
-            request, strategy, simulation, span.records, order, system, begun
-        )
+        site = asyncio.run(day.run(strategist, open_gateway, on_progress))
+        orders = [(span.start_at, order_of(request, span))]
+        return outcome_of(request, strategy, site, span.records, orders, system, begun)
 
 
 def register(
@@ -109,54 +112,66 @@ def register(
     return passwords
 
 
-class _Day:
-    """The parties of one day."""
+class WiredDay:
+    """The parties of one day; faithful unless there is trouble."""
 
     def __init__(
         self,
         system: System,
         clock: SimulatedClock,
         request: DayRequest,
-        passwords: Mapping[str, str],
-        behaviours: Mapping[str, Behaviour],
+        trouble: Trouble | None = None,
     ) -> None:
-        self.conductor = Conductor(system, clock)
+        """Commission the site and register stations and drivers."""
         self._system = system
         self._request = request
-        self._passwords = passwords
-        self._behaviours = behaviours
+        self._trouble = trouble or Trouble()
+        self._span = span_of(request)
+        self._visits = visits_of(request, self._span.records)
+        self._passwords = register(system, request, self._visits)
+        commission(system, request, clock.at)
+        order = order_of(request, self._span)
+        receive_pre(system, order, By(actor="rm", at=clock.at))
+        self.conductor = Conductor(system, clock)
 
     async def run(
         self,
-        visits: list[Visit],
         strategist: tuple[Plan, Policy],
         open_gateway: OpenGateway,
-        until: tuple[Instant, Instant],
-        on_progress: Callable[[float], None],
+        on_progress: Callable[[float], None] = lambda share: None,
     ) -> WiredSite:
         """Run to the end of the day, then until its sessions have closed."""
-        conductor = self.conductor
-        end_at, closed_at = until
-        start_at = conductor.now()
-        truth = Truth(start_at, -(-(end_at - start_at) // MINUTE))
+        conductor, span = self.conductor, self._span
+        minutes = -(-(span.end_at - span.start_at) // MINUTE)
+        truth = Truth(span.start_at, minutes)
         async with open_gateway(
             self._system, _AsCsms(conductor), conductor.take_readings
         ) as gateway:
             places = self._places(gateway, truth)
             plan, policy = strategist
             site = WiredSite(
-                conductor, ZONE_ID, places, plan, truth, end_at, policy=policy
+                conductor, ZONE_ID, places, plan, truth, span.end_at, policy=policy
             )
             conductor.conduct(gateway, site)
-            for visit in visits:
+            for visit in self._visits:
                 site.add(visit)
+            for at, order in self._trouble.orders:
+                conductor.at(at, SITE, partial(self._receive, order))
             site.on_progress = on_progress
-            await conductor.run(end_at)
+            await conductor.run(span.end_at)
             site.finish()
-            await conductor.run(closed_at)
+            await conductor.run(self._closed_at())
             for place in places.values():
                 await conductor.act(place.station.disconnect)
         return site
+
+    def _closed_at(self) -> Instant:
+        span = self._span
+        usual = min(span.end_at + CLOSING, span.midnight_at)
+        return usual if self._trouble.closed_at is None else self._trouble.closed_at
+
+    def _receive(self, order: ReceivePre) -> None:
+        receive_pre(self._system, order, By(actor="rm", at=self.conductor.now()))
 
     def _places(self, gateway: Given, truth: Truth) -> dict[str, Place]:
         """Put the stations on the timeline, one switched on after the other."""
@@ -166,7 +181,8 @@ class _Day:
             socket = SocketWire(gateway.url, identity, password, version)
             return ConductedWire(self.conductor, rank, socket)
 
-        site = Site(self.conductor, truth.add, self._behaviours, open_wire)
+        behaviours = self._trouble.behaviours
+        site = Site(self.conductor, truth.add, behaviours, open_wire)
         places = {}
         for index, data in enumerate(self._request.site.stations):
             station = build(site, data, index, STATIONS + index)

@@ -18,11 +18,14 @@ from domain.loop.observer import Reading
 from domain.loop.router import Router, restore, state_of
 from domain.loop.zone_loop import Plan, Planning, Policy, ZoneLoop
 from domain.model.site_events import EvseOccupied
-from domain.model.values import MINUTE, Instant
+from domain.model.values import MINUTE, SECOND, Instant
 from domain.ports import Fence, Recorded
 from domain.use_cases.e1_smart_charging import StateNeeds, state_needs
 from domain.use_cases.shared_path import By
 from optimizer.result import Result
+
+# A car's power is constant for so long, whenever its meter is read.
+CAR_STEP = 10 * SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class WiredSite:
         state = state_of(zone_id, rows, upto)
         fence = Fence("zone-epoch", zone_id, system.log.raise_epoch(zone_id))
         self.loop = ZoneLoop(system, state, plan, fence, policy)
-        conductor.at(now - now % MINUTE + MINUTE, SITE, self._tick)
+        conductor.at(now - now % CAR_STEP + CAR_STEP, SITE, self._tick)
 
     # -- drivers
 
@@ -183,11 +186,13 @@ class WiredSite:
         now = self.conductor.now()
         for place in self.places.values():
             place.evse.settle(now)
+        self.conductor.at(now + CAR_STEP, SITE, self._tick)
+        if now % MINUTE:
+            return
         self.on_progress(
             (now - self.truth.start_at) / (self._end_at - self.truth.start_at)
         )
         self.truth.aetp_w.append((now, self._aetp_w(now)))
-        self.conductor.at(now + MINUTE, SITE, self._tick)
 
     def _aetp_w(self, now: Instant) -> int:
         return sum(

@@ -171,7 +171,7 @@ class Station(Speech):
     def leave(self, evse: VirtualEvse) -> Car:
         """Let a driver unplug and go."""
         now = self.world.now()
-        evse.settle(now)
+        evse.advance(now)
         self._stop_reading(evse)
         transaction = evse.transaction
         if transaction is not None and not transaction.ended:
@@ -187,7 +187,7 @@ class Station(Speech):
         transaction = evse.transaction
         if transaction is None or transaction.ended:
             return
-        evse.settle(self.world.now())
+        evse.advance(self.world.now())
         self.tell_ended(evse, transaction, reason)
         transaction.ended, transaction.is_authorized = True, False
         self._stop_reading(evse)
@@ -275,7 +275,7 @@ class Station(Speech):
         transaction = evse.transaction
         if transaction is None or transaction.ended or not self.is_powered:
             return
-        evse.settle(self.world.now())
+        evse.advance(self.world.now())
         self._tell_state(evse)
         self.tell_reading(evse, transaction, "Sample.Periodic")
         self._start_reading(evse)
@@ -300,7 +300,7 @@ class Station(Speech):
         for evse in self.evses:
             transaction = evse.open_transaction
             if transaction is not None and self.is_powered:
-                evse.settle(self.world.now())
+                evse.advance(self.world.now())
                 self.tell_reading(evse, transaction, "Sample.Clock")
         self.read_aligned(self.aligned_every)
 

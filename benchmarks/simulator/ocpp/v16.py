@@ -305,7 +305,7 @@ def _trigger(station: Station16, payload: Json, afterwards: Afterwards) -> Json:
 
 
 def _read_now(station: Station16, evse: VirtualEvse) -> None:
-    evse.settle(station.world.now())
+    evse.advance(station.world.now())
     transaction = evse.transaction
     if transaction is not None and not transaction.ended:
         station.tell_reading(evse, transaction, "Trigger")

@@ -150,7 +150,7 @@ def _trigger(station: "Station2", payload: Json, afterwards: Afterwards) -> Json
 
 
 def _read_now(station: "Station2", evse: VirtualEvse, asked: str) -> None:
-    evse.settle(station.world.now())
+    evse.advance(station.world.now())
     transaction = evse.transaction
     if asked == "MeterValues":
         meter = station.meter(evse, "Trigger")
