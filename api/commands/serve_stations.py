@@ -103,7 +103,11 @@ def _context(tls: TlsFiles, tenants: Mapping[str, Tenant]) -> ssl.SSLContext:
         raise InvalidValue(f"{options}: {error}") from None
     security = next(iter(tenants.values())).security
     if security is not None:
-        harden(context, partial(security.note, Kind.EXPIRED_CERTIFICATE, Origin()))
+        harden(
+            context,
+            partial(security.note, Kind.EXPIRED_CERTIFICATE, Origin()),
+            partial(security.note, Kind.WRONG_CREDENTIALS, Origin()),
+        )
     return context
 
 

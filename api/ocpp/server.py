@@ -35,8 +35,10 @@ if TYPE_CHECKING:
     from api.ocpp.gateway import Gateway
 
 _logger = logging.getLogger(__name__)
-# What picows has to say of each connection; errors only.
-_quiet = logging.getLogger("picows.stations")
+# What picows says of each connection is counted and noted elsewhere; mistakes of ours
+# are errors there.
+_picows = logging.getLogger("picows.stations")
+_picows.setLevel(logging.ERROR)
 _READ_BYTES: Final = 4 * 1024
 
 
@@ -116,7 +118,7 @@ class StationServer:
                 None,
                 False,
                 upgrade,
-                _quiet,
+                _picows,
                 True,
                 self._limits.upgrade_within_s,
                 True,

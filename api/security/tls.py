@@ -57,8 +57,15 @@ def tls_files(
     return TlsFiles(cert, key, client_ca)
 
 
-def harden(context: ssl.SSLContext, expired: Callable[[], None]) -> None:
-    """Refuse old versions of TLS, and tell of client certificates that expired."""
+def harden(
+    context: ssl.SSLContext,
+    expired: Callable[[], None],
+    strange: Callable[[], None] = lambda: None,
+) -> None:
+    """Refuse old versions of TLS, and tell of client certificates that do not do.
+
+    Either they expired, or they are not of an authority that is trusted.
+    """
 
     class Watched(ssl.SSLObject):
         """One connection's TLS."""
@@ -68,8 +75,7 @@ def harden(context: ssl.SSLContext, expired: Callable[[], None]) -> None:
             try:
                 super().do_handshake()
             except ssl.SSLCertVerificationError as error:
-                if error.verify_code == _EXPIRED:
-                    expired()
+                (expired if error.verify_code == _EXPIRED else strange)()
                 raise
 
     context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -5,13 +5,14 @@ import contextlib
 import os
 import re
 import signal
+import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 
 from domain.errors import StoreFull
 from domain.model import station_events as t
@@ -35,6 +36,7 @@ from tests.api.ocpp.sockets import (
     heartbeats,
     upgraded,
 )
+from tests.api.security.test_tls import LONG, NOW, signed, trusting
 from tests.api.small_day import run
 from tests.api.test_cli_serve import key_file, serving
 
@@ -184,8 +186,34 @@ def test_a_server_that_is_killed_knows_its_stations_again(tmp_path: Path) -> Non
     assert [row.type for row in rows].count("station.booted") == 2
 
 
+@pytest.mark.requirement("7.9.4.2")
+@pytest.mark.requirement("7.9.4.6b")
+def test_stations_certificates_that_do_not_do_are_counted(tmp_path: Path) -> None:
+    environment = key_file(tmp_path / "key", 1)
+    authority = signed("authority")
+    ca, _ = authority.write(tmp_path, "ca")
+    cert, key = signed("server", authority).write(tmp_path, "server")
+    options = ["--ocpp-tls-cert", str(cert), "--ocpp-tls-key", str(key)]
+    options += ["--ocpp-tls-client-ca", str(ca)]
+    old = trusting(tmp_path, signed("old", authority, NOW - LONG))
+    forged = trusting(tmp_path, signed("forged", signed("elsewhere")))
+
+    async def refused(port: int, context: ssl.SSLContext) -> None:
+        with pytest.raises((OSError, InvalidMessage)):
+            await Calling(port).connect("S1", PROTOCOL, ssl=context)
+
+    with serving(
+        tmp_path / "live", "--create", *options, environment=environment
+    ) as server:
+        for context in (old, old, forged):
+            asyncio.run(refused(port_in(server.said), context))
+        metrics = server.get("/metrics").text
+    for kind, count in (("expired-certificate", 2), ("wrong-credentials", 1)):
+        assert f'voltledger_security_notes_total{{kind="{kind}"}} {count}.0' in metrics
+
+
 def port_in(said: str) -> int:
-    found = re.search(r"stations connect to ws://127\.0\.0\.1:(\d+)/ocpp/", said)
+    found = re.search(r"stations connect to wss?://127\.0\.0\.1:(\d+)/ocpp/", said)
     assert found is not None, said
     return int(found[1])
 
