@@ -281,7 +281,7 @@ async def post_variable_read(
 
 @router.post(
     "/stations/{station_id}/variables/change",
-    openapi_extra=needs(Permission.STATIONS_OPERATE),
+    openapi_extra=needs(Permission.STATIONS_KEEP),
     tags=["stations", "7.3"],
     responses=commanded(),
 )
