@@ -222,3 +222,36 @@ def test_other_events_that_nobody_is_alerted_by_are_no_rows(office: Office) -> N
         "NotifyEvent", {"generatedAt": iso_of(NOW), "seqNo": 0, "eventData": [data]}
     )
     assert office.system.log.last_position() == before
+
+
+def answer_all(wire: Wire) -> None:
+    """Take all that is asked at a connection."""
+    answered = 0
+    while len(wire.calls()) > answered:
+        wire.answer(wire.calls()[answered], {"status": "Accepted"})
+        answered += 1
+
+
+@pytest.mark.parametrize("version", ["1.6", "2.0.1", "2.1"])
+def test_a_station_that_came_back_is_asked_whether_an_ev_is_still_there(
+    office: Office, version: Any
+) -> None:
+    for evse_id in (E1, E2):
+        plug_ev(office.system, PlugEv(evse_id=evse_id), office.by("S1"))
+    peer = office.gateway.peers.by_id["S1"]
+    peer.transactions[2] = OpenTransaction("tx-1", 2, NOW)
+    wire = office.connect("S1", version)
+    office.pass_time(MINUTE)
+    answer_all(wire)
+    (call,) = wire.calls("TriggerMessage")
+    evse = {"evse": {"id": 1, "connectorId": 1}}
+    place = {"connectorId": 1} if version == "1.6" else evse
+    assert call[3] == {"requestedMessage": "StatusNotification", **place}
+
+
+def test_a_station_that_tells_its_status_is_not_asked(office: Office) -> None:
+    plug_ev(office.system, PlugEv(evse_id=E1), office.by("S1"))
+    wire = office.connect("S1", "1.6")
+    say_1_6(wire, "Charging")
+    office.pass_time(MINUTE)
+    assert wire.calls("TriggerMessage") == []
