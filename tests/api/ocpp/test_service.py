@@ -2,16 +2,20 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import signal
 import ssl
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 
 from domain.errors import StoreFull
@@ -20,7 +24,14 @@ from domain.ports import Append, Batch, Log
 from domain.store.master_key import load
 from domain.store.reader import LedgerReader
 from domain.store.store import LEDGER_FILE
+from domain.use_cases.clause_7_3_commissioning import (
+    CommissionStation,
+    DefineZone,
+    commission_station,
+    define_zone,
+)
 from domain.use_cases.clause_7_3_stations import BlockStation, block_station
+from domain.use_cases.shared_path import By
 from tests.api.ocpp.live import (
     Live,
     open_live,
@@ -28,12 +39,14 @@ from tests.api.ocpp.live import (
     page_limit,
     register,
 )
+from tests.api.ocpp.office import evse_data
 from tests.api.ocpp.sockets import (
     BOOT,
     HEARTBEAT,
     Calling,
     ask,
     heartbeats,
+    until,
     upgraded,
 )
 from tests.api.security.test_tls import LONG, NOW, signed, trusting
@@ -232,3 +245,62 @@ def test_places_for_stations_that_make_no_sense_are_refused(
     result = run("serve", "--store", f"sqlite:///{tmp_path}/s", "--create", *options)
     assert result.exit_code == 2
     assert said in result.stderr.replace("\n", " ")
+
+
+ANSWERS = {
+    "GetConfiguration": {"configurationKey": [], "unknownKey": []},
+    "GetCompositeSchedule": {"status": "Rejected"},
+}
+
+
+@pytest.mark.requirement("E1.Req1")
+def test_an_ev_that_comes_gets_its_power_over_the_socket(tmp_path: Path) -> None:
+    environment = key_file(tmp_path / "key", 1)
+    store = tmp_path / "live"
+    profiles: list[dict[str, Any]] = []
+
+    async def answer(client: ClientConnection) -> None:
+        async for text in client:
+            kind, message_id, *rest = json.loads(str(text))
+            if kind == 2:
+                if rest[0] == "SetChargingProfile":
+                    profiles.append(rest[1])
+                payload = ANSWERS.get(rest[0], {"status": "Accepted"})
+                await client.send(json.dumps([3, message_id, payload]))
+
+    async def charge(port: int) -> None:
+        async with Calling(port).connect("S1", PROTOCOL) as client:
+            boot = await ask(client, *BOOTED)
+            assert boot[2]["status"] == "Accepted"
+            answering = asyncio.create_task(answer(client))
+            start = {"connectorId": 1, "idTag": "tag", "meterStart": 0}
+            at = datetime.now(UTC).isoformat()
+            await client.send(
+                json.dumps([2, "s", "StartTransaction", start | {"timestamp": at}])
+            )
+            await until(lambda: any("transactionId" in str(p) for p in profiles), 40)
+            answering.cancel()
+
+    with open_system(store, load(environment).key) as system:
+        by = By(actor="operator", at=system.clock.now())
+        zone = DefineZone(zone_id="z", name="z", limit_w=50_000, safe_upper_w=9_000)
+        define_zone(system, zone, by)
+        command = CommissionStation(
+            station_id="S1", zone_id="z", evses=(evse_data("DE*VLT*E1"),)
+        )
+        commission_station(system, command, by)
+        register(system, "S1")
+    with serving(store, environment=environment) as server:
+        asyncio.run(charge(port_in(server.said)))
+        sent = server.get("/events?type=etp.sent").json()["items"]
+        operation = server.get("/operation").json()
+    assert sent
+    assert operation["loop"]["running"] == 1
+    of_transaction = [
+        p["csChargingProfiles"]
+        for p in profiles
+        if "transactionId" in p["csChargingProfiles"]
+    ]
+    periods = of_transaction[-1]["chargingSchedule"]["chargingSchedulePeriod"]
+    # No PRE was set: the safe envelope holds; 13 A on three phases are 8,970 W.
+    assert 0 < periods[0]["limit"] <= 13.1
