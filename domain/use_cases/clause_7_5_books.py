@@ -11,6 +11,8 @@ from typing import NamedTuple
 from domain.model import ids
 from domain.model import session_events as s
 from domain.model.metering import Course, Register, course_of, intervals_of
+from domain.model.sdr_energy import energy_of
+from domain.model.sdr_settled import with_settled
 from domain.model.session import USABLE, Session
 from domain.model.station_transaction import StationTransaction, Told, take
 from domain.model.values import Instant, Quality
@@ -25,6 +27,7 @@ from domain.use_cases.clause_6_2_joining import (
     with_merged,
 )
 from domain.use_cases.clause_7_5_drafts import Draft
+from domain.use_cases.s6_sdr_information import increments_of
 from domain.use_cases.shared_path import By, load_evse, taken
 
 _OF_TRANSFER = (
@@ -165,6 +168,15 @@ def _interval_wh(rows: Sequence[Recorded]) -> int:
         if isinstance(row.event, s.TransferIntervalMetered)
         and row.event.quality in USABLE
     )
+
+
+def total_wh(system: System, session_id: str, books: Books) -> int:
+    """Return the energy of a session with a transfer that is about to end [Wh]."""
+    told = with_settled(increments_of(system, session_id))
+    told.sort(key=lambda each: (each.occurred_at, each.sequence))
+    energy = energy_of(told)
+    before_wh = energy.to_ev_wh - energy.from_ev_wh - _interval_wh(books.live)
+    return before_wh + books.energy_wh
 
 
 def settle(draft: Draft, known: StationTransaction, by: By) -> Session | None:

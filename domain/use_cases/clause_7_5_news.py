@@ -31,6 +31,7 @@ from domain.use_cases.clause_7_5_books import (
     books_of,
     load_transaction,
     reference_of,
+    total_wh,
 )
 from domain.use_cases.clause_7_5_drafts import Draft
 from domain.use_cases.e1_smart_charging import arrived
@@ -271,6 +272,15 @@ def _end_transfer(
         quality=quality,
     )
     draft.tell(state, at, ended)
+    if resolve(draft.system, state.session_id).transfer_ended_at:
+        # Of several transfers the end tells one; what the session has is their sum.
+        observed = s.TransferObserved(
+            session_id=state.session_id,
+            evse_id=state.evse_id,
+            energy_wh=total_wh(draft.system, state.session_id, books),
+            power_w=0,
+        )
+        draft.tell(state, at, observed)
 
 
 def leave(draft: Draft, state: Session, evse_id: str, at: Instant) -> None:

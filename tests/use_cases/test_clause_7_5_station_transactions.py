@@ -23,7 +23,7 @@ from domain.use_cases.clause_7_5_station_transactions import (
     open_transactions,
 )
 from domain.use_cases.e1_smart_charging import PlugEv, plug_ev
-from domain.use_cases.shared_path import By, load_evse
+from domain.use_cases.shared_path import By, load_evse, load_session
 from tests.use_cases.reported import Station
 from tests.use_cases.small_site import ANNA, BEN, E1, E2, E3, NINE, Site, by
 
@@ -103,6 +103,7 @@ def test_an_ev_that_stays_after_the_end_goes_on_in_the_same_session(
     )
     information = station.information(first.session_id)
     assert information.energy.to_ev_wh == 3_400
+    assert load_session(station.system, first.session_id).energy_wh == 3_400
     kinds = [part.kind for part in information.parts]
     assert (kinds, len(information.places)) == (["transfer", "transfer"], 1)
     ev = [e for e in station.loop.woken if isinstance(e, z.EvseOccupied)]
