@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import msgspec
+
 from api.ocpp import deviations, frames
 from api.ocpp.admission import is_admitted
 from api.ocpp.calls import Answered, Call, NotAnswered, Refusal
@@ -172,7 +174,9 @@ class Connection:
             answered = Refusal(message.code, message.description)
         else:
             try:
-                answered = self._codec.response(call.action, message.payload)
+                answered = self._read(
+                    desk, self._codec.response, call.action, message.payload
+                )
             except Violation as violation:
                 code = violation.code(self.version) or "FormationViolation"
                 answered = Refusal(code, str(violation))
@@ -215,7 +219,7 @@ class Connection:
     def _handled(self, desk: Desk, message: frames.Call) -> bytes:
         """Return the frame that answers a call; raise what its payload breaks."""
         handler = self.gateway.handler(self.version, message.action)
-        request = self._read(desk, message)
+        request = self._read(desk, self._codec.request, message.action, message.payload)
         if handler is None:
             text = f"{message.action} is not for stations to send"
             raise _NotDone("NotSupported", text)
@@ -235,16 +239,25 @@ class Connection:
             raise _NotDone("InternalError", "") from None
         return frames.encode_result(message.message_id, response)
 
-    def _read(self, desk: Desk, message: frames.Call | frames.Send) -> Wire:
+    def _read(
+        self,
+        desk: Desk,
+        decode: Callable[[str, bytes | msgspec.Raw], Wire],
+        action: str,
+        payload: msgspec.Raw,
+    ) -> Wire:
+        """Decode a payload, with the deviations that are tolerated of the station."""
         if not self.peer.deviations:
-            return self._codec.request(message.action, message.payload)
-        decode = partial(self._codec.request, message.action)
-        return deviations.read(desk, self.peer, decode, bytes(message.payload))
+            return decode(action, payload)
+        one_action = partial(decode, action)
+        return deviations.read(desk, self.peer, one_action, bytes(payload))
 
     def _told(self, desk: Desk, message: frames.Send, frame: bytes) -> None:
         handler = self.gateway.handler(self.version, message.action)
         try:
-            request = self._read(desk, message)
+            request = self._read(
+                desk, self._codec.request, message.action, message.payload
+            )
         except Violation as violation:
             self._unreadable(desk, violation, message.action, frame)
             return

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from api.ocpp.calls import Call
 from api.ocpp.codec import CODECS
 from api.ocpp.deviations import read
+from api.ocpp.v16 import messages as m16
 from api.ocpp.violations import Violation
 from domain.model import station_events as t
 from domain.model.deviations import Deviation
@@ -76,6 +78,24 @@ def test_a_boolean_in_quotation_marks_is_read_in_2_0_1(office: Office) -> None:
     }
     assert wire.call("TransactionEvent", said)[0] == 3
     assert wire.call("TransactionEvent", {**said, "offline": "maybe"})[0] == 4
+
+
+def test_answers_to_what_we_ask_are_read_so_too(office: Office) -> None:
+    wire = accepted(office, Deviation.NULL_MEMBER)
+    peer = office.gateway.peers.by_id["S1"]
+    found: list[object] = []
+    request = m16.GetCompositeScheduleRequest(connector_id=1, duration=60)
+    asked = Call(
+        "GetCompositeSchedule", request, lambda *answered: found.append(answered[-1])
+    )
+    office.gateway.ask(office.desk.desk, peer, asked)
+    answered = 0
+    while answered < len(wire.calls()):
+        wire.answer(
+            wire.calls()[answered], {"status": "Rejected", "scheduleStart": None}
+        )
+        answered += 1
+    assert m16.GetCompositeScheduleResponse(status="Rejected") in found
 
 
 def test_uses_are_counted_in_a_row_at_first_and_one_an_hour(office: Office) -> None:
