@@ -31,7 +31,7 @@ setup: $(STAMP)
 
 demo: $(STAMP)
 	@rm -rf $(DEMO)
-	@$(BIN)/voltledger simulate $(DEMO_DAY) --out $(DEMO) $(filter-out --no-serve,$(ARGS))
+	@$(BIN)/voltledger simulate $(DEMO_DAY) --stations ocpp --out $(DEMO) $(filter-out --no-serve,$(ARGS))
 ifeq ($(filter --no-serve,$(ARGS)),)
 	@$(BIN)/voltledger serve --store sqlite:///$(DEMO)/voltledger
 endif
