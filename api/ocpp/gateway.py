@@ -19,8 +19,8 @@ from api.security.notes import Origin
 from domain.model import ids
 from domain.model import station_events as t
 from domain.model.registry import BY_CLASS
-from domain.model.values import Event, Instant
-from domain.ports import Append, Batch, Recorded, System
+from domain.model.values import DAY, Event, Instant
+from domain.ports import Append, Batch, Recorded, RowFilter, System
 
 
 class Scheduler(Protocol):
@@ -75,6 +75,18 @@ class Gateway:
         self._connections[connection] = None
         self.desk.put(partial(self._connected, connection=connection))
         return connection
+
+    def resume(self, desk: Desk) -> None:
+        """Record that stations are gone that were there when the service was cut off.
+
+        The work to begin with; also the loops count on it.
+        """
+        for peer in self.peers.by_id.values():
+            if peer.connection is None and _was_connected(desk, peer):
+                event = t.StationDisconnected(
+                    station_id=peer.station_id, reason="the service was cut off"
+                )
+                _record(desk, peer, event)
 
     def disconnect(self, connection: Connection, reason: str) -> None:
         """Take in that a link is gone."""
@@ -187,6 +199,21 @@ class Gateway:
                 station_id=connection.peer.station_id, reason="nothing could be kept"
             )
             _record(desk, connection.peer, event)
+
+
+def _was_connected(desk: Desk, peer: Peer) -> bool:
+    """Return whether what was last recorded, this month or the one before, says so."""
+    types = tuple(
+        BY_CLASS[kind].name for kind in (t.StationConnected, t.StationDisconnected)
+    )
+    log = desk.system.log
+    for at in (desk.now, desk.now - 31 * DAY):
+        wanted = RowFilter(ids.connectivity_stream(peer.station_id, at), types)
+        until = log.last_position()
+        rows = log.find(wanted, after=0, until=until, limit=until)
+        if rows:
+            return isinstance(rows[-1].event, t.StationConnected)
+    return False
 
 
 def _record(

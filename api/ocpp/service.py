@@ -222,6 +222,7 @@ def _gatehouse(tenant: Tenant, loop: asyncio.AbstractEventLoop) -> _Gatehouse:
     )
     after = log.last_position()  # first: what comes meanwhile is seen twice, not never
     gateway = Gateway(system, desk, LoopScheduler(loop, system.clock), MODULES)
+    desk.put(gateway.resume)
     follower = _Follower(gateway, log, loop)
     follower.start(after)
     return _Gatehouse(gateway, desk, follower)

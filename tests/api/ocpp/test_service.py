@@ -196,7 +196,13 @@ def test_a_server_that_is_killed_knows_its_stations_again(tmp_path: Path) -> Non
         assert server.process.wait(20) == 0
     with LedgerReader.open(store / LEDGER_FILE) as log:
         rows = log.read(after=0, limit=1_000)
-    assert [row.type for row in rows].count("station.booted") == 2
+    told = [row.type for row in rows if row.stream.startswith("connectivity-")]
+    once = ["station.connected", "station.booted", "station.disconnected"]
+    assert [kind for kind in told if kind in once] == once + once
+    reasons = [
+        r.event.reason for r in rows if isinstance(r.event, t.StationDisconnected)
+    ]
+    assert reasons == ["the service was cut off", "closed by the station"]
 
 
 @pytest.mark.requirement("7.9.4.2")
