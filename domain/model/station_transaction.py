@@ -49,7 +49,8 @@ class StationTransaction(msgspec.Struct, frozen=True):
     """What is known of a station's transaction.
 
     ``number`` is the position of its first row. ``told`` are the messages that count,
-    ``contradicting`` those that do not; ``state`` is the last that was news;
+    ``contradicting`` those that do not; ``state`` is the last that was news; since the
+    transaction leads its EVSE, a register ``has_begun`` its transfer;
     what is still missing ``is_given_up``, or was found missing at ``gap_since``.
     """
 
@@ -68,6 +69,7 @@ class StationTransaction(msgspec.Struct, frozen=True):
     last_at: Instant = 0
     state: str = ""
     bindings: tuple[Binding, ...] = ()
+    has_begun: bool = False
     is_given_up: bool = False
     gap_since: Instant = 0
 
@@ -159,7 +161,12 @@ def take(state: StationTransaction, rows: Iterable[Recorded]) -> StationTransact
                 state = with_told(state, row, event)
             case t.StationTransactionBound() as event:
                 binding = Binding(row.position, event)
-                state = _replace(state, bindings=(*state.bindings, binding))
+                # The message that it came with is the last one told.
+                state = _replace(
+                    state,
+                    bindings=(*state.bindings, binding),
+                    has_begun=_begins(state.told[-1].event),
+                )
             case t.StationTransactionGap():
                 state = _replace(state, is_given_up=True)
             case _:
@@ -213,6 +220,14 @@ def after(
         ended=_last(state.ended, one) if event.kind == "ended" else state.ended,
         last_at=max(state.last_at, at),
         state=event.state or state.state if is_news else state.state,
+        has_begun=state.has_begun or _begins(event),
+    )
+
+
+def _begins(event: t.StationTransactionReported) -> bool:
+    """Whether a message is news that tells a register."""
+    return event.quality == Quality.GOOD and any(
+        point.import_wh is not None for point in event.points
     )
 
 

@@ -199,7 +199,8 @@ def go_on(news: News, state: Session) -> None:
     """Record where the transfer began, and that it pauses or goes on."""
     draft, at, session_id = news.draft, news.by.at, state.session_id
     register_wh = news.register_wh
-    if register_wh is not None and not _is_transferring(news):
+    has_begun = leads(draft, news.known) and news.known.has_begun
+    if register_wh is not None and not has_begun:
         started = s.TransferStarted(
             session_id=session_id, evse_id=news.evse_id, register_wh=register_wh
         )
@@ -210,17 +211,6 @@ def go_on(news: News, state: Session) -> None:
         draft.tell(state, at, s.TransferPaused(session_id=session_id, by=by))
     elif now == "charging" and was.startswith("suspended"):
         draft.tell(state, at, s.TransferResumed(session_id=session_id))
-
-
-def _is_transferring(news: News) -> bool:
-    """Whether the transfer has begun since the transaction leads."""
-    if not leads(news.draft, news.known):
-        return False
-    since = news.known.bindings[-1].position
-    return any(
-        each.position > since and isinstance(each.event, s.TransferStarted)
-        for each in books_of(news.draft.system, news.known).live
-    )
 
 
 def end(
