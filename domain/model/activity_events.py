@@ -21,6 +21,7 @@ class ActivityKind(enum.StrEnum):
     GET_VARIABLES = "get-variables"
     SET_VARIABLES = "set-variables"
     DISPLAY_MESSAGE = "display-message"
+    ENFORCE = "enforce"
 
 
 class Outcome(enum.StrEnum):

@@ -46,6 +46,7 @@ _TYPES = (
     EventType("zone.defined", 1, z.ZoneDefined),
     EventType("zone.members", 1, z.ZoneMembersChanged),
     EventType("zone.limits", 1, z.ZoneLimitsChanged),
+    EventType("zone.enforcement", 1, z.ZoneEnforcementChanged),
     EventType("zone.defaults_unsafe", 1, z.ZoneDefaultsUnsafe),
     EventType("zone.learned", 1, z.ZoneLearned),
     EventType("station.commissioned", 1, z.StationCommissioned),

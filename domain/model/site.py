@@ -132,6 +132,8 @@ class Zone(msgspec.Struct, frozen=True):
     defined: z.ZoneDefined | None = None
     evse_ids: tuple[str, ...] = ()
     taken_per_stated_permille: int = 1000
+    may_stop: bool = False
+    may_reset: bool = False
     decision_version: int = 0
 
 
@@ -147,6 +149,10 @@ def evolve_zone(state: Zone, event: Event, at: Instant) -> Zone:
                 state.defined, limit_w=event.limit_w, safe_upper_w=event.safe_upper_w
             )
             return msgspec.structs.replace(state, defined=changed)
+        case z.ZoneEnforcementChanged():
+            return msgspec.structs.replace(
+                state, may_stop=event.may_stop, may_reset=event.may_reset
+            )
         case z.ZoneLearned():
             return msgspec.structs.replace(
                 state, taken_per_stated_permille=event.taken_per_stated_permille

@@ -37,6 +37,18 @@ class ZoneLimitsChanged(Event, frozen=True):
     safe_upper_w: int
 
 
+class ZoneEnforcementChanged(Event, frozen=True):
+    """How far a zone goes with an EVSE that does not follow a mandatory ETP.
+
+    It may stop the transaction, and reset the EVSE (of OCPP 1.6: its whole station).
+    Both end a driver's session.
+    """
+
+    zone_id: str
+    may_stop: bool
+    may_reset: bool
+
+
 class ZoneDefaultsUnsafe(Event, frozen=True):
     """By their standing defaults the zone's EVSEs may draw more than its safe envelope.
 

@@ -41,6 +41,7 @@ DUE_AFTER = {
     ActivityKind.GET_VARIABLES: 5 * MINUTE,
     ActivityKind.SET_VARIABLES: 5 * MINUTE,
     ActivityKind.DISPLAY_MESSAGE: 5 * MINUTE,
+    ActivityKind.ENFORCE: 10 * MINUTE,
 }
 
 

@@ -255,6 +255,34 @@ def change_evse_limits(system: System, command: ChangeEvseLimits, by: By) -> Ans
     return record(system, by, command, decide)
 
 
+class ChangeEnforcement(msgspec.Struct, frozen=True, kw_only=True):
+    """Say how far a zone goes with an EVSE that does not follow a mandatory ETP (E5).
+
+    To stop its transaction or to reset it ends a driver's session.
+    """
+
+    zone_id: str
+    may_stop: bool
+    may_reset: bool
+
+
+def change_enforcement(system: System, command: ChangeEnforcement, by: By) -> Answer:
+    """Record how far the zone goes; who may not stop may not reset."""
+
+    def decide() -> Batch:
+        if command.may_reset and not command.may_stop:
+            raise InvalidValue(
+                f"zone {command.zone_id}: a reset stops the transaction, which is not "
+                "allowed"
+            )
+        zone = load_zone(system, command.zone_id)
+        event = z.ZoneEnforcementChanged(**msgspec.structs.asdict(command))
+        stream = ids.zone_stream(command.zone_id)
+        return Batch(appends=(decision(stream, zone, by.at, event),))
+
+    return record(system, by, command, decide)
+
+
 class ChangeZoneLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Change the zone's own limit and its safe envelope."""
 

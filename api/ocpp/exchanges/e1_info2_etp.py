@@ -21,15 +21,10 @@ from api.ocpp.etp import CLOCK_LIMIT, EtpOrder, etp_request
 from api.ocpp.exchange import ALL_VERSIONS, V2, Carrier, InformationExchange, Module
 from api.ocpp.gateway import Gateway
 from api.ocpp.incentive_prices import priced
+from api.ocpp.open_decreases import watch_decrease
 from api.ocpp.peers import EtpOnWire, OpenTransaction, Peer, Standing
-from api.ocpp.v16 import messages as v16
-from api.ocpp.v21 import datatypes as d21
-from api.ocpp.v21 import messages as v21
-from api.ocpp.v201 import datatypes as d201
-from api.ocpp.v201 import messages as v201
 from api.ocpp.wire import Wire
 from domain.errors import InvalidValue
-from domain.loop.station_state import SETTLE
 from domain.model import ids
 from domain.model.plan_events import EtpAccepted, EtpRefused, EtpSent
 from domain.model.site_events import EvseVacated
@@ -241,37 +236,11 @@ def _accepted(
     """Begin what is due after a station took its ETP."""
     told = peer.etps[number]
     if before and told.periods[0][1] < before[0][1]:
-        settle = SETTLE[peer.evses[told.etp.evse_id].current]
-        ask = partial(_ask_reading, gateway, station_id=peer.station_id, number=number)
-        gateway.at(desk.now + settle, ask)
+        watch_decrease(gateway, desk, peer, number)
     _renew_later(gateway, desk, peer, number, conditions)
     if number in peer.compared_next:
         peer.compared_next.discard(number)
         compare_later(gateway, desk, peer, number)
-
-
-def _ask_reading(gateway: Gateway, desk: Desk, station_id: str, number: int) -> None:
-    """Ask once for a reading: somebody may wait to see the decrease followed."""
-    peer = gateway.peers.by_id[station_id]
-    if peer.version is None or number not in peer.transactions:
-        return
-    request: Wire
-    match peer.version:
-        case "1.6":
-            request = v16.TriggerMessageRequest(
-                requested_message="MeterValues", connector_id=number
-            )
-        case "2.0.1":
-            request = v201.TriggerMessageRequest(
-                requested_message="MeterValues", evse=d201.EVSE(id=number)
-            )
-        case "2.1":
-            request = v21.TriggerMessageRequest(
-                requested_message="MeterValues", evse=d21.EVSE(id=number)
-            )
-    slot = f"reading/{number}"
-    call = Call("TriggerMessage", request, urgency=Urgency.REPORT, slot=slot)
-    gateway.ask(desk, peer, call)
 
 
 def _renew_later(

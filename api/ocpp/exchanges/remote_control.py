@@ -127,6 +127,8 @@ def _carry_out(
 ) -> None:
     """Ask the station, if it was not asked yet and there is nothing to wait for."""
     state = load_activity(desk.system, activity.activity_id)
+    if activity.kind == ActivityKind.ENFORCE:
+        return  # goes rung by rung, by `e5_info2_enforcement`
     if peer.connection is None or not state.is_waiting or _is_to_wait(peer, activity):
         return
     try:
