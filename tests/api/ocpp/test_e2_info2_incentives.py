@@ -191,9 +191,10 @@ def test_every_evse_of_the_zone_is_told_or_recorded_and_told_when_it_is_there(
     wire = settled(office, "2.1")
     answer_all(wire)
     assert len(wire.calls("SetDisplayMessage")) == 2
-    settled(office, "2.1")
     assert (TWO, "display", "accepted") in told(office)
     assert len(told(office)) == 5
+    # Once more it is not told.
+    assert settled(office, "2.1").calls("SetDisplayMessage") == []
 
 
 def test_what_is_withdrawn_is_taken_back(office: Office) -> None:

@@ -300,6 +300,17 @@ def test_a_lost_connection_has_asked_again_what_does_no_harm(office: Office) -> 
     assert [call[2] for call in wire.calls()] == ["TriggerMessage"]
 
 
+def test_a_reset_that_a_lost_connection_left_open_is_not_sent_again(
+    office: Office,
+) -> None:
+    wire = connected(office, "2.1")
+    ask(office, ActivityKind.RESET)
+    assert wire.connection is not None
+    office.gateway.disconnect(wire.connection, "gone")
+    assert connected(office, "2.1").calls("Reset") == []
+    assert steps(office) == ["sent", "unanswered"]
+
+
 def test_a_restarted_gateway_goes_on_with_what_is_open(office: Office) -> None:
     connected(office, "2.1")
     start(office)
