@@ -37,6 +37,9 @@ _IMPORT: Final = "Energy.Active.Import.Register"
 _EXPORT: Final = "Energy.Active.Export.Register"
 _POWER: Final = "Power.Active.Import"
 _REGISTERS: Final = (f"{_IMPORT},{_EXPORT}", _IMPORT)
+# With their power: what whole watt-hours since the last reading tell of it is coarse,
+# and of the time before.
+_ALIGNED: Final = (f"{_POWER},{_IMPORT},{_EXPORT}", f"{_POWER},{_IMPORT}", *_REGISTERS)
 # What is asked for, the best first; voltage and current say what amperes are in watts.
 _SAMPLED: Final = (
     f"{_POWER},{_IMPORT},{_EXPORT},Voltage,Current.Import,SoC",
@@ -70,7 +73,7 @@ _1_6: Final = _Names(
     sampled="MeterValuesSampledData",
     interval="MeterValueSampleInterval",
     others=(
-        ("MeterValuesAlignedData", _REGISTERS),
+        ("MeterValuesAlignedData", _ALIGNED),
         ("ClockAlignedDataInterval", (str(_BOOKS_EVERY_S),)),
     ),
     read=("SupportedFeatureProfiles",),
@@ -85,7 +88,7 @@ _2: Final = _Names(
     others=(
         ("SampledDataCtrlr.TxStartedMeasurands", _REGISTERS),
         ("SampledDataCtrlr.TxEndedMeasurands", _REGISTERS),
-        ("AlignedDataCtrlr.Measurands", _REGISTERS),
+        ("AlignedDataCtrlr.Measurands", _ALIGNED),
         ("AlignedDataCtrlr.Interval", (str(_BOOKS_EVERY_S),)),
     ),
     read=(
