@@ -136,9 +136,12 @@ def _judged(known: str, subject_id: str, events: list[object]) -> Judged:
     return Judged(status, subject_id, session_id)
 
 
-def judged_of(said: Authorization | None, session_id: str) -> Judged:
-    """Return what is answered for a token where the CSO said so; None: nothing yet."""
-    if said is None:
+def judged_of(peer: Peer, said: Authorization | None, session_id: str) -> Judged:
+    """Return what is answered for a token where the CSO said so; None: nothing yet.
+
+    At a station that is rejected nobody may charge.
+    """
+    if said is None or peer.standing is Standing.REJECTED:
         return Judged("Invalid", "", session_id)
     status: Status = (
         "Accepted" if said.accepted else _STATUS_OF.get(said.reason, "Invalid")

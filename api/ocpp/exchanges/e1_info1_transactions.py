@@ -116,7 +116,7 @@ def _take(
         live: OpenTransaction | None = known
     else:
         reported = _report(desk, peer, request, at, evse_id, known, found)
-        judged = _judged(desk, request, evse_id, at, reported)
+        judged = _judged(desk, peer, request, evse_id, at, reported)
         told = _told(gateway, peer, request, at, number, known, found, reported)
         live = told if reported.is_news else None
         _stop_refused(gateway, peer, request, reported)
@@ -244,7 +244,12 @@ def _is_unplugged(request: Event, known: OpenTransaction | None) -> bool:
 
 
 def _judged(
-    desk: Desk, request: Event, evse_id: str, at: Instant, reported: Reported
+    desk: Desk,
+    peer: Peer,
+    request: Event,
+    evse_id: str,
+    at: Instant,
+    reported: Reported,
 ) -> tokens.Judged | None:
     """Return what is answered for a token; one that ends it is only looked at."""
     token = request.id_token
@@ -257,7 +262,7 @@ def _judged(
         system = desk.system
         subject_id = tokens.subject_of(system.vault, token.id_token, token.type)
         said = system.cso.answer(subject_id, evse_id, at)
-    return tokens.judged_of(said, reported.session_id)
+    return tokens.judged_of(peer, said, reported.session_id)
 
 
 def _phases(

@@ -69,7 +69,7 @@ def start_transaction_1_6(
         known.session_id, known.is_metered = reported.session_id, reported.is_metered
         if reported.is_news:
             runs(gateway, peer, known)
-    judged = tokens.judged_of(reported.authorization, reported.session_id)
+    judged = tokens.judged_of(peer, reported.authorization, reported.session_id)
     return v16.StartTransactionResponse(
         id_tag_info=tokens.id_tag_info(judged), transaction_id=reported.number
     )

@@ -13,6 +13,7 @@ from domain.use_cases.clause_7_3_stations import (
     block_station,
     unblock_station,
 )
+from domain.use_cases.s2_back_office import RegisterContract, register_contract
 from tests.api.ocpp.office import Office, Wire, open_office
 
 VERSIONS: tuple[Version, ...] = ("1.6", "2.0.1", "2.1")
@@ -157,3 +158,50 @@ def test_a_boot_makes_the_clock_unknown_and_leaves_transactions(
     peer.clock_offset = 5
     boot(wire, "1.6")
     assert peer.clock_offset is None
+
+
+def begin(wire: Wire, version: Version) -> Any:
+    """Begin a transaction."""
+    at = "2024-10-04T00:00:00Z"
+    if version == "1.6":
+        start = {"connectorId": 1, "idTag": "A", "meterStart": 1, "timestamp": at}
+        return wire.ask("StartTransaction", start)["idTagInfo"]
+    event = {
+        "eventType": "Started",
+        "timestamp": at,
+        "triggerReason": "CablePluggedIn",
+        "seqNo": 0,
+        "transactionInfo": {"transactionId": "t"},
+        "evse": {"id": 1, "connectorId": 1},
+        "idToken": {"idToken": "A", "type": "ISO14443"},
+    }
+    return wire.ask("TransactionEvent", event)["idTokenInfo"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_transactions_of_a_station_that_is_not_commissioned_are_facts(
+    office: Office, version: Version
+) -> None:
+    wire = office.connect("S1", version)
+    assert boot(wire, version)["status"] == "Pending"
+    assert begin(wire, version)["status"] != "Accepted"
+    assert len(office.events(t.StationTransactionReported)) == 1
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_transactions_of_a_blocked_station_are_facts_and_nobody_may_charge(
+    office: Office, version: Version
+) -> None:
+    office.commission("S1")
+    contract = RegisterContract(
+        contract_id="c-1",
+        subject_id=office.system.vault.subject_of("rfid", "A"),
+        valid_from_at=0,
+    )
+    register_contract(office.system, contract, office.by())
+    blocked = BlockStation(station_id="S1", reason="stolen")
+    block_station(office.system, blocked, office.by())
+    office.follow()
+    wire = office.connect("S1", version)
+    assert begin(wire, version)["status"] == "Invalid"
+    assert len(office.events(t.StationTransactionReported)) == 1
