@@ -249,6 +249,9 @@ def _is_news(
     # It led its EVSE before, and its EV has gone.
     if known.bindings and (event.state or known.state) == "idle":
         return False
+    other = draft.system.log.owner(LEADS, event.evse_id)
+    if other and (known.bindings or load_transaction(draft.system, other).last_at > at):
+        return False  # another one came since
     # Nobody may use a blocked EVSE: what is told of one goes to the books.
     return event.kind != "ended" and not draft.evse(event.evse_id).blocked
 

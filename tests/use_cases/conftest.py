@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from domain.ports import System
-from tests.use_cases.small_site import Site, opened
+from tests.use_cases.reported import Station
+from tests.use_cases.small_site import ANNA, NINE, Site, opened
 
 
 @pytest.fixture
@@ -20,3 +21,12 @@ def system(tmp_path: Path) -> Iterator[System]:
 def site(system: System) -> Site:
     """One zone, two stations, four EVSEs."""
     return Site(system)
+
+
+@pytest.fixture
+def station(site: Site) -> Station:
+    """Station s1, with contracts of two users."""
+    station = Station(site)
+    station.sign(ANNA)
+    station.clock.at = NINE
+    return station

@@ -21,7 +21,7 @@ from domain.use_cases.clause_7_5_station_transactions import (
 from domain.use_cases.s2_back_office import EmbeddedBackOffice
 from domain.use_cases.s6_sdr_information import increments_of
 from domain.use_cases.shared_path import By, load_evse
-from tests.use_cases.small_site import ANNA, E1, ZONE, Site
+from tests.use_cases.small_site import ANNA, E1, NINE, ZONE, Site
 
 
 class Message(NamedTuple):
@@ -169,3 +169,39 @@ def day(at: Instant, steps: Sequence[tuple[int, int]], first_wh: int) -> list[Me
         plain = kind == "updated" and not state
         messages.append(Message(at, 4 + i, kind, wh, state, is_plain=plain))
     return messages
+
+
+def start(
+    station: Station, at: Instant = NINE, wh: int | None = 100, **more: Any
+) -> Reported:
+    """Report the start of a transaction of 2.x."""
+    fields = {"transaction_id": "t1", "seq_no": 0, "evse_id": E1, "trigger": "plug"}
+    return station.report(at, kind="started", wh=wh, **{**fields, **more})
+
+
+def update(
+    station: Station, at: Instant, seq_no: int, wh: int | None, **more: Any
+) -> Reported:
+    fields = {"transaction_id": "t1", "seq_no": seq_no}
+    return station.report(at, kind="updated", wh=wh, **{**fields, **more})
+
+
+def end(
+    station: Station, at: Instant, seq_no: int, wh: int | None, **more: Any
+) -> Reported:
+    fields = {"transaction_id": "t1", "seq_no": seq_no, "reason": "unplugged"}
+    fields = {**fields, "is_unplugged": True, **more}
+    return station.report(at, kind="ended", wh=wh, **fields)
+
+
+def events(station: Station, *kinds: type[Event]) -> list[Any]:
+    """Return all events of some kinds, in order."""
+    return [r.event for r in station.site.rows() if isinstance(r.event, kinds)]
+
+
+def occupant(station: Station, evse_id: str = E1) -> str:
+    return load_evse(station.system, evse_id).session_id
+
+
+def energy(station: Station, session_id: str) -> int:
+    return station.information(session_id).energy.to_ev_wh

@@ -9,68 +9,31 @@ from domain.loop.zone_loop import _RELEVANT, _URGENT
 from domain.model import session_events as s
 from domain.model import site_events as z
 from domain.model import station_events as t
-from domain.model.metering import MeterPoint
-from domain.model.values import DAY, HOUR, MINUTE, Event, Instant, Quality
+from domain.model.sdr import digest_of
+from domain.model.values import DAY, HOUR, MINUTE, Quality
 from domain.ports import Append, Batch
 from domain.use_cases.clause_7_5_station_transactions import (
     NEWS_FOR,
     CableOut,
     CloseGap,
-    Reported,
     cable_out,
     close_gap,
     missing_messages,
     open_transactions,
 )
 from domain.use_cases.e1_smart_charging import PlugEv, plug_ev
-from domain.use_cases.shared_path import By, load_evse, load_session
-from tests.use_cases.reported import Station
-from tests.use_cases.small_site import ANNA, BEN, E1, E2, E3, NINE, Site, by
-
-
-@pytest.fixture
-def station(site: Site) -> Station:
-    """Station s1, with contracts of two users."""
-    station = Station(site)
-    station.sign(ANNA)
-    station.clock.at = NINE
-    return station
-
-
-def start(
-    station: Station, at: Instant = NINE, wh: int | None = 100, **more: Any
-) -> Reported:
-    """Report the start of a transaction of 2.x."""
-    fields = {"transaction_id": "t1", "seq_no": 0, "evse_id": E1, "trigger": "plug"}
-    return station.report(at, kind="started", wh=wh, **{**fields, **more})
-
-
-def update(
-    station: Station, at: Instant, seq_no: int, wh: int | None, **more: Any
-) -> Reported:
-    fields = {"transaction_id": "t1", "seq_no": seq_no}
-    return station.report(at, kind="updated", wh=wh, **{**fields, **more})
-
-
-def end(
-    station: Station, at: Instant, seq_no: int, wh: int | None, **more: Any
-) -> Reported:
-    fields = {"transaction_id": "t1", "seq_no": seq_no, "reason": "unplugged"}
-    fields = {**fields, "is_unplugged": True, **more}
-    return station.report(at, kind="ended", wh=wh, **fields)
-
-
-def events(station: Station, *kinds: type[Event]) -> list[Any]:
-    """Return all events of some kinds, in order."""
-    return [r.event for r in station.site.rows() if isinstance(r.event, kinds)]
-
-
-def occupant(station: Station, evse_id: str = E1) -> str:
-    return load_evse(station.system, evse_id).session_id
-
-
-def energy(station: Station, session_id: str) -> int:
-    return station.information(session_id).energy.to_ev_wh
+from domain.use_cases.s6_sdr_information import increments_of
+from domain.use_cases.shared_path import By, load_session
+from tests.use_cases.reported import (
+    Station,
+    end,
+    energy,
+    events,
+    occupant,
+    start,
+    update,
+)
+from tests.use_cases.small_site import ANNA, BEN, E1, E2, E3, NINE, by
 
 
 def test_a_start_plugs_and_an_end_with_the_cable_out_unplugs(station: Station) -> None:
@@ -266,6 +229,38 @@ def test_another_ev_where_one_was_thought_to_be_takes_its_place(
     assert occupant(station) == second.session_id
 
 
+def test_a_transaction_that_gave_way_to_another_does_not_come_back(
+    station: Station,
+) -> None:
+    first = start(station)
+    second = start(station, NINE + HOUR, 3_000, transaction_id="t2")
+    told = update(station, NINE + HOUR + MINUTE, 1, 3_010, state="charging")
+    assert not told.is_news
+    before = start(station, NINE + 58 * MINUTE, 2_900, transaction_id="t3")
+    assert not before.is_news
+    last = open_transactions(station.system, "s1")
+    assert [each.transaction_id for each in last] == ["t1", "t2", "t3"]
+    assert station.site.log.owner("live-transaction", E1) == (
+        station.site.log.read(after=second.number - 1, limit=1)[0].stream
+    )
+    assert second.session_id == first.session_id
+
+
+@pytest.mark.requirement("7.5.2")
+def test_what_was_told_late_is_stored_and_collected_when_its_session_closes(
+    station: Station,
+) -> None:
+    station.clock.at = NINE + DAY
+    start(station, is_offline=True)
+    told = end(station, NINE + HOUR, 1, 4_100, is_offline=True)
+    station.site.run_timers(station.clock.at)
+    (collected,) = events(station, s.SdrCollected)
+    increments = increments_of(station.system, told.session_id)
+    kinds = [each.type for each in increments]
+    assert kinds == ["session.opened", "transfer.settled", "session.closed"]
+    assert (collected.increments, collected.digest) == (3, digest_of(increments))
+
+
 def test_a_plug_known_by_a_status_is_bound_and_metered_from_the_start_on(
     station: Station,
 ) -> None:
@@ -390,84 +385,6 @@ def test_open_transactions_are_found_after_a_restart(station: Station) -> None:
     assert (first.session_id, first.last_seq_no) == (begun.session_id, 5)
     assert (second.transaction_id, second.session_id) == (str(other.number), "")
     assert open_transactions(restarted, "s2") == []
-
-
-# Stations of 1.6: no numbers of messages, and ids that are ours.
-
-
-def started_16(station: Station, at: Instant = NINE, **more: Any) -> Reported:
-    fields = {"evse_id": E1, "content_key": f"{E1}/{at}", "wh": 100}
-    return station.report(at, kind="started", **{**fields, **more})
-
-
-def stopped_16(
-    station: Station, at: Instant, number: object, wh: int, **more: Any
-) -> Reported:
-    return station.report(
-        at, kind="ended", transaction_id=str(number), wh=wh, is_unplugged=True, **more
-    )
-
-
-def test_a_repeated_start_has_the_same_number_also_after_a_restart(
-    station: Station,
-) -> None:
-    first = started_16(station, subject_id=ANNA)
-    assert first.number < 2**31
-    station.system = msgspec.structs.replace(station.system, folds={})
-    again = started_16(station, subject_id=ANNA)
-    assert (again.number, again.is_new) == (first.number, False)
-    assert again.authorization == first.authorization
-    stopped_16(station, NINE + HOUR, first.number, 2_100)
-    late = started_16(station, subject_id=ANNA)
-    assert (late.number, late.is_new) == (first.number, False)
-    assert occupant(station) == ""
-    assert energy(station, first.session_id) == 2_000
-
-
-@pytest.mark.parametrize("number", [-1, 0, -7, 4_711, "nonsense"])
-def test_an_end_without_its_number_is_bound_by_place_and_time(
-    station: Station, number: object
-) -> None:
-    station.clock.at = NINE + DAY
-    started_16(station, is_offline=True)
-    other = {"evse_id": E2, "subject_id": BEN, "wh": 900_000}
-    started_16(station, NINE + 2 * HOUR, is_offline=True, **other)
-    for _ in range(2):
-        told = stopped_16(station, NINE + HOUR, number, 2_100, is_offline=True)
-    assert energy(station, told.session_id or station.sessions()[0]) == 2_000
-    assert len(open_transactions(station.system, "s1")) == 1
-
-
-def test_an_end_that_comes_before_its_start_waits_for_it(station: Station) -> None:
-    station.clock.at = NINE + DAY
-    stray = stopped_16(station, NINE + HOUR, -1, 2_100, is_offline=True)
-    assert (stray.session_id, open_transactions(station.system, "s1")) == ("", [])
-    told = started_16(station, is_offline=True)
-    assert energy(station, told.session_id) == 2_000
-    assert open_transactions(station.system, "s1") == []
-
-
-def test_another_stations_transaction_is_kept_and_left_alone(
-    station: Station,
-) -> None:
-    mine = started_16(station)
-    told = stopped_16(station, NINE + HOUR, mine.number, 900, station_id="s2")
-    assert told.session_id == ""
-    assert occupant(station) == mine.session_id
-    last = events(station, t.StationTransactionReported)[-1]
-    assert last.quality == Quality.CONTRADICTS
-
-
-def test_an_end_with_readings_of_its_own_is_booked_with_them(station: Station) -> None:
-    first = started_16(station)
-    points = tuple(
-        MeterPoint(NINE + minutes * MINUTE, 100 + minutes * 50)
-        for minutes in (0, 20, 40, 60)
-    )
-    stopped_16(station, NINE + HOUR, first.number, 3_100, points=points)
-    information = station.information(first.session_id)
-    assert [i.to_ev_wh for i in information.energy.intervals] == [1_000, 1_000]
-    assert information.energy.to_ev_wh == 3_000
 
 
 def test_each_message_is_one_append(station: Station) -> None:
