@@ -23,8 +23,6 @@ from domain.model.values import MINUTE, SECOND, Current
 from domain.ports import Append, Batch
 
 EVERY_S: Final = 30
-# While a decrease is open, to see it followed.
-EVERY_S_IN_A_DECREASE: Final = 10
 _BOOKS_EVERY_S: Final = 900
 # A station that connects without a boot, and was never read, is left so long to boot.
 _BOOTS_WITHIN: Final = MINUTE
