@@ -7,6 +7,8 @@ news; all else is kept as measures. Late ones of a transaction go to its books.
 from collections.abc import Sequence
 from typing import Final
 
+from msgspec import UNSET, UnsetType
+
 from api.ocpp.clock import measure_clock, our_time
 from api.ocpp.codec import encode
 from api.ocpp.desk import Desk
@@ -45,22 +47,41 @@ def meter_values_1_6(
     gateway: Gateway, desk: Desk, peer: Peer, request: v16.MeterValuesRequest
 ) -> v16.MeterValuesResponse:
     """Take readings of 1.6; connector 0 is the meter of the main."""
-    number = request.connector_id
-    told_id = request.transaction_id
-    transaction = peer.transactions.get(number)
-    if isinstance(told_id, int) and told_id > 0:
-        transaction = peer.open_transactions.get(told_id)
-    _take(gateway, desk, peer, request, number, request.meter_value, transaction)
+    number, told_id = request.connector_id, request.transaction_id
+    transaction = _of_connector(peer, number, told_id)
+    values = request.meter_value
+    found = _take(desk, peer, number, values, transaction)
+    if transaction is not None:
+        _book(gateway, desk, peer, transaction, found)
+    elif told_id is not UNSET:
+        late = _late(desk, found)
+        evse_id = peer.evse_id(number) or ""
+        _report(desk, peer, str(told_id), evse_id, late, is_late=True)
+    _hand_over(gateway, desk, peer, request, number, found, transaction)
     return v16.MeterValuesResponse()
+
+
+def _of_connector(
+    peer: Peer, number: int, told_id: int | UnsetType
+) -> OpenTransaction | None:
+    """Return whose readings they are; a transaction that is late may have no number."""
+    if isinstance(told_id, int) and told_id > 0:
+        return peer.open_transactions.get(told_id)
+    if number in peer.transactions or told_id is UNSET:
+        return peer.transactions.get(number)
+    known = peer.open_transactions.values()
+    return next((one for one in known if one.evse_number == number), None)
 
 
 def meter_values_2_0_1(
     gateway: Gateway, desk: Desk, peer: Peer, request: v201.MeterValuesRequest
 ) -> v201.MeterValuesResponse:
     """Take readings of 2.0.1; EVSE 0 is the meter of the main."""
-    transaction = peer.transactions.get(request.evse_id)
+    number = request.evse_id
+    transaction = peer.transactions.get(number)
     values = request.meter_value
-    _take(gateway, desk, peer, request, request.evse_id, values, transaction)
+    found = _take(desk, peer, number, values, transaction)
+    _hand_over(gateway, desk, peer, request, number, found, transaction)
     return v201.MeterValuesResponse()
 
 
@@ -68,33 +89,48 @@ def meter_values_2_1(
     gateway: Gateway, desk: Desk, peer: Peer, request: v21.MeterValuesRequest
 ) -> v21.MeterValuesResponse:
     """Take readings of 2.1; EVSE 0 is the meter of the main."""
-    transaction = peer.transactions.get(request.evse_id)
+    number = request.evse_id
+    transaction = peer.transactions.get(number)
     values = request.meter_value
-    _take(gateway, desk, peer, request, request.evse_id, values, transaction)
+    found = _take(desk, peer, number, values, transaction)
+    _hand_over(gateway, desk, peer, request, number, found, transaction)
     return v21.MeterValuesResponse()
 
 
 def _take(
+    desk: Desk,
+    peer: Peer,
+    number: int,
+    meter_values: Sequence[MeterValue],
+    transaction: OpenTransaction | None,
+) -> list[Metered]:
+    measure_clock(desk, peer, instant_of(meter_values[-1].timestamp))
+    evse_id = peer.evse_id(number) or ""
+    return read(desk, peer, meter_values, evse_id, transaction)
+
+
+def _hand_over(
     gateway: Gateway,
     desk: Desk,
     peer: Peer,
     request: Wire,
     number: int,
-    meter_values: Sequence[MeterValue],
+    found: Sequence[Metered],
     transaction: OpenTransaction | None,
 ) -> None:
-    measure_clock(desk, peer, instant_of(meter_values[-1].timestamp))
     evse_id = peer.evse_id(number) or ""
-    found = read(desk, peer, meter_values, evse_id, transaction)
-    if transaction is not None and peer.version == "1.6":
-        _book(gateway, desk, peer, transaction, found)
-    live = peer.transactions.get(number)
-    transaction = transaction if live is transaction else None
     if evse_id or number == 0:
-        hand_over(gateway, desk, peer, found, evse_id, transaction)
+        live = peer.transactions.get(number)
+        live = live if live is transaction else None
+        hand_over(gateway, desk, peer, found, evse_id, live)
     else:
         peer.unreadable["UNKNOWN_EVSE"] += 1
     keep_aside(desk, peer, "MeterValues", request, number, found)
+
+
+def _late(desk: Desk, found: Sequence[Metered]) -> tuple[MeterPoint, ...]:
+    oldest = desk.now - NEWS_FOR
+    return points_of([one for one in found if one.at < oldest])
 
 
 def _book(
@@ -108,32 +144,35 @@ def _book(
 
     In 2.x what is for the books comes with the transaction's own messages.
     """
+    transaction_id, evse_id = str(transaction.transaction_id), transaction.evse_id
+    _report(desk, peer, transaction_id, evse_id, _late(desk, found), is_late=True)
+    if peer.transactions.get(transaction.evse_number) is transaction:
+        return
     oldest = desk.now - NEWS_FOR
-    late = points_of([one for one in found if one.at < oldest])
-    if late:
-        _report(desk, peer, transaction, late, is_late=True)
     news = points_of([one for one in found if one.at >= oldest])
-    is_live = peer.transactions.get(transaction.evse_number) is transaction
-    if news and not is_live:
-        reported = _report(desk, peer, transaction, news, is_late=False)
-        transaction.session_id = reported.session_id
-        if reported.is_news:
-            runs(gateway, peer, transaction)
+    told = _report(desk, peer, transaction_id, evse_id, news, is_late=False)
+    if told is not None and told.is_news:
+        transaction.session_id = told.session_id
+        runs(gateway, peer, transaction)
 
 
 def _report(
     desk: Desk,
     peer: Peer,
-    transaction: OpenTransaction,
+    transaction_id: str,
+    evse_id: str,
     points: tuple[MeterPoint, ...],
     *,
     is_late: bool,
-) -> Reported:
+) -> Reported | None:
+    """Report registers of a transaction, if there are any."""
+    if not points:
+        return None
     command = ReportTransaction(
         station_id=peer.station_id,
         kind="updated",
-        evse_id=transaction.evse_id,
-        transaction_id=str(transaction.transaction_id),
+        evse_id=evse_id,
+        transaction_id=transaction_id,
         is_offline=is_late,
         points=points,
     )
@@ -231,7 +270,10 @@ def _learn(
         if evse.current is Current.AC:
             low, high = (evse.voltage_v * share for share in _AC_VOLTS_SHARE)
         if low <= one.voltage_v <= high:
+            was_unknown = transaction.measured_v is None
             transaction.measured_v = one.voltage_v
+            if was_unknown:  # a limit in amperes depends on it
+                gateway.transaction_began(peer, transaction.evse_number)
     known = transaction.phases_in_use
     if one.phases is not None and (known is None or one.phases > known):
         use_phases(gateway, peer, transaction, one.phases)

@@ -169,6 +169,25 @@ def test_late_readings_of_1_6_are_for_the_books_of_their_transaction(
     assert reports[-1].quality == Quality.LATE
 
 
+@pytest.mark.requirement("7.5.1")
+def test_1_6_late_readings_come_to_the_books_in_whatever_order(office: Office) -> None:
+    """All twice and backwards: first without a number, then with it."""
+    wire = office.connect("S1", "1.6")
+    office.pass_time(3 * 60 * MINUTE)
+    number = -1
+    for _ in range(2):
+        stop = {"meterStop": 5_000, "timestamp": iso(NOW + 60 * MINUTE)}
+        wire.ask("StopTransaction", {**stop, "transactionId": number})
+        for minute in (40, 20):
+            value = {"value": 1_000 + 50 * minute}
+            tell(wire, "1.6", NOW + minute * MINUTE, value, transactionId=number)
+        number = begin(office, wire, "1.6")
+    settled = office.events(s.TransferSettled)[-1]
+    assert isinstance(settled, s.TransferSettled)
+    assert settled.energy_wh == 4_000
+    assert [wh for _, _, wh in settled.intervals] == [1_000, 1_000]
+
+
 def test_1_6_a_transaction_that_began_offline_is_the_loops_once_it_tells_news(
     office: Office,
 ) -> None:
