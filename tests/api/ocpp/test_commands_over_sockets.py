@@ -80,7 +80,8 @@ def contract(office: Office) -> None:
     register_contract(office.system, command, office.by())
 
 
-@pytest.mark.requirement("E2.Req1", "S3.Req1")
+@pytest.mark.requirement("E2.Req1")
+@pytest.mark.requirement("S3.Req1")
 def test_stations_of_three_versions_hear_of_incentives_and_starts(
     tmp_path: Path,
 ) -> None:

@@ -128,7 +128,8 @@ def open_transaction(office: Office, number: int, transaction_id: int | str) -> 
     peer.transactions[number] = OpenTransaction(transaction_id, number, NOW)
 
 
-@pytest.mark.requirement("S3.Req1", "S3.Req3")
+@pytest.mark.requirement("S3.Req1")
+@pytest.mark.requirement("S3.Req3")
 def test_a_remote_start_of_1_6_is_done_when_its_transaction_begins(
     office: Office,
 ) -> None:
@@ -142,7 +143,8 @@ def test_a_remote_start_of_1_6_is_done_when_its_transaction_begins(
     assert steps(office) == ["sent", "accepted", "done"]
 
 
-@pytest.mark.requirement("S3.Req1", "S3.Req3")
+@pytest.mark.requirement("S3.Req1")
+@pytest.mark.requirement("S3.Req3")
 @pytest.mark.parametrize("version", V2)
 def test_a_remote_start_of_2_x_names_its_session_by_a_number(
     office: Office, version: Version
