@@ -92,17 +92,20 @@ class OpenActivity(msgspec.Struct, array_like=True):
 class EvseDelivery(msgspec.Struct, array_like=True):
     """The ETPs of an EVSE, counted, and whether it follows them.
 
-    ``is_following`` is null while nothing was measured that tells; ``power_w`` is what
-    it drew when it was found not to, ``not_followed`` how often that began. Where the
+    ``followed`` are those accepted that no reading spoke against, ``confirmed`` those
+    that readings showed to be followed before their settle time had passed;
+    ``not_followed`` is how often the EVSE was found to draw more, ``power_w`` what it
+    drew then. ``is_following`` is null while nothing was measured that tells. Where the
     station said what it will allow, and it was not what we believed, the last time is
-    ``expected_w`` and ``allowed_w``.
-    ``is_operative`` is what the station took in of being used.
+    ``expected_w`` and ``allowed_w``. ``is_operative`` is what the station took in of
+    being used; ``last_...`` are numbers of ETPs.
     """
 
     evse_id: str
     number: int = 0
     sent: int = 0
     accepted: int = 0
+    followed: int = 0
     confirmed: int = 0
     refused: int = 0
     timed_out: int = 0
@@ -116,6 +119,8 @@ class EvseDelivery(msgspec.Struct, array_like=True):
     expected_w: int | None = None
     allowed_w: int | None = None
     is_operative: bool = True
+    last_accepted: int = 0
+    last_not_followed: int = 0
 
 
 class Station(msgspec.Struct, array_like=True):
@@ -174,6 +179,7 @@ class StationDocument(msgspec.Struct, array_like=True):
     evse_ids: tuple[str, ...] = ()
     evses: dict[str, EvseDelivery] = {}
     connectors: dict[str, Connector] = {}
+    # By stream: a station may name one only later than it began.
     transactions: dict[str, OpenTransaction] = {}
     limits: dict[str, ReportedLimit] = {}
     alerts: dict[str, OpenAlert] = {}
@@ -253,6 +259,8 @@ def deliver(evse: EvseDelivery, event: Event, at: Instant) -> None:
             evse.sent += 1
         case p.EtpAccepted():
             evse.accepted += 1
+            evse.followed += 1
+            evse.last_accepted = event.number
         case p.EtpConfirmed():
             evse.confirmed += 1
             _follow(evse, True, at)
@@ -265,6 +273,9 @@ def deliver(evse: EvseDelivery, event: Event, at: Instant) -> None:
         case t.EtpNotFollowed():
             # It is told again when it draws something else, and once a day.
             evse.not_followed += evse.is_following is not False
+            if event.number == evse.last_accepted != evse.last_not_followed:
+                evse.followed -= 1
+                evse.last_not_followed = event.number
             evse.power_w = event.power_w
             _follow(evse, False, at)
         case t.EtpFollowedAgain():

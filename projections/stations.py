@@ -267,18 +267,19 @@ class StationsFold(Fold):
 
     def _transaction(self, row: Recorded, event: t.StationTransactionReported) -> None:
         document = self._heard(row, event.station_id).view
-        transaction_id = event.transaction_id
         if event.kind == "ended":
-            document.transactions.pop(transaction_id, None)
-            document.ended.append(transaction_id)
+            document.transactions.pop(row.stream, None)
+            document.ended.append(row.stream)
             del document.ended[:-_ENDED_KEPT]
             return
-        if transaction_id in document.ended:
+        if row.stream in document.ended:
             return
-        found = document.transactions.setdefault(
-            transaction_id, OpenTransaction(transaction_id)
-        )
-        drop_beyond(document.transactions)
+        found = document.transactions.get(row.stream)
+        if found is None:
+            # That of 1.6 is the position at which it began.
+            found = OpenTransaction(event.transaction_id or str(row.position))
+            document.transactions[row.stream] = found
+            drop_beyond(document.transactions)
         found.evse_id = event.evse_id or found.evse_id
         if event.kind == "started":
             found.started_at = row.occurred_at
@@ -286,7 +287,7 @@ class StationsFold(Fold):
 
     def _bound(self, row: Recorded, event: t.StationTransactionBound) -> None:
         document = self._stations.get(event.station_id).view
-        found = document.transactions.get(event.transaction_id)
+        found = document.transactions.get(row.stream)
         if found is not None:
             found.session_id = event.session_id
 

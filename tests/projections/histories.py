@@ -209,6 +209,8 @@ def _stream_of(event: Event, at: int) -> str:
         return ids.evse_stream(event.evse_id)  # type: ignore[attr-defined]
     if hasattr(event, "session_id") and not isinstance(event, a.ActivityAsked):
         return ids.session_stream(event.session_id)
+    if isinstance(event, t.StationTransactionReported):
+        return ids.transaction_stream(event.station_id, event.transaction_id)
     if hasattr(event, "station_id"):
         return ids.connectivity_stream(event.station_id, at)
     return ids.delivery_stream("s1", at)

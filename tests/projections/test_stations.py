@@ -188,6 +188,7 @@ def test_it_is_shown_whether_an_evse_follows_its_etps(site: Site, folder: Path) 
     assert first.is_following is None
     assert (second.sent, second.accepted, second.confirmed) == (3, 1, 1)
     assert (second.refused, second.timed_out, second.superseded) == (1, 1, 1)
+    assert second.followed == 0
     assert (second.not_followed, second.power_w, second.settle_s) == (1, 7_000, 25)
     assert second.is_following is False
     assert second.following_since_at == DAWN + 8 * MINUTE
@@ -233,29 +234,33 @@ def test_what_was_not_read_is_counted_by_rule_and_what_was_tolerated_by_name(
 def test_open_transactions_are_those_without_an_end_in_whatever_order_they_come(
     site: Site, folder: Path
 ) -> None:
-    def reported(transaction_id: str, kind: str, **more: str) -> Event:
-        return t.StationTransactionReported(
-            station_id="hall",
-            evse_id=FIRST,
-            transaction_id=transaction_id,
-            kind=kind,
-            **more,  # type: ignore[arg-type]
-        )
+    def tell(key: str, *kinds: str, transaction_id: str, **more: str) -> None:
+        events: list[Event] = [
+            t.StationTransactionReported(
+                station_id="hall",
+                evse_id=FIRST,
+                transaction_id=transaction_id,
+                kind=kind,
+                **more,  # type: ignore[arg-type]
+            )
+            for kind in kinds
+        ]
+        bound = t.StationTransactionBound("hall", transaction_id, f"s-{key}")
+        stream = ids.transaction_stream("hall", key)
+        site.tell(told(*events, bound, stream=stream))
 
-    site.tell(
-        told(
-            reported("7", "started", state="connected"),
-            reported("7", "updated", state="charging"),
-            t.StationTransactionBound("hall", "7", "s-7"),
-            reported("5", "ended"),
-            reported("5", "started"),
-            reported("6", "started"),
-            reported("6", "ended"),
-        )
-    )
-    (one,) = hall(site, folder).transactions
-    assert (one.transaction_id, one.state, one.session_id) == ("7", "charging", "s-7")
-    assert one.started_at == DAWN
+    tell("7", "started", "updated", transaction_id="tx-7", state="charging")
+    tell("5", "ended", "started", transaction_id="tx-5")
+    tell("6", "started", "ended", transaction_id="tx-6")
+    tell("1.6", "started", transaction_id="")
+    last = site.log.last_position()
+    one, of_1_6 = hall(site, folder).transactions
+    assert (one.transaction_id, one.state) == ("tx-7", "charging")
+    assert (one.session_id, one.started_at) == ("s-7", DAWN)
+    assert of_1_6.transaction_id == str(last - 1)
+    tell("1.6", "ended", transaction_id=str(last - 1))
+    (left,) = hall(site, folder).transactions
+    assert left.transaction_id == "tx-7"
 
 
 def test_limits_of_others_and_activities_are_shown_until_they_end(
@@ -289,6 +294,28 @@ def test_limits_of_others_and_activities_are_shown_until_they_end(
     )
 
 
+def test_an_etp_is_followed_that_was_accepted_and_no_reading_spoke_against(
+    site: Site, folder: Path
+) -> None:
+    def accepted(number: int) -> Event:
+        return p.EtpAccepted(FIRST, number)
+
+    site.tell(
+        told(
+            t.EtpNotFollowed(FIRST, 0, 7_000),
+            accepted(1),
+            accepted(2),
+            t.EtpNotFollowed(FIRST, 2, 7_000),
+            t.EtpFollowedAgain(FIRST, 2),
+            t.EtpNotFollowed(FIRST, 2, 8_000),
+            accepted(3),
+            stream=ids.delivery_stream("hall", DAWN),
+        )
+    )
+    (evse,) = hall(site, folder).evses
+    assert (evse.accepted, evse.followed) == (3, 2)
+
+
 def test_alerts_are_shown_until_they_are_cleared(site: Site, folder: Path) -> None:
     def alert(variable: str, is_cleared: bool = False) -> Event:
         return t.StationAlertReported(
@@ -312,6 +339,7 @@ def test_an_evse_that_goes_on_not_following_is_counted_once(
     station = hall(site, folder)
     (evse,) = station.evses
     assert (evse.not_followed, evse.power_w) == (2, 7_100)
+    assert evse.followed == 0
     assert evse.following_since_at == DAWN + 3 * MINUTE
     assert not evse.is_operative
     assert station.messages_beyond == 40
