@@ -44,6 +44,8 @@ _VARIABLE: Final = re.compile(
     r"(?P<component>[^.@\[\]]{1,50})(@(?P<evse>[1-9]\d{0,4}))?"
     r"\.(?P<variable>[^.\[\]]{1,50})(\[(?P<instance>[^\[\]]{1,50})\])?"
 )
+# Of what a station says no more is kept.
+_LONGEST: Final = 500
 # One message of ours a display: the next one takes its place.
 _DISPLAY_MESSAGE: Final = 1
 DISPLAY_MESSAGES: Final = 2
@@ -97,7 +99,7 @@ def verdict_of(asking: Asking, answer: Any) -> Verdict:
     """Return what the station's answer comes to."""
     kind = asking.activity.kind
     if kind in (ActivityKind.GET_VARIABLES, ActivityKind.SET_VARIABLES):
-        return _results(kind, answer)
+        return _results(asking, answer)
     found = _VERDICTS[kind].get(answer.status, Outcome.REFUSED)
     if found == ACCEPTED and getattr(answer, "transaction_id", None):
         return Verdict(Outcome.DONE, detail="its transaction had begun")
@@ -114,7 +116,7 @@ def _reason(answer: Any) -> str:
     if info is UNSET:
         return str(answer.status)
     told = [answer.status, info.reason_code, info.additional_info or ""]
-    return ": ".join(text for text in told if text)
+    return ": ".join(text for text in told if text)[:_LONGEST]
 
 
 # By status; any other is a refusal.
@@ -284,17 +286,20 @@ def _named(result: Any) -> str:
     return f"{component.name}{evse}.{variable.name}{instance}"
 
 
-def _results(kind: str, answer: Any) -> Verdict:
+def _results(asking: Asking, answer: Any) -> Verdict:
     match answer:
         case m16.GetConfigurationResponse():
-            known = answer.configuration_key or ()
-            values = [(each.key, each.value or "") for each in known]
-            unknown = [(key, "unknown") for key in answer.unknown_key or ()]
-            outcome = Outcome.REFUSED if unknown else Outcome.DONE
-            return Verdict(outcome, results=(*values, *unknown))
+            known = {
+                each.key: each.value or "" for each in answer.configuration_key or ()
+            }
+            # Of what the station tells beyond nothing is kept.
+            found = [(key, known.get(key, "unknown")) for key in asking.parameters]
+            is_known = all(key in known for key in asking.parameters)
+            outcome = Outcome.DONE if is_known else Outcome.REFUSED
+            return Verdict(outcome, results=tuple(found))
         case m16.ChangeConfigurationResponse():
             return _all_of([answer.status], ())
-    if kind == ActivityKind.GET_VARIABLES:
+    if asking.activity.kind == ActivityKind.GET_VARIABLES:
         told = answer.get_variable_result
         found = [(_named(each), _value(each)) for each in told]
     else:
@@ -306,7 +311,7 @@ def _results(kind: str, answer: Any) -> Verdict:
 def _value(result: Any) -> str:
     if result.attribute_status != "Accepted":
         return str(result.attribute_status)
-    return str(result.attribute_value or "")
+    return str(result.attribute_value or "")[:_LONGEST]
 
 
 def _all_of(statuses: list[str], results: tuple[tuple[str, str], ...]) -> Verdict:

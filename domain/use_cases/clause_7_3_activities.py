@@ -137,7 +137,7 @@ def _asked(system: System, command: AskActivity, by: By) -> y.ActivityAsked:
     _check_station(system, command.station_id)
     if command.evse_id:
         _check_evse(system, command)
-    if command.kind == ActivityKind.SET_VARIABLES:
+    if command.kind in (ActivityKind.GET_VARIABLES, ActivityKind.SET_VARIABLES):
         _check_no_secret(command)
     fields = msgspec.structs.asdict(command)
     del fields["due_after"]

@@ -170,12 +170,14 @@ def test_what_makes_no_sense_is_refused(operator: Caller) -> None:
         operator.refused(422, "invalid-parameter", f"/stations/s1/{path}", body)
 
 
-def test_a_stations_password_is_not_set_as_a_variable(
+def test_a_stations_password_is_no_variable_that_is_read_or_set(
     operator: Caller, served: Served
 ) -> None:
     for name in ("SecurityCtrlr.BasicAuthPassword", "AuthorizationKey"):
         body = {"values": {name: "a secret of 20 letters"}}
         operator.refused(422, "refused", "/stations/s1/variables/change", body)
+        read = {"names": [name]}
+        operator.refused(422, "refused", "/stations/s1/variables/read", read)
     rows = served.system.log.read(after=0, limit=10_000)
     assert not any(isinstance(row.event, y.ActivityAsked) for row in rows)
 

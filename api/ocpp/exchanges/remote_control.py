@@ -41,6 +41,9 @@ from domain.use_cases.shared_path import By
 # A station that connects may boot next; whoever does not is spoken to after this.
 BOOTS_WITHIN: Final = 10 * SECOND
 
+# Of what a station says to an error no more is kept.
+_LONGEST: Final = 255
+
 # What is not asked again where it may have been carried out: it ends or begins a
 # charge that somebody meanwhile decided on anew.
 _ONCE: Final = frozenset(
@@ -208,7 +211,7 @@ def _answered(
     activity = asking.activity
     match answered:
         case Refusal():
-            told = f"{answered.code}: {answered.description}"
+            told = f"{answered.code}: {answered.description}"[:_LONGEST]
             _end(desk, activity, Outcome.REFUSED, told)
         case NotAnswered.NOT_CONNECTED | NotAnswered.SUPERSEDED:
             _progress(desk, activity, NOT_SENT, answered.value)

@@ -339,7 +339,8 @@ def test_variables_are_read(office: Office, version: Version) -> None:
     if version == "1.6":
         assert call[2:] == ["GetConfiguration", {"key": [name]}]
         known = {"key": name, "readonly": False, "value": "300"}
-        wire.answer(call, {"configurationKey": [known]})
+        beyond = {"key": "AuthorizationKey", "readonly": False, "value": "secret"}
+        wire.answer(call, {"configurationKey": [known, beyond]})
     else:
         assert call[2:] == ["GetVariables", {"getVariableData": [variable]}]
         found = {"attributeStatus": "Accepted", "attributeValue": "300", **variable}
