@@ -103,6 +103,7 @@ class EtpOnWire:
     etp: EtpSent
     transaction_id: int | str | None = None
     phases_in_use: int | None = None
+    is_voltage_known: bool = False
     periods: tuple[tuple[int, float], ...] = ()
     is_accepted: bool = False
     call_off: Callable[[], None] | None = None

@@ -78,7 +78,11 @@ def connected(gateway: Gateway, desk: Desk, peer: Peer) -> None:
 def transaction_began(
     gateway: Gateway, desk: Desk, peer: Peer, evse_number: int
 ) -> None:
-    """Tell the ETP that waits; and again where phases or transaction are others."""
+    """Tell the ETP that waits; and again where phases or transaction are others.
+
+    So too when the voltage is known: what was counted for the highest one may have come
+    to nothing at the floor of the EVSE.
+    """
     told = peer.etps.get(evse_number)
     transaction = peer.transactions.get(evse_number)
     if told is None or transaction is None:
@@ -86,7 +90,11 @@ def transaction_began(
     if told.transaction_id not in (None, transaction.transaction_id):
         _begins_on_default(desk, peer, told)
     told_for = (told.transaction_id, told.phases_in_use)
-    if told_for != (transaction.transaction_id, transaction.phases_in_use):
+    is_measured = transaction.measured_v is not None and peer.capabilities.unit == "A"
+    if (
+        told_for != (transaction.transaction_id, transaction.phases_in_use)
+        or is_measured > told.is_voltage_known
+    ):
         tell(gateway, desk, peer, evse_number)
 
 
@@ -129,6 +137,7 @@ def tell(
     is_decrease = told.etp.mandatory or not before or told.periods[0][1] < before[0][1]
     told.transaction_id = transaction.transaction_id
     told.phases_in_use = transaction.phases_in_use
+    told.is_voltage_known = transaction.measured_v is not None
     answered = partial(
         _answered,
         number=number,
