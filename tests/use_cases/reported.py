@@ -103,10 +103,11 @@ class Station:
         self.loop.follow()
         if reported.is_news:
             for point in command.points:
-                self._read(point)
+                self.read(point)
         return reported
 
-    def _read(self, point: MeterPoint) -> None:
+    def read(self, point: MeterPoint) -> None:
+        """Hand a reading to the loop."""
         if point.import_wh is not None:
             self.loop.take(Reading(E1, point.at, 3_000, point.import_wh))
 
@@ -115,7 +116,7 @@ class Station:
         if one.is_plain and not is_offline and "t1" in self._may_pass:
             self.clock.at = max(self.clock.at, one.at)
             assert one.wh is not None
-            self._read(MeterPoint(one.at, one.wh))
+            self.read(MeterPoint(one.at, one.wh))
             self._passed.setdefault("t1", []).append(one.seq_no)
             return None
         passed = self._passed.pop("t1", [])

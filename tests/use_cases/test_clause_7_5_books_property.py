@@ -15,10 +15,10 @@ from tests.use_cases.small_site import ANNA, NINE, Site, opened
 
 # What an EVSE of 6,656 W gives in some seconds.
 STEPS = st.lists(
-    st.integers(20, 1_500).flatmap(
+    st.integers(120, 1_500).flatmap(
         lambda seconds: st.tuples(st.just(seconds), st.integers(0, seconds * 6 // 4))
     ),
-    min_size=1,
+    min_size=3,
     max_size=14,
 )
 

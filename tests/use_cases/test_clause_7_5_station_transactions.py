@@ -9,6 +9,7 @@ from domain.loop.zone_loop import _RELEVANT, _URGENT
 from domain.model import session_events as s
 from domain.model import site_events as z
 from domain.model import station_events as t
+from domain.model.metering import MeterPoint
 from domain.model.sdr import digest_of
 from domain.model.values import DAY, HOUR, MINUTE, Quality
 from domain.ports import Append, Batch
@@ -244,6 +245,36 @@ def test_a_transaction_that_gave_way_to_another_does_not_come_back(
         station.site.log.read(after=second.number - 1, limit=1)[0].stream
     )
     assert second.session_id == first.session_id
+
+
+def test_what_was_metered_as_news_counts_with_what_came_late(
+    station: Station,
+) -> None:
+    """Given readings that only the loop had, and a message of an offline spell."""
+    begun = start(station, state="charging")
+    station.read(MeterPoint(NINE + 16 * MINUTE, 900))
+    update(station, NINE + 31 * MINUTE, 2, 1_800, seen=((1, 1),), is_offline=True)
+    station.read(MeterPoint(NINE + 40 * MINUTE, 2_300))
+    end(station, NINE + HOUR, 4, 3_100, seen=((3, 3),))
+    intervals = station.information(begun.session_id).energy.intervals
+    assert [(i.until_at - NINE) // MINUTE for i in intervals] == [16, 31]
+    assert [i.to_ev_wh for i in intervals] == [800, 900]
+
+
+def test_a_repeat_is_one_though_the_clock_is_known_better_by_then(
+    station: Station,
+) -> None:
+    start(station)
+    told = start(station, NINE + MINUTE)
+    assert (told.is_new, told.is_news) == (False, False)
+    end(station, NINE + HOUR, 1, 2_100)
+    assert not end(station, NINE + HOUR + MINUTE, 1, 2_100).is_new
+
+
+def test_news_that_its_successor_overtook_is_late(station: Station) -> None:
+    start(station)
+    update(station, NINE + MINUTE, 5, 200, seen=((1, 3),))
+    assert not update(station, NINE + MINUTE, 4, 150, state="charging").is_news
 
 
 @pytest.mark.requirement("7.5.2")

@@ -64,6 +64,16 @@ def test_an_end_without_its_number_is_bound_by_place_and_time(
     assert len(open_transactions(station.system, "s1")) == 1
 
 
+def test_an_end_is_not_bound_to_what_began_with_a_higher_register(
+    station: Station,
+) -> None:
+    begun = started_16(station)
+    for number, wh, at in ((-1, 50, NINE + HOUR), (-1, 500, NINE - MINUTE)):
+        stopped_16(station, at, number, wh)
+    assert occupant(station) == begun.session_id
+    assert len(open_transactions(station.system, "s1")) == 1
+
+
 def test_an_end_that_comes_before_its_start_waits_for_it(station: Station) -> None:
     station.clock.at = NINE + DAY
     stray = stopped_16(station, NINE + HOUR, -1, 2_100, is_offline=True)
