@@ -15,12 +15,15 @@ from typing import Any
 
 import httpx
 import pytest
-from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
+from websockets.typing import Subprotocol
 
+from api.listening import loopback_socket
+from api.ocpp.service import StationService, Tenant
 from domain.errors import StoreFull
 from domain.model import station_events as t
-from domain.ports import Append, Batch, Log
+from domain.ports import TENANT, Append, Batch, Log
 from domain.store.master_key import load
 from domain.store.reader import LedgerReader
 from domain.store.store import LEDGER_FILE
@@ -45,6 +48,7 @@ from tests.api.ocpp.sockets import (
     HEARTBEAT,
     Calling,
     ask,
+    basic,
     heartbeats,
     until,
     upgraded,
@@ -310,3 +314,43 @@ def test_an_ev_that_comes_gets_its_power_over_the_socket(tmp_path: Path) -> None
     periods = of_transaction[-1]["chargingSchedule"]["chargingSchedulePeriod"]
     # No PRE was set: the safe envelope holds; 13 A on three phases are 8,970 W.
     assert 0 < periods[0]["limit"] <= 13.1
+
+
+def test_each_tenants_stations_come_to_their_own_path(tmp_path: Path) -> None:
+    async def check(port: int) -> None:
+        for path, status in (("S1", 404), ("other/S1", 101), ("nobody/S1", 404)):
+            attempt = connect(
+                f"ws://127.0.0.1:{port}/ocpp/{path}",
+                subprotocols=[Subprotocol(PROTOCOL)],
+                additional_headers=basic("S1", b"secret"),
+            )
+            if status == 101:
+                async with attempt as client:
+                    assert (await ask(client, *BOOTED))[0] == 3
+            else:
+                with pytest.raises(InvalidStatus, match=str(status)):
+                    await attempt
+
+    with (
+        open_system(tmp_path / "one") as one,
+        open_system(tmp_path / "other") as other,
+        loopback_socket(0) as sock,
+    ):
+        register(other, "S1")
+        systems = {TENANT: one, "other": other}
+        tenants = {
+            name: Tenant(system, lambda *readings: None, None)
+            for name, system in systems.items()
+        }
+        service = StationService(tenants, sock)
+        service.start()
+        try:
+            asyncio.run(check(sock.getsockname()[1]))
+        finally:
+            service.close()
+        kinds = {
+            name: [row.type for row in system.log.read(after=0, limit=100)]
+            for name, system in systems.items()
+        }
+    assert "station.booted" in kinds["other"]
+    assert kinds[TENANT] == []
