@@ -4,7 +4,6 @@ Pure: an activity and what is known of the station in, a call out. What no messa
 version carries is refused with the reason, before anything is sent.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, Final, NamedTuple, get_args
@@ -18,6 +17,7 @@ from api.ocpp.v21 import datatypes as d21
 from api.ocpp.v21 import messages as m21
 from api.ocpp.v201 import datatypes as d201
 from api.ocpp.v201 import messages as m201
+from api.ocpp.variables import name_of, named
 from api.ocpp.violations import Version
 from api.ocpp.wire import Wire
 from domain.errors import InvalidValue
@@ -40,10 +40,6 @@ _V2: Final[Mapping[str, tuple[ModuleType, ModuleType]]] = {
     "2.0.1": (m201, d201),
     "2.1": (m21, d21),
 }
-_VARIABLE: Final = re.compile(
-    r"(?P<component>[^.@\[\]]{1,50})(@(?P<evse>[1-9]\d{0,4}))?"
-    r"\.(?P<variable>[^.\[\]]{1,50})(\[(?P<instance>[^\[\]]{1,50})\])?"
-)
 # Of what a station says no more is kept.
 _LONGEST: Final = 500
 # One message of ours a display: the next one takes its place.
@@ -237,7 +233,7 @@ def _get_variables(asking: Asking) -> tuple[str, Wire]:
     messages, datatypes = _V2[asking.version]
     return "GetVariables", messages.GetVariablesRequest(
         get_variable_data=tuple(
-            datatypes.GetVariableData(**_variable(datatypes, name)) for name in names
+            datatypes.GetVariableData(**named(datatypes, name)) for name in names
         )
     )
 
@@ -253,37 +249,10 @@ def _set_variables(asking: Asking) -> tuple[str, Wire]:
     messages, datatypes = _V2[asking.version]
     return "SetVariables", messages.SetVariablesRequest(
         set_variable_data=tuple(
-            datatypes.SetVariableData(
-                attribute_value=value, **_variable(datatypes, name)
-            )
+            datatypes.SetVariableData(attribute_value=value, **named(datatypes, name))
             for name, value in asking.parameters.items()
         )
     )
-
-
-def _variable(datatypes: ModuleType, name: str) -> dict[str, Any]:
-    """Return component and variable of ``Component@evse.Variable[Instance]``."""
-    found = _VARIABLE.fullmatch(name)
-    if found is None:
-        raise InvalidValue(
-            f"{name!r} is no variable of OCPP 2: Component.Variable, with @2 behind "
-            "the component for EVSE 2 and [x] behind the variable for its instance x"
-        )
-    evse = datatypes.EVSE(id=int(found["evse"])) if found["evse"] else UNSET
-    return {
-        "component": datatypes.Component(name=found["component"], evse=evse),
-        "variable": datatypes.Variable(
-            name=found["variable"], instance=found["instance"] or UNSET
-        ),
-    }
-
-
-def _named(result: Any) -> str:
-    """Return the name that `_variable` reads."""
-    component, variable = result.component, result.variable
-    evse = f"@{component.evse.id}" if component.evse is not UNSET else ""
-    instance = f"[{variable.instance}]" if variable.instance is not UNSET else ""
-    return f"{component.name}{evse}.{variable.name}{instance}"
 
 
 def _results(asking: Asking, answer: Any) -> Verdict:
@@ -301,10 +270,10 @@ def _results(asking: Asking, answer: Any) -> Verdict:
             return _all_of([answer.status], ())
     if asking.activity.kind == ActivityKind.GET_VARIABLES:
         told = answer.get_variable_result
-        found = [(_named(each), _value(each)) for each in told]
+        found = [(name_of(each), _value(each)) for each in told]
     else:
         told = answer.set_variable_result
-        found = [(_named(each), each.attribute_status) for each in told]
+        found = [(name_of(each), each.attribute_status) for each in told]
     return _all_of([each.attribute_status for each in told], tuple(found))
 
 

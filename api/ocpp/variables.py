@@ -1,9 +1,10 @@
 """Variables of stations as the versions read and set them, by one name.
 
 A name is a key of 1.6, or ``Component.Variable`` of 2.x, ``EVSE@2.Variable`` where the
-component is of one EVSE.
+component is of one EVSE and ``Component.Variable[x]`` for its instance x.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any, Final
@@ -17,10 +18,15 @@ from api.ocpp.v21 import messages as m21
 from api.ocpp.v201 import datatypes as d201
 from api.ocpp.v201 import messages as m201
 from api.ocpp.violations import Version
+from domain.errors import InvalidValue
 
 # So many variables are asked for in a message: a station says only when asked how many
 # it takes, and all take some.
 _A_MESSAGE: Final = 4
+_NAME: Final = re.compile(
+    r"(?P<component>[^.@\[\]]{1,50})(@(?P<evse>[1-9]\d{0,4}))?"
+    r"\.(?P<variable>[^.\[\]]{1,50})(\[(?P<instance>[^\[\]]{1,50})\])?"
+)
 
 ACCEPTED: Final = "Accepted"
 REBOOT_REQUIRED: Final = "RebootRequired"
@@ -40,7 +46,7 @@ def reads(version: Version, names: Sequence[str]) -> Iterator[Call]:
     messages, types = _modules(version)
     for i in range(0, len(names), _A_MESSAGE):
         data = tuple(
-            types.GetVariableData(**_named(types, name))
+            types.GetVariableData(**named(types, name))
             for name in names[i : i + _A_MESSAGE]
         )
         request = messages.GetVariablesRequest(get_variable_data=data)
@@ -54,7 +60,7 @@ def values_of(answered: Answered) -> dict[str, str]:
         return {key.key: key.value for key in keys if key.value is not UNSET}
     results: Sequence[Any] = getattr(answered, "get_variable_result", ())
     return {
-        _name_of(result): result.attribute_value
+        name_of(result): result.attribute_value
         for result in results
         if result.attribute_status == ACCEPTED and result.attribute_value is not UNSET
     }
@@ -66,7 +72,7 @@ def setting(version: Version, name: str, value: str) -> Call:
         change = m16.ChangeConfigurationRequest(key=name, value=value)
         return Call("ChangeConfiguration", change, urgency=Urgency.REPORT)
     messages, types = _modules(version)
-    data = types.SetVariableData(attribute_value=value, **_named(types, name))
+    data = types.SetVariableData(attribute_value=value, **named(types, name))
     request = messages.SetVariablesRequest(set_variable_data=(data,))
     return Call("SetVariables", request, urgency=Urgency.REPORT)
 
@@ -83,17 +89,25 @@ def _modules(version: Version) -> tuple[Any, Any]:
     return _V2[version]
 
 
-def _named(types: Any, name: str) -> dict[str, Any]:
-    component, _, variable = name.partition(".")
-    component, _, number = component.partition("@")
-    evse = types.EVSE(id=int(number)) if number else UNSET
+def named(types: Any, name: str) -> dict[str, Any]:
+    """Return component and variable of a name of 2.x; raise InvalidValue for none."""
+    found = _NAME.fullmatch(name)
+    if found is None:
+        raise InvalidValue(
+            f"{name!r} is no variable of OCPP 2: Component.Variable, with @2 behind "
+            "the component for EVSE 2 and [x] behind the variable for its instance x"
+        )
+    evse = types.EVSE(id=int(found["evse"])) if found["evse"] else UNSET
+    instance = found["instance"] or UNSET
     return {
-        "component": types.Component(name=component, evse=evse),
-        "variable": types.Variable(name=variable),
+        "component": types.Component(name=found["component"], evse=evse),
+        "variable": types.Variable(name=found["variable"], instance=instance),
     }
 
 
-def _name_of(result: Any) -> str:
-    evse = result.component.evse
-    number = f"@{evse.id}" if evse else ""
-    return f"{result.component.name}{number}.{result.variable.name}"
+def name_of(result: Any) -> str:
+    """Return the name of what a result of 2.x is of."""
+    component, variable = result.component, result.variable
+    evse = f"@{component.evse.id}" if component.evse else ""
+    instance = f"[{variable.instance}]" if variable.instance else ""
+    return f"{component.name}{evse}.{variable.name}{instance}"

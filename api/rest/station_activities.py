@@ -132,11 +132,11 @@ class TriggerBody(Body):
 
 
 class VariableReadBody(Body):
-    """Which variables the station is to tell."""
+    """Which variables the station is to tell: as many as any takes at once."""
 
     model_config = example(names=["OCPPCommCtrlr.HeartbeatInterval"])
 
-    names: Annotated[list[VariableName], Field(min_length=1, max_length=20)]
+    names: Annotated[list[VariableName], Field(min_length=1, max_length=4)]
     due_within_s: DueWithin = 300
 
 
@@ -147,7 +147,7 @@ class VariableChangeBody(Body):
 
     values: Annotated[
         dict[VariableName, Annotated[str, Field(max_length=500)]],
-        Field(min_length=1, max_length=20),
+        Field(min_length=1, max_length=4),
     ]
     due_within_s: DueWithin = 300
 
