@@ -194,12 +194,16 @@ def _alert(desk: Desk, peer: Peer, event: d201.EventData | d21.EventData) -> Non
 
 
 def _news(desk: Desk, peer: Peer, told: _Told) -> _Told | None:
-    """Return a status that is not older than the last; record it when it changed."""
+    """Return a status that is not older than the last; record it when it changed.
+
+    What a clock that is ahead gives counts as now, so that it may be set right.
+    """
+    told_at = min(told.told_at, desk.now)
     place = (told.evse_number, told.connector)
     last = peer.statuses.get(place)
-    if last is not None and told.told_at < last[2]:
+    if last is not None and told_at < last[2]:
         return None
-    peer.statuses[place] = (told.status, told.error_code, told.told_at)
+    peer.statuses[place] = (told.status, told.error_code, told_at)
     if last is None or last[:2] != (told.status, told.error_code):
         event = t.StationStatusReported(
             station_id=peer.station_id,

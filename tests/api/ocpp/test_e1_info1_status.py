@@ -153,6 +153,14 @@ def test_a_status_that_is_older_than_the_last_changes_nothing(office: Office) ->
     assert kinds(office) == []
 
 
+def test_a_clock_that_was_ahead_and_is_set_right_hides_nothing(office: Office) -> None:
+    wire = office.connect("S1", "1.6")
+    say_1_6(wire, "Preparing", timestamp=iso_of(NOW + 90 * SECOND))
+    office.pass_time(10 * SECOND)
+    say_1_6(wire, "Available", timestamp=iso_of(NOW + 10 * SECOND))
+    assert statuses(office) == [(1, "Preparing"), (1, "Available")]
+
+
 def test_a_status_that_has_held_for_long_holds_from_now_on(office: Office) -> None:
     wire = office.connect("S1", "1.6")
     say_1_6(wire, "Preparing", timestamp=iso_of(NOW - DAY))
