@@ -6,7 +6,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from domain.model.plan_events import ReadingsTaken
+from domain.model.plan_events import MeasuresTaken, ReadingsTaken
 from domain.model.values import DAY, HOUR, Instant
 from domain.ports import Recorded
 
@@ -49,6 +49,19 @@ class ZoneReading(msgspec.Struct, frozen=True):
     taken_at: Instant
     power_w: int
     evses: int
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """What else an EVSE's station measured, in the words of its protocol."""
+
+    evse_id: str
+    taken_at: Instant
+    measurand: str
+    phase: str
+    location: str
+    context: str
+    unit: str
+    value: float
 
 
 class Span(NamedTuple):
@@ -98,6 +111,33 @@ def readings_of(event: ReadingsTaken) -> list[Reading]:
     ]
 
 
+def measures_of(event: MeasuresTaken) -> list[Measured]:
+    """Return the measures of a row."""
+    columns = zip(
+        _column(event.evse_index),
+        _column(event.name_index),
+        _column(event.offset_ms),
+        struct.unpack(f"<{len(event.value_milli) // 8}q", event.value_milli),
+        strict=True,
+    )
+    names = [_names(text) for text in event.names]
+    return [
+        Measured(
+            event.evse_ids[index],
+            event.from_at + offset_ms * _A_MILLISECOND,
+            *names[name],
+            value_milli / 1_000,
+        )
+        for index, name, offset_ms, value_milli in columns
+    ]
+
+
+def _names(text: str) -> tuple[str, str, str, str, str]:
+    name, _, unit = text.partition(" ")
+    measurand, phase, location, context = name.split("/")
+    return measurand, phase, location, context, unit
+
+
 def _column(data: bytes) -> tuple[int, ...]:
     return struct.unpack(f"<{len(data) // 4}i", data)
 
@@ -108,6 +148,7 @@ class Readings:
     def __init__(self, samples: ReadSamples, zone_id: str) -> None:
         self._samples = samples
         self._stream = f"samples-{zone_id}"
+        self._measures = f"measures-{zone_id}"
 
     def last(self, evse_id: str, at: Instant) -> Reading | None:
         """Return the last reading at or before an instant, at most a day older."""
@@ -129,33 +170,50 @@ class Readings:
     ) -> Page[Reading]:
         """Return an EVSE's readings of a time, in the order of their rows."""
 
-        def told(readings: list[Reading]) -> list[Reading]:
-            return [reading for reading in readings if reading.evse_id == evse_id]
+        def told(row: Recorded) -> list[Reading]:
+            return [one for one in _within(row, span) if one.evse_id == evse_id]
 
-        return self._page(told, span, behind, limit)
+        return self._page(self._stream, told, span, behind, limit)
 
     def of_zone(
         self, span: Span, *, behind: Place | None = None, limit: int
     ) -> Page[ZoneReading]:
         """Return the sums of the power of the EVSEs that told it together."""
-        return self._page(_sums, span, behind, limit)
+
+        def told(row: Recorded) -> list[ZoneReading]:
+            return _sums(_within(row, span))
+
+        return self._page(self._stream, told, span, behind, limit)
+
+    def measured(
+        self, evse_id: str, span: Span, *, behind: Place | None = None, limit: int
+    ) -> Page[Measured]:
+        """Return what else was measured at an EVSE, in the order of the rows."""
+
+        def told(row: Recorded) -> list[Measured]:
+            if not isinstance(row.event, MeasuresTaken):
+                return []
+            return [
+                one
+                for one in measures_of(row.event)
+                if one.evse_id == evse_id
+                and span.from_at <= one.taken_at < span.until_at
+            ]
+
+        return self._page(self._measures, told, span, behind, limit)
 
     def _page(
         self,
-        told: Callable[[list[Reading]], list[Item]],
+        stream: str,
+        told: Callable[[Recorded], list[Item]],
         span: Span,
         behind: Place | None,
         limit: int,
     ) -> Page[Item]:
         found: list[Item] = []
         place = behind
-        for examined, (here, row) in enumerate(self._rows(span, behind)):
-            readings = [
-                reading
-                for reading in _readings(row)
-                if span.from_at <= reading.taken_at < span.until_at
-            ]
-            items = told(readings)
+        for examined, (here, row) in enumerate(self._rows(stream, span, behind)):
+            items = told(row)
             full = bool(items) and bool(found) and len(found) + len(items) > limit
             if full or examined >= _EXAMINED:
                 return Page(found, place)
@@ -164,18 +222,23 @@ class Readings:
         return Page(found, None)
 
     def _rows(
-        self, span: Span, behind: Place | None
+        self, stream: str, span: Span, behind: Place | None
     ) -> Iterator[tuple[Place, Recorded]]:
         """Yield the rows of a time behind a place, each with its own place."""
         from_at = span.from_at - _LONGEST_ROW
         if behind is not None:
             from_at = min(max(from_at, behind.row_at), span.until_at)
         place = Place(from_at, 0)
-        for row in self._samples.read_span(self._stream, from_at, span.until_at):
+        for row in self._samples.read_span(stream, from_at, span.until_at):
             rows = place.rows + 1 if row.occurred_at == place.row_at else 1
             place = Place(row.occurred_at, rows)
             if behind is None or place > behind:
                 yield place, row
+
+
+def _within(row: Recorded, span: Span) -> list[Reading]:
+    begin, end = span
+    return [one for one in _readings(row) if begin <= one.taken_at < end]
 
 
 def _sums(readings: list[Reading]) -> list[ZoneReading]:

@@ -47,6 +47,17 @@ class EvseReadings(msgspec.Struct):
     next: str | None
 
 
+class EvseMeasures(msgspec.Struct):
+    """What a station measured at an EVSE but power and register of its readings.
+
+    A page may be short while `next` goes on.
+    """
+
+    evse_id: str
+    items: list[readings.Measured]
+    next: str | None
+
+
 class ZoneReadings(msgspec.Struct):
     """Power of a zone, summed over the EVSEs that told it together.
 
@@ -96,6 +107,37 @@ async def list_evse_readings(
     )
     following = _next("readings of an evse", page.behind)
     return json_response(EvseReadings(evse_id, page.items, following))
+
+
+@router.get(
+    "/evses/{evse_id}/measures",
+    openapi_extra=needs(Permission.READINGS_READ),
+    tags=["evses", "history"],
+    responses=documented(EvseMeasures, 400, 404),
+)
+async def list_evse_measures(
+    context: Reading,
+    caller: Caller,
+    evse_id: Annotated[str, Path(max_length=200)],
+    from_at: FromAt,
+    until_at: UntilAt = "",
+    limit: Limit = 100,
+    cursor: Cursor = "",
+) -> Response:
+    """List what else was measured at an EVSE: voltage, current, state of charge, ...
+
+    Late readings, and those without a transaction, are here with power and register.
+    """
+    told = Readings(context.system.samples, _zone_of(context, caller, evse_id))
+    page = await run_in_threadpool(
+        told.measured,
+        evse_id,
+        _span(context, from_at, until_at),
+        behind=_behind("measures of an evse", cursor),
+        limit=limit,
+    )
+    following = _next("measures of an evse", page.behind)
+    return json_response(EvseMeasures(evse_id, page.items, following))
 
 
 @router.get(

@@ -6,7 +6,7 @@ import httpx
 import numpy as np
 import pytest
 
-from domain.model.plan_events import ReadingsTaken
+from domain.model.plan_events import MeasuresTaken, ReadingsTaken
 from domain.model.values import DAY, MINUTE, SECOND
 from tests.api.conftest import Served
 from tests.projections.small_site import DAWN, EVSES, ZONE
@@ -30,6 +30,25 @@ def taken(at: int, *told: tuple[str, int, int]) -> ReadingsTaken:
         offset_ms=column([1_000 * offset_s for _, offset_s, _ in told]),
         power_w=column([power_w for _, _, power_w in told]),
         register_wh=column([offset_s for _, offset_s, _ in told]),
+    )
+
+
+def measured(at: int, *told: tuple[str, str, int]) -> MeasuresTaken:
+    """Return a row of (EVSE, name and unit, value in thousandths) of an instant."""
+    names = tuple(dict.fromkeys(name for _, name, _ in told))
+
+    def column(values: list[int], kind: str = "<i4") -> bytes:
+        return np.array(values, kind).tobytes()
+
+    return MeasuresTaken(
+        zone_id=ZONE,
+        from_at=at,
+        evse_ids=EVSES,
+        names=names,
+        evse_index=column([EVSES.index(evse_id) for evse_id, _, _ in told]),
+        name_index=column([names.index(name) for _, name, _ in told]),
+        offset_ms=column([0 for _ in told]),
+        value_milli=column([milli for _, _, milli in told], "<i8"),
     )
 
 
@@ -139,3 +158,38 @@ async def test_odd_times_are_refused(
     assert (await client.get("/zones/nowhere/readings", params=span)).status_code == 404
     bad = await client.get(path, params={**span, "cursor": "x"})
     assert bad.status_code == 400
+
+
+async def test_measures_of_a_time_page_by_page(
+    client: httpx.AsyncClient, served: Served
+) -> None:
+    served.clock.at = EIGHT + 10 * MINUTE
+    soc = (EVSES[0], "SoC//EV/Sample.Periodic Percent", 55_000)
+    for minute in range(3):
+        row = measured(
+            EIGHT + minute * MINUTE,
+            (EVSES[0], "Voltage/L1-N// V", 231_400 + minute),
+            (EVSES[1], "Temperature///  deg/C ", -3_000),
+            soc,
+        )
+        served.system.samples.append(f"measures-{ZONE}", row, row.from_at)
+    path = f"/evses/{EVSES[0]}/measures"
+    span = {"from_at": "2019-10-29T08:01:00Z", "until_at": "2019-10-29T08:05:00Z"}
+    found = await walked(client, path, **span, limit=1)
+    assert [item["value"] for item in found] == [231.401, 55.0, 231.402, 55.0]
+    assert found[1] == {
+        "evse_id": EVSES[0],
+        "taken_at": "2019-10-29T08:01:00Z",
+        "measurand": "SoC",
+        "phase": "",
+        "location": "EV",
+        "context": "Sample.Periodic",
+        "unit": "Percent",
+        "value": 55.0,
+    }
+    (cold,) = (await json_of(client, f"/evses/{EVSES[1]}/measures", **span))["items"][
+        :1
+    ]
+    assert (cold["measurand"], cold["unit"]) == ("Temperature", " deg/C ")
+    answer = await client.get("/evses/US*NO*E1/measures", params=span)
+    assert answer.status_code == 404

@@ -29,7 +29,7 @@ from domain.store.store import Store
 from projections.read_models import ReadModels
 from projections.runner import Runner
 from tests.api.conftest import BEARER, EVERYBODY, KEY, listening, port_of
-from tests.api.test_history_readings import taken
+from tests.api.test_history_readings import measured, taken
 from tests.docs.http_calls import CALLS, Call
 from tests.docs.http_text import code_of, page_of
 from tests.projections.small_site import (
@@ -91,6 +91,11 @@ def open_shop(folder: Path) -> Iterator[Shop]:
         assert isinstance(store.log, Committer)
         store.samples.append(
             f"samples-{ZONE}", taken(MORNING, (EVSES[0], 0, 3_000)), MORNING
+        )
+        store.samples.append(
+            f"measures-{ZONE}",
+            measured(MORNING, (EVSES[0], "Voltage/L1-N// V", 231_400)),
+            MORNING,
         )
         clock.at = BEGIN
         runner = Runner(store.log, folder / "projections", feed=store.log)
