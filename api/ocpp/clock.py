@@ -55,9 +55,14 @@ def our_time(peer: Peer, told_at: Instant) -> Instant:
 
 
 def forget_clock(peer: Peer) -> None:
-    """Know nothing of the station's clock any more: it booted, and may have set it."""
+    """Know nothing of the station's clock any more: it booted, and may have set it.
+
+    So what it tells next is news, whatever the instant that it gives.
+    """
     peer.clock_offset = None
     peer.clock_heard = deque()
+    for place, (status, error_code, _) in peer.statuses.items():
+        peer.statuses[place] = (status, error_code, 0)
 
 
 def _offset(

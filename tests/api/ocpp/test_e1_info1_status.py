@@ -161,6 +161,15 @@ def test_a_clock_that_was_ahead_and_is_set_right_hides_nothing(office: Office) -
     assert statuses(office) == [(1, "Preparing"), (1, "Available")]
 
 
+def test_a_clock_that_a_boot_has_lost_hides_nothing(office: Office) -> None:
+    wire = office.connect("S1", "1.6")
+    say_1_6(wire, "Preparing", timestamp=iso_of(NOW))
+    boot = {"chargePointVendor": "Acme", "chargePointModel": "One"}
+    wire.ask("BootNotification", boot)
+    say_1_6(wire, "Available", timestamp="1970-01-01T00:00:05Z")
+    assert statuses(office) == [(1, "Preparing"), (1, "Available")]
+
+
 def test_a_status_that_has_held_for_long_holds_from_now_on(office: Office) -> None:
     wire = office.connect("S1", "1.6")
     say_1_6(wire, "Preparing", timestamp=iso_of(NOW - DAY))
