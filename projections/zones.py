@@ -44,7 +44,8 @@ class Zone(msgspec.Struct, array_like=True):
     ``constraints`` are those sent to its RM last, ``pre_answered_at`` when the first
     PRE after them was received. ``pre_satisfies_constraints`` says of the last PRE
     since then, from when it takes effect, whether it satisfies them by the rule of
-    `domain.model.pre.satisfies`; None while there is none, and once it is revoked.
+    `domain.model.pre.satisfies`; None while there is none, and once it is revoked. To
+    enforce mandatory ETPs it ``may_stop`` a transaction and ``may_reset`` an EVSE.
     """
 
     zone_id: str
@@ -65,13 +66,15 @@ class Zone(msgspec.Struct, array_like=True):
     last_pre_id: str = ""
     pre_answered_at: Instant | None = None
     pre_satisfies_constraints: bool | None = None
+    may_stop: bool = False
+    may_reset: bool = False
 
 
 class ZonesFold(Fold):
     """Writes ``zones.sqlite``."""
 
     name = "zones"
-    schema = 3
+    schema = 4
     ddl = (
         "CREATE TABLE zone(zone_id TEXT PRIMARY KEY, document BLOB NOT NULL)"
         " WITHOUT ROWID;" + pre_history.DDL + touches_ddl("zone")
@@ -84,6 +87,7 @@ class ZonesFold(Fold):
         self.handlers = {
             z.ZoneDefined: self._defined,
             z.ZoneLimitsChanged: self._limits_changed,
+            z.ZoneEnforcementChanged: self._enforcement_changed,
             z.ZoneMembersChanged: self._members_changed,
             z.ZoneLearned: self._learned,
             z.ConstraintsSent: self._constraints_sent,
@@ -134,6 +138,12 @@ class ZonesFold(Fold):
         if kept.newer("limits", row):
             kept.view.limit_w = event.limit_w
             kept.view.safe_upper_w = event.safe_upper_w
+
+    def _enforcement_changed(
+        self, row: Recorded, event: z.ZoneEnforcementChanged
+    ) -> None:
+        zone = self._zones.get(event.zone_id).view
+        zone.may_stop, zone.may_reset = event.may_stop, event.may_reset
 
     def _members_changed(self, row: Recorded, event: z.ZoneMembersChanged) -> None:
         kept = self._zones.get(event.zone_id)

@@ -19,12 +19,14 @@ from api.security.permissions import Permission
 from api.security.reach import check_evse, check_station, check_zone
 from domain.model.values import Current
 from domain.use_cases.clause_7_3_commissioning import (
+    ChangeEnforcement,
     ChangeEvseLimits,
     ChangeZoneLimits,
     CommissionEvse,
     CommissionStation,
     DefineZone,
     EvseData,
+    change_enforcement,
     change_evse_limits,
     change_zone_limits,
     commission_evse,
@@ -68,6 +70,19 @@ class ZoneLimitsBody(Body):
 
     limit_w: Watts
     safe_upper_w: Watts
+
+
+class EnforcementBody(Body):
+    """Whether a session may be ended, so that its EVSE gives nothing.
+
+    To stop the transaction ends it, and so does a reset of the EVSE (of OCPP 1.6: of
+    its whole station). Who may not stop may not reset.
+    """
+
+    model_config = example(may_stop=True, may_reset=False)
+
+    may_stop: bool
+    may_reset: bool
 
 
 class EvseBody(Body):
@@ -138,6 +153,23 @@ async def post_zone_limits(
     return await commands.run(
         change_zone_limits,
         ChangeZoneLimits(zone_id=zone_id, **body.model_dump()),
+        reach=lambda: check_zone(commands.caller, zone_id),
+    )
+
+
+@router.post(
+    "/zones/{zone_id}/enforcement",
+    openapi_extra=needs(Permission.ZONES_COMMISSION),
+    tags=["zones", "7.3"],
+    responses=commanded(),
+)
+async def post_zone_enforcement(
+    commands: Commanding, zone_id: PathId, body: EnforcementBody
+) -> Response:
+    """Say how far the zone goes where a mandatory ETP is not followed."""
+    return await commands.run(
+        change_enforcement,
+        ChangeEnforcement(zone_id=zone_id, **body.model_dump()),
         reach=lambda: check_zone(commands.caller, zone_id),
     )
 

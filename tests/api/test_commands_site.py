@@ -48,6 +48,18 @@ def test_a_site_is_commissioned_by_five_commands(operator: Caller) -> None:
     assert evse["station_id"] == "cs-1"
 
 
+def test_a_zone_says_how_far_it_goes_to_enforce(operator: Caller) -> None:
+    operator.done("/zones", YARD)
+    path = "/zones/yard/enforcement"
+    last = operator.done(path, {"may_stop": True, "may_reset": True})["position"]
+    shown = operator.get("/zones/yard", after=last)
+    assert (shown["may_stop"], shown["may_reset"]) == (True, True)
+    wrong = {"may_stop": False, "may_reset": True}
+    assert "reset" in operator.refused(422, "refused", path, wrong)["detail"]
+    missing = "/zones/nowhere/enforcement"
+    operator.refused(404, "unknown-thing", missing, {**wrong, "may_stop": True})
+
+
 @pytest.mark.parametrize(
     ("path", "body", "named"),
     [

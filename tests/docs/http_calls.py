@@ -57,6 +57,11 @@ _COMMISSIONING = [
         body={"limit_w": 40_000, "safe_upper_w": 8_000},
     ),
     Call(
+        "post_zone_enforcement",
+        {"zone_id": "yard"},
+        body={"may_stop": True, "may_reset": False},
+    ),
+    Call(
         "post_station",
         body={"station_id": "cs-1", "zone_id": "yard", "evses": [evse(EVSE)]},
     ),
@@ -317,6 +322,7 @@ _READING = [
     Call("list_evses", query={"zone_id": "yard"}),
     Call("get_evse", _AT_EVSE),
     Call("list_evse_readings", {"evse_id": "US*CAL*E1"}, {"valid_at": _READ_AT}),
+    Call("list_evse_measures", {"evse_id": "US*CAL*E1"}, {"from_at": _READ_AT}),
     Call("list_zone_readings", {"zone_id": "garage"}, {"from_at": _READ_AT}),
     Call("list_sessions", query={"limit": 1}),
     Call("get_session", _SESSION),
