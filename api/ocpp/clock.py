@@ -14,13 +14,15 @@ from api.ocpp.etp import CLOCK_TOLERANCE
 from api.ocpp.peers import Peer
 from domain.model import ids
 from domain.model import station_events as t
-from domain.model.values import SECOND, Instant
+from domain.model.values import DAY, SECOND, Instant
 from domain.ports import Append, Batch
 
 # So many messages in a row must agree, this well, over so long.
 _AGREEING: Final = 3
 _TOLERANCE: Final = 2 * SECOND
 _SPAN: Final = 10 * SECOND
+# What is further off is no clock; one that lost its time begins in 1970 or 2000.
+_NO_CLOCK: Final = 100 * 366 * DAY
 # A change of more than this is recorded.
 _NOTEWORTHY: Final = SECOND
 
@@ -29,9 +31,9 @@ def measure_clock(
     desk: Desk, peer: Peer, told_at: Instant, *, is_offline: bool = False
 ) -> None:
     """Take in the instant that a message of the station gives for just now."""
-    if is_offline:
-        return
     now = desk.now
+    if is_offline or abs(told_at - now) > _NO_CLOCK:
+        return
     heard = peer.clock_heard
     heard.append((now, told_at - now))
     while len(heard) > _AGREEING:

@@ -6,7 +6,7 @@ import pytest
 from api.ocpp.clock import forget_clock, measure_clock, our_time
 from api.ocpp.peers import Peer
 from domain.model import station_events as t
-from domain.model.values import HOUR, MINUTE, SECOND
+from domain.model.values import DAY, HOUR, MINUTE, SECOND
 from tests.api.ocpp.office import Office, open_office
 
 
@@ -95,3 +95,9 @@ def test_our_time_corrects_what_is_beyond_the_tolerance(told: Told) -> None:
     assert our_time(told.peer, 100) == 100 - 90 * SECOND
     forget_clock(told.peer)
     assert our_time(told.peer, 100) == 100
+
+
+def test_what_is_centuries_off_is_no_clock(told: Told) -> None:
+    told.message(7_000 * 366 * DAY)
+    assert told.peer.clock_offset is None
+    assert told.recorded() == []
