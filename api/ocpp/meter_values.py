@@ -114,7 +114,8 @@ class Meter:
 
     ``rank`` is the location of its registers: another location is another meter.
     ``register_milli`` is the last import register, ``import_milli`` and
-    ``export_milli`` those at ``at``, from which on power is counted.
+    ``export_milli`` those at ``at``, from which on power is counted; ``power_w`` is the
+    mean since ``mean_since``.
     """
 
     rank: int | None = None
@@ -123,6 +124,7 @@ class Meter:
     import_milli: int | None = None
     export_milli: int = 0
     power_w: int | None = None
+    mean_since: Instant = 0
 
     def power(
         self, at: Instant, import_milli: int | None, export_milli: int | None
@@ -142,6 +144,7 @@ class Meter:
             is_forward = taken >= 0 and given >= 0
             net = (taken - given) * HOUR // ((at - self.at) * 1_000)
             self.power_w = net if is_forward else None
+            self.mean_since = self.at
         self.at, self.import_milli, self.export_milli = at, import_milli, out
         return self.power_w
 

@@ -257,13 +257,13 @@ class Delivery:
             np.maximum(counted, self.drawn_w, out=counted)
         return counted
 
-    def allowed_w(self, at: Instant, settle: Instant) -> int:
-        """Return the most that an EV does who follows, whatever was delivered [W]."""
+    def allowed_w(self, begin: Instant, end: Instant, settle: Instant) -> int:
+        """Return the most that an EV who follows draws from one instant to another."""
         courses = [self.acked, *(s.course for s in self.sent)]
-        courses += [f.course for f in self.fading if f.until > at]
+        courses += [f.course for f in self.fading if f.until > begin]
         if self.lost_at:
             courses.append(self.default)
-        return max(course.largest(at - settle, at) for course in courses)
+        return max(course.largest(begin - settle, end) for course in courses)
 
     def next_wake(self, now: Instant) -> Instant | None:
         """Return when an ETP fades, an answer is overdue or a refusal is over."""

@@ -17,6 +17,7 @@ from domain.model import station_events as t
 from domain.model.metering import Register, ends_interval, faster_than
 from domain.model.values import (
     DAY,
+    HOUR,
     MINUTE,
     SECOND,
     Event,
@@ -43,12 +44,26 @@ ENERGY_MATERIAL_WH = 250
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """Power [W] and import register [Wh] of an EVSE at an instant."""
+    """Power [W] and import register [Wh] of an EVSE at an instant.
+
+    Power that was made of registers is the mean since ``mean_since``; 0: it is none.
+    """
 
     evse_id: str
     at: Instant
     power_w: int
     register_wh: int
+    mean_since: Instant = 0
+
+    @property
+    def begin(self) -> Instant:
+        """From when on the power was drawn."""
+        return self.mean_since or self.at
+
+    @property
+    def rounded_w(self) -> float:
+        """What a mean may err by, as registers count whole Wh [W]."""
+        return HOUR / (self.at - self.mean_since) if self.mean_since else 0.0
 
 
 @dataclass(slots=True)
@@ -138,6 +153,8 @@ class Observer:
             for f in delivery.fading
             if f.until > reading.at and f.course.largest(f.since, reading.at) > value_w
         ]
+        if reading.mean_since:
+            return []  # a mean says nothing of now
         if reading.power_w > value_w + METER_TOLERANCE_W:
             memory.above_at, memory.at_value = reading.at, 0
             return []
@@ -163,10 +180,11 @@ class Observer:
         """Return that an EVSE draws more than it may, or no longer does."""
         delivery, drawn_w = slot.delivery, slot.delivery.drawn_w
         number = delivery.acked_number
-        if reading.at <= delivery.acked_at:
+        if reading.begin <= delivery.acked_at:
             return []  # it was taken before what is in force now
-        allowed_w = delivery.allowed_w(reading.at, self._settle(slot))
-        if reading.power_w <= allowed_w + _tolerance_w(allowed_w):
+        settle = self._settle(slot)
+        allowed_w = delivery.allowed_w(reading.begin, reading.at, settle)
+        if reading.power_w <= allowed_w + _tolerance_w(allowed_w) + reading.rounded_w:
             if drawn_w is None:
                 return []
             followed = t.EtpFollowedAgain(evse_id=slot.evse_id, number=number)

@@ -496,7 +496,9 @@ class ZoneLoop:
 
 
 def _is_old(event: Event | None, unanswered: bool) -> bool:
-    """Whether the event says of a station's silence what was known already."""
+    """Whether the event says what was known: of a station's silence, of our pauses."""
+    if isinstance(event, s.TransferPaused):
+        return event.by == "evse"
     if isinstance(event, p.EtpAccepted):
         return not unanswered
     return isinstance(event, p.EtpTimedOut) and unanswered

@@ -394,6 +394,22 @@ def test_who_draws_more_after_the_settle_time_counts_at_what_it_draws() -> None:
     assert zone.counted_w() == 2_000
 
 
+def test_a_mean_of_what_was_drawn_before_is_no_sign_of_now() -> None:
+    zone = ready()
+    decreased(zone)
+    begun, zone.now = zone.now - SECOND, zone.now + 35 * SECOND
+    slot, observer = zone.slot(), Observer(SETTLE_S * SECOND)
+    assert slot.ev is not None
+    for mean_since, is_seen in ((begun, False), (begun + 2 * SECOND, False)):
+        mean = Reading(EVSE, zone.now, 4_500, 0, mean_since)
+        facts = observer.take(slot, slot.ev, mean)
+        assert any(isinstance(f, t.EtpNotFollowed) for f in facts) == is_seen
+        zone.now += SECOND
+    zone.now += MINUTE
+    late = Reading(EVSE, zone.now, 4_500, 0, zone.now - 20 * SECOND)
+    assert t.EtpNotFollowed in map(type, observer.take(slot, slot.ev, late))
+
+
 def test_a_slow_evse_is_given_its_time_from_then_on() -> None:
     zone = ready()
     decreased(zone)

@@ -242,9 +242,10 @@ def _reading(peer: Peer, evse_id: str, meter: Meter, one: Metered) -> Reading | 
     """Return power and import register; None where the meter does not tell both."""
     most_w = _MOST_POWER * peer.evses[evse_id].max_w
     power_w = meter.power(one.at, one.import_milli, one.export_milli)
+    mean_since = meter.mean_since
     if one.power_w is not None:
         if abs(one.power_w) <= most_w:
-            power_w = one.power_w
+            power_w, mean_since = one.power_w, 0
         else:
             one.faults.append(f"{one.power_w} W at {evse_id}")
     if power_w is None or meter.register_milli is None:
@@ -252,7 +253,7 @@ def _reading(peer: Peer, evse_id: str, meter: Meter, one: Metered) -> Reading | 
     register_wh = meter.register_milli // 1_000
     if register_wh > _LARGEST or abs(power_w) > most_w:
         return None
-    return Reading(evse_id, one.at, power_w, register_wh)
+    return Reading(evse_id, one.at, power_w, register_wh, mean_since)
 
 
 def _learn(
