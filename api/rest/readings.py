@@ -124,7 +124,7 @@ async def list_evse_measures(
     limit: Limit = 100,
     cursor: Cursor = "",
 ) -> Response:
-    """List what else was measured at an EVSE: voltage, current, state of charge, ...
+    """List what else was measured at an EVSE, as voltage and state of charge.
 
     Late readings, and those without a transaction, are here with power and register.
     """
