@@ -130,7 +130,7 @@ def station_of(
 def arrive(world: World, station: Station) -> Car:
     car = Car(max_w=7_360, lag=SECOND, needed_wh=50_000, floor_w=1_380)
     station.arrive(station.evses[0], car, TOKEN)
-    world.run(2 * SECOND)
+    world.run(10 * SECOND)
     return car
 
 

@@ -21,6 +21,7 @@ class Transaction:
     token: str
     seq_no: int = 0
     is_authorized: bool = False
+    is_closed: bool = False
     state: str = ""
     ended: bool = False
 
@@ -37,6 +38,7 @@ class VirtualEvse:
     behaviour: Behaviour = FAITHFUL
     car: Car | None = None
     transaction: Transaction | None = None
+    plugged_at: Instant = 0
     allowed_w: float = 0.0
     register_wh: float = 0.0
     is_operative: bool = True
@@ -64,7 +66,7 @@ class VirtualEvse:
         """Take a car."""
         self.advance(at)
         self.car, self.allowed_w, self.zero_since = car, 0.0, at
-        self.is_asleep = False
+        self.is_asleep, self.plugged_at = False, at
 
     def unplug(self, at: Instant) -> Car:
         """Let the car go."""
@@ -76,7 +78,7 @@ class VirtualEvse:
 
     def giveable_w(self, limit_w: float) -> float:
         """Return what the EVSE offers its car under a limit of its profiles."""
-        if self.transaction is None or not self.transaction.is_authorized:
+        if self.transaction is None or not self.transaction.is_closed:
             return 0.0
         if self.behaviour.ignores_limits or limit_w == NO_LIMIT:
             return self.max_w

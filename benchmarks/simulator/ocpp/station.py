@@ -18,6 +18,8 @@ from domain.model.values import SECOND, Instant, iso_of
 
 RESTARTS_AFTER = SECOND
 RESTARTS_FOR = 20 * SECOND
+# From the plug to the contactor, whoever authorizes the driver meanwhile.
+CLOSES_AFTER = 8 * SECOND
 # A station that cannot connect tries again after so long.
 CONNECTS_AGAIN = 10 * SECOND
 
@@ -189,16 +191,23 @@ class Station(Speech):
             return
         evse.advance(self.world.now())
         self.tell_ended(evse, transaction, reason)
-        transaction.ended, transaction.is_authorized = True, False
+        transaction.ended = True
+        transaction.is_authorized = transaction.is_closed = False
         self._stop_reading(evse)
         self.profiles.forget_transactions(evse.number)
         self.apply(evse)
 
     def authorized(self, evse: VirtualEvse, transaction: Transaction) -> None:
-        """Let the power flow that the profiles allow."""
+        """Let the power flow that the profiles allow, once the plug is locked."""
         transaction.is_authorized = True
         self._start_reading(evse)
-        self.apply(evse)
+        close_at = max(evse.plugged_at + CLOSES_AFTER, self.world.now())
+        self.world.at(close_at, self.rank, partial(self._close, evse, transaction))
+
+    def _close(self, evse: VirtualEvse, transaction: Transaction) -> None:
+        transaction.is_closed = transaction.is_authorized
+        if evse.transaction is transaction:
+            self.apply(evse)
 
     def _apply_all(self) -> None:
         for evse in self.evses:
