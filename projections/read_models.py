@@ -6,6 +6,7 @@ from projections.activities import Activities
 from projections.contracts import Contracts
 from projections.correlations import Correlations
 from projections.evses import Evses
+from projections.incentives import Incentives
 from projections.key_figures import KeyFigures
 from projections.plans import Plans
 from projections.runner import Runner
@@ -28,6 +29,7 @@ class ReadModels:
         self.sdr = Sdr(folder)
         self.contracts = Contracts(folder)
         self.activities = Activities(folder)
+        self.incentives = Incentives(folder)
         self.plans = Plans(folder)
         self.key_figures = KeyFigures(folder)
         self.correlations = Correlations(folder)
@@ -43,6 +45,7 @@ class ReadModels:
             self.sdr,
             self.contracts,
             self.activities,
+            self.incentives,
             self.plans,
             self.key_figures,
             self.correlations,

@@ -26,6 +26,7 @@ from projections.correlations import CorrelationsFold
 from projections.evses import EvsesFold
 from projections.file import Generations, ProjectionFile
 from projections.fold import Fold
+from projections.incentives import IncentivesFold
 from projections.key_figures import KeyFiguresFold
 from projections.plans import PlansFold
 from projections.sdr import SdrFold
@@ -43,6 +44,7 @@ ALL: tuple[type[Fold], ...] = (
     SdrFold,
     ContractsFold,
     ActivitiesFold,
+    IncentivesFold,
     PlansFold,
     KeyFiguresFold,
     CorrelationsFold,

@@ -3,12 +3,28 @@
 from functools import partial
 from typing import Annotated
 
+import msgspec
 from fastapi import Response
 from pydantic import Field
 
+from api.errors import unknown
 from api.rest.command_bodies import Moment, Name, PathId, Reason, Watts, example
 from api.rest.commanding import Body, Commanding, commanded
-from api.rest.reading import needs, new_routes
+from api.rest.presentation import json_response
+from api.rest.reading import (
+    After,
+    Caller,
+    Cursor,
+    Limit,
+    Reading,
+    Stored,
+    caught_up,
+    cursor_of,
+    documented,
+    key_of,
+    needs,
+    new_routes,
+)
 from api.security.permissions import Permission
 from api.security.reach import check_commanded, check_zone
 from domain.model.profile import Change
@@ -23,6 +39,7 @@ from domain.use_cases.e2_demand_response import (
     receive_incentive,
     withdraw_incentive,
 )
+from projections.incentives import Incentive
 
 router = new_routes()
 
@@ -108,6 +125,40 @@ class IncentiveAnswerBody(Body):
 
     is_accepted: bool
     incentive_id: Name | None = None
+
+
+class IncentivePage(msgspec.Struct):
+    """A page of incentives."""
+
+    items: list[Incentive]
+    next: str | None
+
+
+@router.get(
+    "/zones/{zone_id}/incentives",
+    openapi_extra=needs(Permission.INCENTIVES_READ),
+    tags=["zones", "E2"],
+    responses=documented(IncentivePage, 400, 404),
+)
+async def list_incentives(
+    context: Reading,
+    caller: Caller,
+    zone_id: PathId,
+    limit: Limit = 100,
+    cursor: Cursor = "",
+    after: After = None,
+) -> Response:
+    """List a zone's incentives by their begin: who was told, who takes part."""
+    check_zone(caller, zone_id)
+    await caught_up(context, "incentives", after)
+    if context.models.zones.zone(zone_id) is None:
+        raise unknown("zone", zone_id)
+    behind = key_of("incentives", cursor, tuple[Stored, str], (-1, ""))
+    items = context.models.incentives.page(zone_id, after=behind, limit=limit)
+    more = None
+    if len(items) == limit:
+        more = cursor_of("incentives", items[-1].from_at, items[-1].key)
+    return json_response(IncentivePage(items, more))
 
 
 @router.post(

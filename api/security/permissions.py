@@ -22,6 +22,7 @@ class Permission(enum.StrEnum):
     ENVELOPES_READ = "envelopes.read"
     EVSES_READ = "evses.read"
     STATIONS_READ = "stations.read"
+    INCENTIVES_READ = "incentives.read"
     ACTIVITIES_READ = "activities.read"
     SESSIONS_READ = "sessions.read"
     PLANS_READ = "plans.read"
@@ -69,6 +70,7 @@ TABLE: Mapping[Permission, frozenset[Role]] = {
     Permission.ENVELOPES_READ: _STAFF | {_I, _R},
     Permission.EVSES_READ: _STAFF | {_C, _S},
     Permission.STATIONS_READ: _STAFF,
+    Permission.INCENTIVES_READ: _STAFF | {_C, _R},
     Permission.ACTIVITIES_READ: _STAFF | {_C},
     Permission.SESSIONS_READ: _STAFF | {_C, _P},
     Permission.PLANS_READ: _STAFF | {_I},

@@ -57,6 +57,7 @@ class IncentiveBegan(Event, frozen=True):
     """From now on the session's energy transfer is under the incentive."""
 
     session_id: str
+    zone_id: str
     evse_id: str
     incentive_id: str
 
@@ -65,6 +66,7 @@ class IncentiveEnded(Event, frozen=True):
     """The session's energy transfer is no longer under the incentive."""
 
     session_id: str
+    zone_id: str
     evse_id: str
     incentive_id: str
     reason: str
@@ -74,6 +76,7 @@ class IncentiveAnswered(Event, frozen=True):
     """The EV user takes part in an incentive, or refuses; the last answer binds."""
 
     session_id: str
+    zone_id: str
     incentive_id: str
     is_accepted: bool
     by: str

@@ -215,6 +215,7 @@ def answer_incentive(system: System, command: AnswerIncentive, by: By) -> Answer
         answers = [
             n.IncentiveAnswered(
                 session_id=state.session_id,
+                zone_id=zone_id,
                 incentive_id=each.incentive_id,
                 is_accepted=command.is_accepted,
                 by=command.is_by,

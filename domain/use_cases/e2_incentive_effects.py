@@ -138,7 +138,10 @@ def begun_at(
     if is_refused or incentive.incentive_id in part.under:
         return []
     began = n.IncentiveBegan(
-        session_id=session_id, evse_id=evse_id, incentive_id=incentive.incentive_id
+        session_id=session_id,
+        zone_id=incentive.zone_id,
+        evse_id=evse_id,
+        incentive_id=incentive.incentive_id,
     )
     return [Append(ids.session_stream(session_id), (began,), at)]
 
@@ -169,6 +172,7 @@ def ended_of(
         return []
     event = n.IncentiveEnded(
         session_id=session_id,
+        zone_id=incentive.zone_id,
         evse_id=evse_id,
         incentive_id=incentive.incentive_id,
         reason=reason,

@@ -3,7 +3,9 @@
 import pytest
 
 from domain.model import incentive_events as n
+from domain.use_cases.e2_demand_response import RecordTold, record_told
 from domain.use_cases.e2_incentive_effects import load_incentives, part_of
+from domain.use_cases.shared_path import By
 from tests.api.conftest import CallerFor, Served
 from tests.projections.small_site import EVSES, ZONE
 
@@ -45,6 +47,16 @@ def test_a_cso_brings_an_incentive_and_its_driver_refuses_it(
     )
     cso.done(f"/service-sessions/{session_id}/incentive-answer", {"is_accepted": False})
     assert part_of(served.system, session_id).refused == {"peak-1"}
+    position = served.system.log.last_position()
+    (shown,) = cso.get(PATH, after=position)["items"]
+    assert (shown["incentive_id"], shown["source"]) == ("peak-1", "fleet")
+    assert (shown["sessions_under"], shown["sessions_refused"]) == (2, 1)
+    told = RecordTold(
+        zone_id=ZONE, incentive_id="peak-1", evse_id=FREE, how="data", outcome="refused"
+    )
+    record_told(served.system, told, By(actor="gateway", at=served.clock.now()))
+    (shown,) = cso.get(PATH, after=position + 1)["items"]
+    assert [each["outcome"] for each in shown["tellings"][FREE]] == ["refused"]
     cso.done(f"{PATH}/peak-1/withdrawal", {"reason": "no peak"})
     again = {"is_accepted": True}
     path = f"/service-sessions/{session_id}/incentive-answer"

@@ -126,6 +126,7 @@ _INCENTIVES = [
         {"session_id": "$post_remote_start.session_id"},
         body={"is_accepted": False},
     ),
+    Call("list_incentives", {"zone_id": "yard"}),
     Call(
         "post_incentive_withdrawal",
         {"zone_id": "yard", "incentive_id": "morning-peak"},

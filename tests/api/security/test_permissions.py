@@ -17,6 +17,7 @@ zones.read            x x x x x . x . .
 envelopes.read        x x x x . . x . .
 evses.read            x x x . x . . x .
 stations.read         x x x . . . . . .
+incentives.read       x x x . x . x . .
 activities.read       x x x . x . . . .
 sessions.read         x x x . x x . . .
 plans.read            x x x x . . . . .
