@@ -151,6 +151,7 @@ def _earlier(system: System, known: StationTransaction) -> list[Recorded]:
         if isinstance(row.event, s.TransferSettled)
         and row.event.transaction_id == known.name
         and row.event.station_id == known.station_id
+        and row.event.ended_at >= known.began_at
     ]
 
 

@@ -60,13 +60,25 @@ def _is_of_station(system: System, event: Message) -> bool:
 
 def _find(system: System, event: Message, content_key: str, at: Instant) -> Found:
     if event.seq_no is not None:
-        key = f"id/{event.transaction_id}"
-    elif not event.transaction_id:
-        key = f"start/{content_key}"
-    else:
+        return Found(_by_id(system, event, at))
+    if event.transaction_id:
         return _by_number(system, event, at)
-    stream = ids.transaction_stream(event.station_id, key)
+    stream = ids.transaction_stream(event.station_id, f"start/{content_key}")
     return Found(load_transaction(system, stream))
+
+
+def _by_id(system: System, event: Message, at: Instant) -> StationTransaction:
+    """Return the transaction of an id; a station may use one again after its end."""
+    key = f"id/{event.transaction_id}"
+    stream = ids.transaction_stream(event.station_id, key)
+    known = load_transaction(system, stream)
+    while known.ended is not None and at > known.ended.at:
+        stream = ids.transaction_stream(event.station_id, f"{key}/{known.number}")
+        again = load_transaction(system, stream)
+        if not again.number and event.kind != "started":
+            break
+        known = again
+    return known
 
 
 def _by_number(system: System, event: Message, at: Instant) -> Found:

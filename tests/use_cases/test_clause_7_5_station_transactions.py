@@ -271,6 +271,22 @@ def test_a_repeat_is_one_though_the_clock_is_known_better_by_then(
     assert not end(station, NINE + HOUR + MINUTE, 1, 2_100).is_new
 
 
+def test_an_id_that_is_used_again_after_its_end_is_another_transaction(
+    station: Station,
+) -> None:
+    """Given a station that counts its transactions anew after a reset."""
+    for i in range(3):
+        at, wh = NINE + i * 2 * HOUR, 100 + i * 5_000
+        begun = start(station, at, wh)
+        assert begun.is_news
+        assert update(station, at + MINUTE, 1, wh + 50, state="charging").is_news
+        end(station, at + HOUR, 2, wh + 2_000)
+        assert energy(station, begun.session_id) == 2_000
+    assert not end(station, NINE + HOUR, 2, 2_100).is_new
+    assert not start(station, NINE + 2 * HOUR, 5_100).is_new
+    assert len(station.sessions()) == 3
+
+
 def test_news_that_its_successor_overtook_is_late(station: Station) -> None:
     start(station)
     update(station, NINE + MINUTE, 5, 200, seen=((1, 3),))
