@@ -1,3 +1,4 @@
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,14 @@ def send_etp(office: Office, wire: Wire, number: int, power_w: int) -> None:
     office.system.log.append(Batch(actor="loop", appends=facts))
     office.follow()
     wire.answer(wire.calls("SetChargingProfile")[-1], {"status": "Accepted"})
-    for compared in wire.calls("GetCompositeSchedule")[:1]:
-        wire.answer(compared, {"status": "Rejected"})
+    refuse_others(wire)
+
+
+def refuse_others(wire: Wire) -> None:
+    """Refuse all calls but of profiles, so that those are not kept waiting."""
+    for frame in wire.frames:  # it grows as the next ones come
+        if frame[0] == 2 and frame[2] != "SetChargingProfile":
+            wire.raw(json.dumps([4, frame[1], "NotSupported", "", {}]).encode())
 
 
 def intended(*periods: tuple[int, float]) -> dict[str, Any]:
