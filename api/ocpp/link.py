@@ -24,7 +24,10 @@ _REASON_BYTES: Final = 123
 class Limits(NamedTuple):
     """What a connection may ask of us."""
 
-    # From the connection to the end of the request to upgrade it.
+    # From the connection to the end of TLS's handshake: when all stations come back at
+    # once, the last of some thousands waits for so many of them.
+    handshake_within_s: float = 30.0
+    # From there to the end of the request to upgrade it.
     upgrade_within_s: float = 10.0
     # From the upgrade to the first message: two of the intervals between heartbeats.
     first_word_within_s: float = 600.0

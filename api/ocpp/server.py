@@ -84,7 +84,7 @@ class StationServer:
 
     async def listen(self, sock: socket.socket, tls: ssl.SSLContext | None) -> None:
         """Begin to take connections."""
-        patience_s = self._limits.upgrade_within_s
+        patience_s = self._limits.handshake_within_s
         self._server = await asyncio.get_running_loop().create_server(
             self._protocol,
             sock=sock,

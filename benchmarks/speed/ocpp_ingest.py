@@ -182,9 +182,13 @@ def measure(
 ) -> Ran:
     """Put a server under a load."""
     with running(serve, connections) as (pid, port):
-        before = processor_s(pid)
-        figures = asyncio.run(load(port, connections, per_s, for_s))
-        used_s = processor_s(pid) - before
+        before_s: list[float] = []
+
+        def begin() -> None:
+            before_s.append(processor_s(pid))
+
+        figures = asyncio.run(load(port, connections, per_s, for_s, begin))
+        used_s = processor_s(pid) - before_s[0]
     return Ran(
         name,
         per_s,

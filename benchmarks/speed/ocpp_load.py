@@ -9,6 +9,7 @@ import asyncio
 import base64
 import time
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
@@ -131,13 +132,19 @@ class _Station(WSListener):
         return len(self.waiting) + (self._due_at is not None)
 
 
-async def load(port: int, connections: int, per_s: float, for_s: float) -> Figures:
-    """Let stations ``s0``, ``s1`` ... each with a transaction, report for a time."""
+async def load(
+    port: int, connections: int, per_s: float, for_s: float, begin: Callable[[], None]
+) -> Figures:
+    """Let stations ``s0``, ``s1`` ... each with a transaction, report for a time.
+
+    ``begin`` is called when all are connected and their transactions have begun.
+    """
     stations = [await _connected(port, n) for n in range(connections)]
     for station in stations:
         await station.ask(_BOOT)
         await station.ask(station.event(b"Started", b"CablePluggedIn"))
     await asyncio.sleep(1.0)
+    begin()
     begun, cpu = time.perf_counter(), time.process_time()
     sent, total = 0, int(per_s * for_s)
     while sent < total:

@@ -120,7 +120,7 @@ def test_connections_that_do_not_shake_hands_end(
     tls = station_context(tmp_path, authority)
 
     async def check() -> None:
-        limits = Limits(upgrade_within_s=0.3)
+        limits = Limits(handshake_within_s=0.3)
         async with open_yard(tmp_path / "store", "S1", tls=tls, limits=limits) as yard:
             reader, writer = await asyncio.open_connection("127.0.0.1", yard.port)
             assert await asyncio.wait_for(reader.read(), 5) == b""
