@@ -24,7 +24,11 @@ from domain.use_cases.clause_6_2_joining import (
     reserved_at,
     resolve,
 )
-from domain.use_cases.clause_6_2_service_sessions import AddTransaction, added
+from domain.use_cases.clause_6_2_service_sessions import (
+    AddTransaction,
+    add_transaction,
+    added,
+)
 from domain.use_cases.clause_7_3_activities import AskActivity, asked, asked_in_vain
 from domain.use_cases.s2_back_office import answer_events
 from domain.use_cases.shared_path import By, load_evse, record
@@ -182,6 +186,23 @@ def _check_reservation(
             f"EVSE {command.evse_id} is reserved for another until "
             f"{iso_of(holder.reservation.until_at)}"
         )
+
+
+class GiveUpStart(msgspec.Struct, frozen=True, kw_only=True):
+    """Nothing came of a remote start."""
+
+    evse_id: str
+    session_id: str
+
+
+def give_up_start(system: System, command: GiveUpStart, by: By) -> None:
+    """End the authorization that waits at the EVSE: it is not for who comes next."""
+    state = resolve(system, command.session_id)
+    if state.is_open and state.authorized and state.waiting_at == command.evse_id:
+        ended = AddTransaction(
+            transaction=s.AuthorizationEnded(session_id=""), session_id=state.session_id
+        )
+        add_transaction(system, ended, by)
 
 
 class StopRemotely(msgspec.Struct, frozen=True, kw_only=True):

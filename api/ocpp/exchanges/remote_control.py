@@ -19,7 +19,13 @@ from api.ocpp.gateway import Gateway
 from api.ocpp.peers import Peer, Standing
 from domain.errors import InvalidValue, Refused
 from domain.model import station_events as t
-from domain.model.activity_events import ActivityAsked, ActivityKind, Outcome
+from domain.model.activity_events import (
+    ActivityAsked,
+    ActivityEnded,
+    ActivityKind,
+    ActivityTimedOut,
+    Outcome,
+)
 from domain.model.values import SECOND
 from domain.ports import Recorded
 from domain.use_cases.clause_6_2_joining import resolve
@@ -36,6 +42,7 @@ from domain.use_cases.clause_7_3_activities import (
     open_activities,
     progress_activity,
 )
+from domain.use_cases.s3_remote_start import GiveUpStart, give_up_start
 from domain.use_cases.shared_path import By
 
 # A station that connects may boot next; whoever does not is spoken to after this.
@@ -113,6 +120,18 @@ def booted(gateway: Gateway, desk: Desk, row: Recorded) -> None:
         is_waiting = load_activity(desk.system, activity.activity_id).is_waiting
         if not activity.evse_id and not is_waiting:
             _end(desk, activity, Outcome.DONE, "the station booted")
+
+
+def given_up(gateway: Gateway, desk: Desk, row: Recorded) -> None:
+    """Let nobody else charge on a remote start that nothing came of."""
+    event = row.event
+    assert isinstance(event, ActivityEnded | ActivityTimedOut)
+    if isinstance(event, ActivityEnded) and event.outcome == Outcome.DONE:
+        return
+    activity = load_activity(desk.system, event.activity_id).asked
+    if activity is not None and activity.kind == ActivityKind.REMOTE_START:
+        command = GiveUpStart(evse_id=activity.evse_id, session_id=activity.session_id)
+        give_up_start(desk.system, command, _by(desk, activity))
 
 
 def _open(desk: Desk, station_id: str, kind: ActivityKind) -> list[ActivityAsked]:
@@ -319,6 +338,8 @@ MODULE: Final = Module(
     ),
     followers={
         ActivityAsked: asked,
+        ActivityEnded: given_up,
+        ActivityTimedOut: given_up,
         t.StationTransactionBound: transaction_bound,
         t.StationTransactionReported: transaction_reported,
         t.StationBooted: booted,

@@ -291,6 +291,25 @@ def test_what_no_station_answers_times_out(office: Office) -> None:
     assert steps(office) == ["sent", "unanswered", "timed out"]
 
 
+@pytest.mark.parametrize("answer", ["Rejected", "Accepted"])
+def test_nobody_else_charges_on_a_start_that_nothing_came_of(
+    office: Office, answer: str
+) -> None:
+    wire = connected(office, "2.1")
+    start(office)
+    asked = office.events(y.ActivityAsked)[0]
+    assert isinstance(asked, y.ActivityAsked)
+    assert office.system.log.owner("waiting", TWO) == asked.session_id
+    wire.answer(wire.calls("RequestStartTransaction")[0], {"status": answer})
+    office.pass_time(6 * MINUTE)
+    run_due_timers(office.system, office.clock.at)
+    office.follow()
+    assert steps(office)[-1] == ("refused" if answer == "Rejected" else "timed out")
+    assert office.system.log.owner("waiting", TWO) is None
+    plug(office, TWO)
+    assert office.system.log.owner("occupant", TWO) != asked.session_id
+
+
 def test_a_lost_connection_has_asked_again_what_does_no_harm(office: Office) -> None:
     wire = connected(office, "2.1")
     start(office)
