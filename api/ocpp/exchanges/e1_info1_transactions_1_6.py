@@ -24,7 +24,9 @@ from api.ocpp.gateway import Gateway
 from api.ocpp.open_transactions import began, ended, reference_of, runs
 from api.ocpp.peers import Peer
 from api.ocpp.v16 import messages as v16
+from api.security.notes import Kind
 from domain.model.metering import MeterPoint
+from domain.model.station_events import StationTransactionReported
 from domain.model.values import Instant, instant_of
 from domain.use_cases.clause_7_5_station_transactions import (
     ReportTransaction,
@@ -97,12 +99,29 @@ def stop_transaction_1_6(
     by = By(actor=peer.station_id, at=at)
     reported = report_transaction(desk.system, command, by)
     if reported.is_new and not reported.session_id:
-        peer.unreadable["UNKNOWN_TRANSACTION"] += 1
+        _of_nobody(desk, peer, request.transaction_id)
     ended(peer, reported.number)
     if evse_id:
         hand_over(gateway, desk, peer, found, evse_id, None)
     keep_aside(desk, peer, "StopTransaction", request, 0, found)
     return v16.StopTransactionResponse()
+
+
+def _of_nobody(desk: Desk, peer: Peer, number: int) -> None:
+    """Count the end of a transaction that is not known, and note another station's."""
+    peer.unreadable["UNKNOWN_TRANSACTION"] += 1
+    log = desk.system.log
+    rows = log.read_at([number]) if 0 < number <= log.last_position() else []
+    for told in (row.event for row in rows):
+        if not isinstance(told, StationTransactionReported) or not peer.connection:
+            continue
+        if told.station_id != peer.station_id:
+            desk.note(
+                Kind.FAULTY_MESSAGE,
+                peer.connection.origin,
+                actor=peer.station_id,
+                detail=f"it ends the transaction {number} of another station",
+            )
 
 
 def _heard_at(desk: Desk, peer: Peer, timestamp: datetime) -> Instant:

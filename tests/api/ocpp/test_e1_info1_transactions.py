@@ -441,6 +441,22 @@ def test_1_6_the_end_of_a_transaction_nobody_knows_is_accepted_and_kept(
     assert office.gateway.peers.by_id["S1"].unreadable["UNKNOWN_TRANSACTION"] == 1
 
 
+def test_1_6_nobody_ends_the_transaction_of_another_station(office: Office) -> None:
+    wire = office.connect("S1", "1.6")
+    start = {"connectorId": 1, "idTag": CARD, "meterStart": 0, "timestamp": iso(NOW)}
+    number = wire.ask("StartTransaction", start)["transactionId"]
+    office.register("S2")
+    office.commission("S2", evse_data("DE*VLT*ES2*1"))
+    other = office.connect("S2", "1.6")
+    noted: list[str] = []
+    office.desk.desk.note = lambda *_, **told: noted.append(told["detail"])  # type: ignore[method-assign]
+    stop = {"transactionId": number, "meterStop": 9, "timestamp": iso(NOW)}
+    assert other.ask("StopTransaction", stop) == {}
+    assert noted == [f"it ends the transaction {number} of another station"]
+    assert office.events(s.TransferEnded) == []
+    assert running(office).transaction_id == number
+
+
 def test_1_6_a_refused_tag_gets_its_reason_and_a_number(office: Office) -> None:
     wire = office.connect("S1", "1.6")
     start = {
