@@ -77,11 +77,15 @@ def _answered(
     limit = _limit_of(answered, station_now)
     if limit is None:
         return
+    transaction = peer.transactions.get(number)
+    measured_v = None if transaction is None else transaction.measured_v
     try:
-        allowed = _allowed_w(desk, peer, told, number, limit)
+        allowed = _allowed_w(desk, peer, told, limit, measured_v)
+        # It may have been told before the voltage was known.
+        at_most = max(allowed, _allowed_w(desk, peer, told, limit, None))
     except InvalidValue:
         return  # amperes of a DC EVSE say nothing
-    _compare(gateway, desk, peer, told, allowed)
+    _compare(gateway, desk, peer, told, allowed, at_most)
 
 
 def _limit_of(answer: Wire, station_now: Instant) -> _Limit | None:
@@ -118,14 +122,13 @@ def _period(
 
 
 def _allowed_w(
-    desk: Desk, peer: Peer, told: EtpOnWire, number: int, limit: _Limit
+    desk: Desk, peer: Peer, told: EtpOnWire, limit: _Limit, measured_v: float | None
 ) -> int:
-    transaction = peer.transactions.get(number)
     conditions = Conditions(
         sent_at=desk.now,
         renew_at=desk.now,
-        phases_in_use=None if transaction is None else transaction.phases_in_use,
-        measured_v=None if transaction is None else transaction.measured_v,
+        phases_in_use=told.phases_in_use,
+        measured_v=measured_v,
     )
     return allowed_w(
         limit.value,
@@ -138,7 +141,12 @@ def _allowed_w(
 
 
 def _compare(
-    gateway: Gateway, desk: Desk, peer: Peer, told: EtpOnWire, allowed: int
+    gateway: Gateway,
+    desk: Desk,
+    peer: Peer,
+    told: EtpOnWire,
+    allowed: int,
+    at_most: int,
 ) -> None:
     now, profile = desk.now, told.etp.profile
     begin = max(now - _AROUND, profile.start_at)
@@ -147,7 +155,7 @@ def _compare(
     step_w = _step_w(peer, told)
     is_more = allowed > most + max(_TOLERANCE_W, _TOLERANCE_SHARE * most)
     floor_w = peer.evses[told.etp.evse_id].floor_w
-    is_less = least >= floor_w + step_w and allowed < least - step_w
+    is_less = least >= floor_w + step_w and at_most < least - step_w
     if not is_more and not is_less:
         return
     compared = ScheduleCompared(

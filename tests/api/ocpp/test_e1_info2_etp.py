@@ -353,6 +353,22 @@ def test_another_transaction_of_the_same_ev_is_told_at_once(office: Office) -> N
     assert (compared.expected_w, compared.allowed_w) == (9_000, 10_000)
 
 
+def test_a_limit_in_amperes_told_before_the_voltage_was_known_is_nobodys_limit(
+    office: Office,
+) -> None:
+    wire = connected(office, "2.0.1", unit="A")
+    plug(office)
+    begin(office, wire)
+    send(office, 1, (0, 9_000))
+    assert limits(told(wire, compares=True))[0] == (0, 11)
+    office.gateway.peers.by_id["S1"].transactions[1].measured_v = 220.0
+    (asked,) = wire.calls("GetCompositeSchedule")
+    answer = composite(office, "2.0.1", 11)
+    answer["schedule"]["chargingRateUnit"] = "A"
+    wire.answer(asked, answer)
+    assert office.events(t.ScheduleCompared) == []
+
+
 def composite(office: Office, version: Version, limit_w: float) -> dict[str, Any]:
     periods = [{"startPeriod": 0, "limit": limit_w}]
     start = time_of(office)
