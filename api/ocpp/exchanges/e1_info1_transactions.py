@@ -41,7 +41,7 @@ from api.ocpp.open_transactions import (
 from api.ocpp.peers import OpenTransaction, Peer
 from api.ocpp.v21 import messages as v21
 from api.ocpp.v201 import messages as v201
-from domain.model.values import Instant, instant_of
+from domain.model.values import Instant, Sealed, instant_of
 from domain.use_cases.clause_7_5_station_transactions import (
     CableOut,
     Reported,
@@ -111,7 +111,7 @@ def _take(
     judged = None
     if known is not None and not is_contiguous(known, request.seq_no):
         look_later(gateway, peer)
-    if known is not None and _is_plain(desk, peer, request, known, found, at):
+    if known is not None and _is_plain(desk, peer, request, at, evse_id, known, found):
         seen(known, request.seq_no)
         live: OpenTransaction | None = known
     else:
@@ -159,15 +159,17 @@ def _is_plain(
     desk: Desk,
     peer: Peer,
     request: Event,
+    at: Instant,
+    evse_id: str,
     known: OpenTransaction,
     found: Sequence[Metered],
-    at: Instant,
 ) -> bool:
     """Whether a message is news and holds nothing but readings."""
     state = request.transaction_info.charging_state
     trigger = request.trigger_reason
     return (
         request.event_type == "Updated"
+        and evse_id == known.evse_id
         and peer.transactions.get(known.evse_number) is known
         and (trigger in _READINGS or trigger == known.trigger)
         and (state is UNSET or _STATES[state] == known.state)
@@ -189,14 +191,7 @@ def _report(
     found: Sequence[Metered],
 ) -> Reported:
     info = request.transaction_info
-    token = request.id_token
-    subject_id, credential = "", None
-    if token is not UNSET:
-        subject_id = tokens.subject_of(desk.system.vault, token.id_token, token.type)
-        if subject_id:
-            credential = tokens.sealed(
-                desk.system.vault, subject_id, evse_id, token.id_token
-            )
+    subject_id, credential = _shown(desk, request, evse_id)
     state, reason = info.charging_state, info.stopped_reason
     command = ReportTransaction(
         station_id=peer.station_id,
@@ -224,6 +219,17 @@ def _report(
         cable_out(desk.system, CableOut(evse_id=evse_id), by)
         return msgspec.structs.replace(reported, is_news=False)
     return reported
+
+
+def _shown(desk: Desk, request: Event, evse_id: str) -> tuple[str, Sealed | None]:
+    """Return whose token a message brings, and the token, sealed."""
+    token, vault = request.id_token, desk.system.vault
+    if token is UNSET:
+        return "", None
+    subject_id = tokens.subject_of(vault, token.id_token, token.type)
+    if not subject_id:
+        return "", None
+    return subject_id, tokens.sealed(vault, subject_id, evse_id, token.id_token)
 
 
 def _is_unplugged(request: Event, known: OpenTransaction | None) -> bool:

@@ -343,6 +343,26 @@ def test_phases_that_are_told_with_every_reading_cost_no_fact(office: Office) ->
     assert office.system.log.last_position() == before
 
 
+def test_a_transaction_does_not_move_to_another_evse(office: Office) -> None:
+    wire = office.connect("S1", "2.1")
+    started(office, wire)
+    office.readings.clear()
+    told = event(
+        office,
+        "Updated",
+        1,
+        "MeterValuePeriodic",
+        evse={"id": 2},
+        meterValue=[meter(office.clock.at, 1_010, 3_000)],
+    )
+    wire.ask("TransactionEvent", told)
+    assert office.readings == []
+    reports = office.events(t.StationTransactionReported)
+    assert isinstance(reports[-1], t.StationTransactionReported)
+    assert reports[-1].quality == Quality.CONTRADICTS
+    assert (running(office, 1) is None, running(office, 2)) == (False, None)
+
+
 def test_an_ev_that_no_longer_talks_but_is_plugged_stays(office: Office) -> None:
     wire = office.connect("S1", "2.1")
     started(office, wire)
