@@ -29,7 +29,12 @@ from domain.use_cases.clause_6_2_service_sessions import (
     add_transaction,
     added,
 )
-from domain.use_cases.clause_7_3_activities import AskActivity, asked, asked_in_vain
+from domain.use_cases.clause_7_3_activities import (
+    AskActivity,
+    asked,
+    asked_in_vain,
+    open_activities,
+)
 from domain.use_cases.s2_back_office import answer_events
 from domain.use_cases.shared_path import By, load_evse, record
 
@@ -138,9 +143,15 @@ def _activity(
 
 
 def _check_free(system: System, command: StartRemotely, at: Instant) -> None:
-    """Refuse an EVSE that is blocked, that another has, or that is kept for another."""
+    """Refuse an EVSE that is blocked, taken, being started, or kept for another."""
     evse = load_evse(system, command.evse_id)
-    evse.check_usable(command.evse_id)
+    station_id = evse.check_usable(command.evse_id).station_id
+    for each in open_activities(system, station_id):
+        if (each.kind, each.evse_id) == (ActivityKind.REMOTE_START, command.evse_id):
+            raise Occupied(
+                f"EVSE {command.evse_id} is being started: activity "
+                f"{each.activity_id} is due by {iso_of(each.due_at)}"
+            )
     joined = _joined(system, command, at)
     if evse.session_id:
         _check_occupant(system, command.evse_id, evse, joined)

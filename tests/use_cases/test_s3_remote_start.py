@@ -8,6 +8,7 @@ import pytest
 from domain.errors import Occupied, Refused
 from domain.model import activity_events as y
 from domain.model import session_events as s
+from domain.model.activity_events import Outcome
 from domain.model.values import DAY, Event
 from domain.ports import Answer, System
 from domain.use_cases.clause_6_2_joining import find_by_reference
@@ -25,7 +26,7 @@ from domain.use_cases.s3_remote_start import (
     stop_remotely,
 )
 from tests.use_cases.small_site import ANNA, BEN, E1, E2, NINE, Site, by, ticket
-from tests.use_cases.test_clause_7_3_activities import opened, register
+from tests.use_cases.test_clause_7_3_activities import end, opened, register
 
 
 @pytest.fixture(autouse=True)
@@ -76,8 +77,12 @@ def test_the_ev_that_is_plugged_and_not_authorized_yet_may_be_started(
     site: Site,
 ) -> None:
     plugged = site.plug(E1)
-    assert asked_in(site, start(site)).session_id == plugged
+    asked = asked_in(site, start(site))
+    assert asked.session_id == plugged
     assert site.session(plugged).authorized
+    with pytest.raises(Occupied, match="is being started"):
+        start(site, subject_id=BEN)
+    end(site, asked.activity_id, Outcome.FAILED)
     # Once more, by whom it was started for.
     assert asked_in(site, start(site)).session_id == plugged
 
@@ -101,6 +106,7 @@ def test_an_evse_is_kept_for_who_reserved_it(site: Site) -> None:
         start(site)
     answer = start(site, reference=ticket())
     assert site.session_of(answer) == reserved
+    end(site, asked_in(site, answer).activity_id)
     assert site.session_of(start(site, session_id=reserved)) == reserved
     start(site, evse_id=E2)
 
