@@ -1,6 +1,8 @@
 """Delivery of ETPs: decreases at once, increases as far as room is proven."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -33,8 +35,16 @@ class Gate:
         return self.upper_w - total
 
 
-def gate_of(state: ZoneState, now: Instant, respects_pre: bool) -> Gate:
-    """Return the gate of a zone at ``now``."""
+def gate_of(
+    state: ZoneState,
+    now: Instant,
+    respects_pre: bool,
+    seen_w: Mapping[str, int] = MappingProxyType({}),
+) -> Gate:
+    """Return the gate of a zone at ``now``.
+
+    ``seen_w`` is what EVSEs were last seen to draw above what they accepted [W].
+    """
     courses: list[Course] = []
     slots = state.counting()
     for slot in slots:
@@ -48,7 +58,10 @@ def gate_of(state: ZoneState, now: Instant, respects_pre: bool) -> Gate:
     if not respects_pre:
         upper = np.full(points.size, np.iinfo(np.int64).max // 2)
     counted = {
-        slot.evse_id: slot.delivery.counted_w(points, now, state.settle_of(slot))
+        slot.evse_id: np.maximum(
+            slot.delivery.counted_w(points, now, state.settle_of(slot)),
+            seen_w.get(slot.evse_id, 0),
+        )
         for slot in slots
     }
     return Gate(points, upper, counted)
@@ -77,17 +90,23 @@ def _is_sent(slot: Slot, etp: Course) -> bool:
     return slot.is_sent
 
 
-def to_send(state: ZoneState, now: Instant, respects_pre: bool = True) -> list[EtpSent]:
+def to_send(
+    state: ZoneState,
+    now: Instant,
+    respects_pre: bool = True,
+    seen_w: Mapping[str, int] = MappingProxyType({}),
+) -> list[EtpSent]:
     """Return the ETPs that may go out now, decreases first.
 
     What an EVSE may follow never adds up to more than the PRE: an increase goes out as
     far as the PRE leaves room above everything that may be in force, the rest waits for
-    decreases to be confirmed.
+    decreases to be confirmed. Where the last reading contradicts one (``seen_w``) the
+    settle time alone confirms nothing.
     """
     waiting = pending(state)
     if not waiting:
         return []
-    gate = gate_of(state, now, respects_pre)
+    gate = gate_of(state, now, respects_pre, seen_w)
     room = gate.room_w
     sends: list[EtpSent] = []
     ranked = sorted(waiting, key=lambda slot: _increase_w(slot, now))

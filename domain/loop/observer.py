@@ -114,6 +114,14 @@ class Observer:
         memory.power_w = reading.power_w
         return facts
 
+    def contradicted_w(self, slot: Slot) -> int:
+        """Return the last reading since the EVSE's ETP if it was above it, else 0."""
+        memory = self._memories.get(slot.evse_id)
+        if memory is None or slot.ev is None or memory.session_id != slot.ev.session_id:
+            return 0
+        is_last = memory.above_at == memory.at > slot.delivery.acked_at
+        return memory.power_w if is_last else 0
+
     def last_energy_wh(self, slot: Slot, ev: Ev) -> int:
         """Return the energy by the last plausible reading [Wh]."""
         return self._memory(slot, ev).register_wh - ev.register_wh

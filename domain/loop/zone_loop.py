@@ -165,6 +165,7 @@ class ZoneLoop:
         self._superseded = False
         self._offered: dict[str, Instant] = {}
         self._retried: dict[str, Instant] = {}
+        self._contradicted: dict[str, int] = {}
 
     def observe(self, row: Recorded) -> None:
         """Take in one row of the zone."""
@@ -205,6 +206,8 @@ class ZoneLoop:
             slot = self.state.slots.get(reading.evse_id)
             if slot is None or slot.ev is None:
                 continue
+            if reading.evse_id in self._contradicted:
+                self._deliver_at = 0  # what waits for it may go out now
             for fact in self.observer.take(slot, slot.ev, reading):
                 told_at = at
                 if isinstance(fact, _OF_DELIVERY):
@@ -439,7 +442,13 @@ class ZoneLoop:
         if not self._delivers or self._deliver_at is None or now < self._deliver_at:
             return []
         overdue = self._time_out(now)
-        sends = to_send(self.state, now, self.policy.respects_pre) + overdue
+        self._contradicted = {
+            slot.evse_id: power_w
+            for slot in self.state.counting()
+            if (power_w := self.observer.contradicted_w(slot))
+        }
+        respects_pre = self.policy.respects_pre
+        sends = to_send(self.state, now, respects_pre, self._contradicted) + overdue
         self._deliver_at = self._next_delivery(now, sends)
         if not sends:
             return []
