@@ -82,6 +82,12 @@ class Station:
         self._passed: dict[str, list[int]] = {}
         self._may_pass: set[str] = set()
 
+    def restart(self) -> None:
+        """Begin anew with what is in the log; what passed by is taken for seen."""
+        self.system = msgspec.structs.replace(self.system, folds={})
+        self.loop = Loop(self.system)
+        self.loop.follow()
+
     def sign(self, subject_id: str) -> None:
         """Let a subject charge, under a contract of the embedded back office."""
         contract_id = f"c-{subject_id[:4]}"

@@ -13,6 +13,9 @@ from domain.model.values import HOUR
 from tests.use_cases.reported import Message, Station, day
 from tests.use_cases.small_site import ANNA, NINE, Site, opened
 
+# In place of a message: our own process is killed and begins anew.
+RESTART = -1
+
 # What an EVSE of 6,656 W gives in some seconds.
 STEPS = st.lists(
     st.integers(120, 1_500).flatmap(
@@ -52,7 +55,10 @@ def run(messages: list[Message], plan: list[tuple[int, bool]]) -> dict[str, Any]
         station = Station(Site(system))
         station.sign(ANNA)
         for index, is_offline in plan:
-            station.send(messages[index], is_offline=is_offline)
+            if index == RESTART:
+                station.restart()
+            else:
+                station.send(messages[index], is_offline=is_offline)
         (session_id,) = station.sessions()
         # Nobody is there any more, and nothing more is waited for.
         assert station.site.guards().get("occupant") is None
@@ -63,7 +69,7 @@ def run(messages: list[Message], plan: list[tuple[int, bool]]) -> dict[str, Any]
 
 @st.composite
 def arrivals(draw: st.DrawFn) -> tuple[list[Message], list[tuple[int, bool]]]:
-    """Messages, and in which order they come, each at least once."""
+    """Messages, and in which order they come, each at least once; and restarts."""
     messages = day(NINE + draw(st.integers(0, 900)) * 1_000_000, draw(STEPS), 500)
     n = len(messages)
     online = draw(st.sets(st.integers(0, n - 1)))
@@ -81,6 +87,8 @@ def arrivals(draw: st.DrawFn) -> tuple[list[Message], list[tuple[int, bool]]]:
             if is_out or draw(st.booleans()):
                 plan.append((some, some not in online))
                 waiting = [each for each in waiting if each != some]
+        if draw(st.integers(0, 5)) == 0:
+            plan.append((RESTART, False))
     plan += [(index, True) for index in draw(st.permutations(waiting))]
     return messages, plan
 
@@ -92,7 +100,7 @@ def arrivals(draw: st.DrawFn) -> tuple[list[Message], list[tuple[int, bool]]]:
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(arrivals())
-def test_any_split_order_and_repeats_give_the_books_of_a_station_that_was_online(
+def test_any_order_repeats_and_restarts_give_the_books_of_a_station_always_online(
     drawn: tuple[list[Message], list[tuple[int, bool]]],
 ) -> None:
     messages, plan = drawn
