@@ -14,8 +14,11 @@ from domain.loop.delivery import flat
 from domain.loop.dispatch import to_send
 from domain.loop.etps import new_etps
 from domain.loop.observer import Observer, Reading
+from domain.loop.replay import check
+from domain.loop.router import restore, state_of
 from domain.loop.slot import Slot
 from domain.loop.zone_state import ZoneState
+from domain.model import ids
 from domain.model import plan_events as p
 from domain.model import session_events as s
 from domain.model import site_events as z
@@ -28,8 +31,8 @@ from domain.model.profile import (
     merged,
 )
 from domain.model.values import MINUTE, SECOND, Current, Event, Instant
-from domain.ports import Recorded
-from tests.loop.world import FLOOR_W, MAX_W, START, ZONE, evse_id
+from domain.ports import Append, Batch, Recorded
+from tests.loop.world import FLOOR_W, MAX_W, START, ZONE, evse_id, world
 
 STATION = "s0"
 EVSE = evse_id(0)
@@ -718,10 +721,70 @@ class Play:
 HOUR_WH = 3_600 * SECOND
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=250, deadline=None, derandomize=True)
 @given(plot=plots(), lag_s=st.integers(0, SETTLE_S), keeps=st.booleans())
 def test_an_ev_that_follows_never_draws_more_than_counts(
     plot: list[tuple[str, int, int, int]], lag_s: int, keeps: bool
 ) -> None:
     for drawn_w, counted_w in Play(lag_s, keeps).run(plot):
         assert drawn_w <= counted_w
+
+
+# The fold again, from its own streams
+
+
+def test_a_restart_and_a_replay_know_of_stations_what_the_loop_knew() -> None:
+    def append(stream: str, *events: Event) -> None:
+        rows = (Append(stream, events, loop.clock.at),)
+        loop.system.log.append(Batch(actor="gateway", appends=rows))
+
+    def look() -> None:
+        loop.simulation.timeline.catch_up()
+        _, rows = restore(loop.system.log, ZONE, loop.clock.at)
+        again, live = state_of(ZONE, rows), loop.loop.state
+        problems = [build(state, loop.clock.at).problem for state in (again, live)]
+        assert problems[0].digest() == problems[1].digest()
+        slots = [state.slots[EVSE] for state in (again, live)]
+        assert slots[0].delivery.counted_w(*seen()) == slots[1].delivery.counted_w(
+            *seen()
+        )
+        counted.append(int(slots[0].delivery.counted_w(*seen())[0]))
+
+    def seen() -> tuple[Any, Instant, Instant]:
+        return np.array([loop.clock.at]), loop.clock.at, SETTLE_S * SECOND
+
+    def tell(second: int, stream: str, *events: Event) -> None:
+        loop.at(at(second), lambda: append(stream, *events))
+        loop.at(at(second) + 1, look)
+
+    counted: list[int] = []
+    connectivity = ids.connectivity_stream(STATION, START)
+    registered = t.StationRegistered(
+        station_id=STATION, identity=STATION, security_profile=1
+    )
+    limit = t.LimitReported(
+        station_id=STATION,
+        evse_id=EVSE,
+        source="EMS",
+        profile=PowerProfile(START, ((0, 3_000),)),
+    )
+    with world(2, 40) as loop:
+        loop.pre(0, (7_200, 9_000))
+        loop.visit(0, 60, 7_000, 20_000)
+        loop.visit(1, 70, 7_000, 20_000)
+        tell(10, ids.station_stream(STATION), registered)
+        tell(100, connectivity, connected())
+        tell(200, ids.station_stream(STATION), able(), installed(2_000))
+        tell(400, connectivity, limit)
+        tell(700, connectivity, disconnected())
+        tell(1_000, connectivity, connected(), booted())
+        learned = t.SettleLearned(station_id=STATION, evse_id=EVSE, settle_s=70)
+        tell(1_100, ids.station_stream(STATION), learned)
+        not_followed = t.EtpNotFollowed(evse_id=EVSE, number=1, power_w=5_000)
+        tell(1_205, ids.delivery_stream(STATION, START), not_followed)
+        loop.run()
+        assert check(loop.system.log).differing == ()
+        assert loop.loop.metrics.plans > 5
+    assert counted[1] == MAX_W  # its default was not known
+    assert counted[-1] == 5_000
+    assert len(counted) == 8
