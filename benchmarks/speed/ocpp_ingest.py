@@ -10,8 +10,11 @@ keeps nothing. Latency counts from the instant a message was due.
 import argparse
 import asyncio
 import gc
+import importlib
+import logging
 import multiprocessing
 import platform
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,13 +22,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from api.compose import SystemIds, WallClock
-from api.listening import loopback_socket
 from benchmarks.speed.http_load import processor_s
 from benchmarks.speed.ocpp_load import PASSWORD, Figures, load
+from domain.loop.runner import SWITCH_INTERVAL_S
+from domain.model.plan_events import ReadingsTaken
 from domain.model.values import Current
-from domain.ports import TENANT, System
-from domain.store.store import Store
+from domain.ports import TENANT, SampleLog, System
 from domain.use_cases.clause_7_3_commissioning import (
     CommissionStation,
     DefineZone,
@@ -51,29 +53,24 @@ class Ran(NamedTuple):
     figures: Figures
     server_us: float
     server_share: float
+    kept: int
 
 
 def ours(told: Connection, connections: int) -> None:
     """Serve by our gateway on a new store until told to end."""
-    import sys
-
-    from api.ocpp.service import StationService, Tenant
-    from api.security.notes import SecurityLog
-    from domain.loop.runner import SWITCH_INTERVAL_S
-
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    clock, ids = WallClock(), SystemIds()
+    clock, ids = _named("api.compose:WallClock")(), _named("api.compose:SystemIds")()
+    new_store = _named("domain.store.store:Store")
     with (
         tempfile.TemporaryDirectory(dir=".") as folder,
-        Store(Path(folder), clock=clock, ids=ids, master_key=bytes(32)) as store,
-        loopback_socket(0) as sock,
+        new_store(Path(folder), clock=clock, ids=ids, master_key=bytes(32)) as store,
+        _named("api.listening:loopback_socket")(0) as sock,
     ):
         system = System(store.log, store.samples, store.vault, clock, ids)
         _commission(system, connections)
-        security = SecurityLog(system)
-        service = StationService(
-            {TENANT: Tenant(system, lambda *readings: None, security)}, sock
-        )
+        security = _named("api.security.notes:SecurityLog")(system)
+        tenant = _named("api.ocpp.service:Tenant")(system, lambda *_: None, security)
+        service = _named("api.ocpp.service:StationService")({TENANT: tenant}, sock)
         service.start()
         gc.collect()
         gc.freeze()
@@ -81,7 +78,19 @@ def ours(told: Connection, connections: int) -> None:
         told.recv()
         service.close()
         security.close()
-        told.send(service.metrics(TENANT))
+        told.send(_readings(system.samples))
+
+
+def _named(path: str) -> Any:
+    """Return ``module:name``; benchmarks are not bound to the API and the store."""
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _readings(samples: SampleLog) -> int:
+    """Return how many readings were kept."""
+    rows = (row.event for day in samples.days() for row in samples.read_day(day))
+    return sum(len(e.power_w) // 4 for e in rows if isinstance(e, ReadingsTaken))
 
 
 def _commission(system: System, connections: int) -> None:
@@ -112,8 +121,6 @@ def _commission(system: System, connections: int) -> None:
 
 def theirs(told: Connection, connections: int) -> None:
     """Serve by the ``ocpp`` package on ``websockets``, as its documentation shows."""
-    import logging
-
     from ocpp.routing import on
     from ocpp.v201 import ChargePoint, call_result
     from websockets.asyncio.server import ServerConnection, serve
@@ -151,14 +158,17 @@ def theirs(told: Connection, connections: int) -> None:
             await asyncio.to_thread(told.recv)
 
     asyncio.run(run())
-    told.send({})
+    told.send(0)
 
 
 @contextmanager
 def running(
-    serve: Callable[[Connection, int], None], connections: int
+    serve: Callable[[Connection, int], None], connections: int, kept: list[int]
 ) -> Iterator[tuple[int, int]]:
-    """Run a server in a process of its own; yield its pid and port."""
+    """Run a server in a process of its own; yield its pid and port.
+
+    How many readings it kept is added to ``kept`` when it ends.
+    """
     ours_end, theirs_end = multiprocessing.Pipe()
     context = multiprocessing.get_context("spawn")
     process = context.Process(target=serve, args=(theirs_end, connections))
@@ -167,7 +177,7 @@ def running(
     try:
         yield process.pid, ours_end.recv()
         ours_end.send("end")
-        print(ours_end.recv())
+        kept.append(ours_end.recv())
     finally:
         process.join(20)
         process.kill()
@@ -181,8 +191,8 @@ def measure(
     for_s: float,
 ) -> Ran:
     """Put a server under a load."""
-    with running(serve, connections) as (pid, port):
-        before_s: list[float] = []
+    before_s, kept = list[float](), list[int]()
+    with running(serve, connections, kept) as (pid, port):
 
         def begin() -> None:
             before_s.append(processor_s(pid))
@@ -195,6 +205,7 @@ def measure(
         figures,
         1e6 * used_s / max(figures.answered, 1),
         used_s / figures.took_s,
+        kept[0],
     )
 
 
@@ -209,8 +220,8 @@ def main() -> None:
     given = parser.parse_args()
     print(f"{platform.python_version()}, {platform.machine()}")
     print("| server | due/s | answered/s | p50 / p99 / max ms | µs/message | "
-          "server | load |")  # fmt: skip
-    print("| --- " * 7 + "|")
+          "server | load | readings kept |")  # fmt: skip
+    print("| --- " * 8 + "|")
     for name, serve, per_s in (
         ("ours", ours, given.per_s),
         ("theirs", theirs, given.their_per_s),
@@ -228,7 +239,8 @@ def _line(ran: Ran) -> str:
     return (
         f"| {ran.name} | {ran.due_per_s:,.0f} | {figures.per_s:,.0f}{more} | "
         f"{p50:.1f} / {p99:.1f} / {most:.0f} | {ran.server_us:.0f} | "
-        f"{ran.server_share:.0%} | {figures.client_share:.0%} |"
+        f"{ran.server_share:.0%} | {figures.client_share:.0%} | "
+        f"{ran.kept:,} of {figures.answered:,} |"
     )
 
 
