@@ -1,6 +1,7 @@
 """Where ``serve`` lets stations connect: its options, and the service itself."""
 
 import ssl
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -18,6 +19,8 @@ from api.security.tls import TlsFiles, harden
 from domain.errors import InvalidValue
 
 PORT = 8180
+# Most files of the process, where the system's limit allows as many.
+_FILES = 65_536
 OWN_HOSTS = frozenset({LOOPBACK, "localhost", "::1"})
 
 Served = Annotated[
@@ -79,6 +82,7 @@ def stations_served(
     if at is None or not tenants:
         yield None
         return
+    _raise_file_limit()
     context = None if at.tls is None else _context(at.tls, tenants)
     try:
         sock = bound_socket(at.host, at.port)
@@ -93,6 +97,18 @@ def stations_served(
             yield service
         finally:
             service.close()
+
+
+def _raise_file_limit() -> None:
+    """Let thousands of stations connect: each is a file, of which 1,024 are usual."""
+    if sys.platform == "win32":  # pragma: no cover
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+    if most > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _context(tls: TlsFiles, tenants: Mapping[str, Tenant]) -> ssl.SSLContext:

@@ -392,6 +392,8 @@ def test_a_thousand_connections_that_say_nothing_end_and_stations_are_served(
     tmp_path: Path,
 ) -> None:
     limits = Limits(upgrade_within_s=0.5, first_word_within_s=0.5, close_within_s=0.1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4_096)), hard))
 
     async def check() -> None:
         async with open_yard(tmp_path, "S1", "S2", limits=limits) as yard:
