@@ -5,6 +5,7 @@ tenant follows the log, so that the gateway hears of what others recorded.
 """
 
 import asyncio
+import logging
 import socket
 import ssl
 import sys
@@ -21,12 +22,16 @@ from api.ocpp.gateway import Gateway
 from api.ocpp.link import Limits
 from api.ocpp.server import StationServer, serve_stations
 from api.security.notes import SecurityLog
+from domain.errors import StoreError
 from domain.model.values import SECOND, Instant
 from domain.ports import Clock, System
 from domain.store.committer import Committer
 
+_logger = logging.getLogger(__name__)
+
 _PAGE: Final = 500
 _LOOK_AGAIN_S: Final = 0.2
+_TRY_AGAIN_S: Final = 1.0
 # From the word to stop to the end, whatever stations do.
 _STOP_WITHIN_S: Final = 5.0
 
@@ -80,6 +85,7 @@ class _Follower:
         self._gateway = gateway
         self._log = log
         self._loop = loop
+        self._after = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="stations-follower")
 
@@ -94,16 +100,24 @@ class _Follower:
         self._thread.join()
 
     def _run(self) -> None:
-        types, after = self._gateway.followed, self._after
+        while not self._stop.is_set():
+            try:
+                self._follow()
+            except StoreError:  # a disk may come back; nothing is passed over
+                _logger.exception("the log cannot be followed; trying again")
+                self._stop.wait(_TRY_AGAIN_S)
+
+    def _follow(self) -> None:
+        types = self._gateway.followed
         while not self._stop.is_set():
             end = self._log.last_position()
-            rows = self._log.read(after=after, limit=_PAGE, types=types)
+            rows = self._log.read(after=self._after, limit=_PAGE, types=types)
             if rows:
                 self._loop.call_soon_threadsafe(self._gateway.follow, rows)
-                after = rows[-1].position
+                self._after = rows[-1].position
             if len(rows) < _PAGE:
-                after = max(after, end)
-                self._log.wait_for(after + 1, _LOOK_AGAIN_S)
+                self._after = max(self._after, end)
+                self._log.wait_for(self._after + 1, _LOOK_AGAIN_S)
 
 
 class _Gatehouse(NamedTuple):
@@ -159,6 +173,7 @@ class StationService:
         refused = {f"refused_{k}": n for k, n in list(traffic.refused.items())}
         dropped = {f"dropped_{k}": n for k, n in list(traffic.dropped.items())}
         counts = {
+            "running": int(self._thread.is_alive()),
             "connections": len(traffic.links),
             "connections_total": traffic.connected,
             "messages_in_total": traffic.messages_in,
