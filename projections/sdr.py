@@ -27,6 +27,8 @@ from projections.session_queries import MERGES_FOLLOWED
 
 _COMMISSIONED = BY_CLASS[z.EvseCommissioned]
 
+# What says where a session is, besides an EVSE that it is bound to.
+_EXPECTED = s.ReservationMade | s.AuthorizationRequested | s.TransferSettled
 # Where an increment stands in the list of a scope: added at, session, sequence.
 SdrKey = tuple[int, str, int]
 START: SdrKey = (0, "", 0)
@@ -147,12 +149,7 @@ class SdrFold(Fold):
                 self._take_part(session, row, event.party)
             case s.MergedFrom():
                 self._take_part(session, row, *event.parties)
-            case (
-                s.EvseBound()
-                | s.ReservationMade()
-                | s.AuthorizationRequested()
-                | s.TransferSettled()
-            ):
+            case _ if isinstance(event, s.EvseBound | _EXPECTED):
                 # Who answers for credentials hears of them before any plug.
                 is_bound = isinstance(event, s.EvseBound)
                 if is_bound or (event.zone_id and not session.is_placed):
