@@ -5,6 +5,7 @@ live in its flash: so they are not written for less. All defaults of a zone toge
 stay within its safe envelope; evseId 0 would mean each EVSE, so each gets its own.
 """
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Final, NamedTuple
@@ -16,7 +17,7 @@ from api.ocpp.calls import Answered, Call, NotAnswered, Refusal, Urgency
 from api.ocpp.capabilities import EvseWiring
 from api.ocpp.charging_profiles import Request, is_ours
 from api.ocpp.desk import Desk
-from api.ocpp.etp import default_request, maximum_request
+from api.ocpp.etp import VOLTAGE_MARGIN, default_request, maximum_request
 from api.ocpp.exchange import ALL_VERSIONS, V2, Carrier, InformationExchange, Module
 from api.ocpp.gateway import Gateway
 from api.ocpp.peers import Peer, Standing
@@ -151,6 +152,12 @@ def _default(peer: Peer, evse_id: str, default_w: int) -> Request:
 
 
 def _maximum(peer: Peer, maximum_w: int) -> Request:
+    """Return the station's maximum; in amperes it is that of the nominal voltage.
+
+    Counted with the highest one it would shave what ETPs by the measured one allow.
+    """
+    if peer.capabilities.unit == "A":
+        maximum_w = math.ceil(maximum_w * VOLTAGE_MARGIN)
     return maximum_request(maximum_w, station_wiring(peer), peer.capabilities, 1)
 
 
