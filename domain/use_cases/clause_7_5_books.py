@@ -65,7 +65,7 @@ def books_of(system: System, known: StationTransaction, *more: Register) -> Book
     live = _live_rows(system, known)
     until = known.ended.at if known.ended else None
     max_w = _max_w(system, known.evse_id)
-    imports = [*_told(known, "import_wh"), *_metered(live), *more]
+    imports = [*_told(known, "import_wh"), *_last(known), *_metered(live), *more]
     course = course_of(_until(imports, until), max_w)
     exports = course_of(_until(_told(known, "export_wh"), until), max_w)
     begun_at = min((at for at in _registered(known)), default=known.began_at)
@@ -80,10 +80,21 @@ def _registered(known: StationTransaction) -> Iterable[Instant]:
 
 
 def _told(known: StationTransaction, name: str) -> Iterable[Register]:
+    """Yield registers; some stations date them a little after their message."""
     for each in known.told:
         for point in each.event.points:
             if (register_wh := getattr(point, name)) is not None:
-                yield Register(point.at, register_wh)
+                yield Register(min(point.at, each.at), register_wh)
+
+
+def _last(known: StationTransaction) -> Iterable[Register]:
+    """Yield the last register there was before an end that was news and tells none."""
+    if known.ended is None:
+        return
+    at, told = known.ended
+    is_told = any(point.import_wh is not None for point in told.points)
+    if told.quality == Quality.GOOD and told.last_wh is not None and not is_told:
+        yield Register(at, told.last_wh)
 
 
 def _until(registers: Iterable[Register], until: Instant | None) -> list[Register]:

@@ -587,3 +587,24 @@ def test_samples_keep_what_the_loop_does_not_need(office: Office) -> None:
     names = [n for e in rows if isinstance(e, MeasuresTaken) for n in e.names]
     assert "SoC//EV/ Percent" in names
     assert running(office).soc == 55
+
+
+@pytest.mark.requirement("7.5.1")
+@pytest.mark.parametrize("version", V2)
+def test_a_register_that_is_dated_after_its_message_is_booked(
+    office: Office, version: Version
+) -> None:
+    wire = office.connect("S1", version)
+    started(office, wire)
+    office.pass_time(MINUTE)
+    late = meter(office.clock.at + 13, 1_040)
+    ended = event(
+        office,
+        "Ended",
+        1,
+        "EVCommunicationLost",
+        stoppedReason="EVDisconnected",
+        meterValue=[late],
+    )
+    wire.ask("TransactionEvent", ended)
+    assert only(office, s.TransferEnded).energy_wh == 40
