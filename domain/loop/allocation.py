@@ -146,7 +146,7 @@ def _divided(
     others = [
         slot
         for slot in state.counting()
-        if slot.ev is None or (slot.blocked and _is_fixed(slot, now))
+        if slot.ev is None or slot.ev.is_done or (slot.blocked and _is_fixed(slot, now))
     ]
     stopped: list[Slot] = []
     taken = _counted(state, [*fixed, *others], starts, now)

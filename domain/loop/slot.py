@@ -43,6 +43,11 @@ class Ev:
     metered_at: Instant = 0
     metered_wh: int = 0
 
+    @property
+    def is_done(self) -> bool:
+        """Whether its transfer ended and no other has begun: it takes nothing."""
+        return self.begun_at > 0 and not self.is_transferring
+
 
 @dataclass(slots=True, eq=False)
 class Slot:
@@ -97,8 +102,10 @@ class Slot:
         return not self.is_reachable or self.delivery.drawn_w is not None
 
     def begin_delivery(self) -> None:
-        """Forget what was sent: an ETP ends with the EV it was for."""
+        """Forget what was sent: an ETP ends with the transfer it was for."""
         self.is_sent = None
+        if self.ev is not None:
+            self.ev.etp = self.ev.etp_course = None
         default_w = self.station.default_of(self.max_w)
         self.delivery = Delivery.after(self.delivery, default_w)
 

@@ -60,6 +60,7 @@ _FREEING_PACED = (
     p.EtpConfirmed,
     p.EtpRefused,
     z.EvseVacated,
+    s.TransferEnded,
     t.EtpSuperseded,
     t.EtpFollowedAgain,
     t.StationDefaultsInstalled,
@@ -69,6 +70,8 @@ _FREEING_PACED = (
 _URGENT = (z.EvseOccupied, z.EvseVacated, z.EvseBlocked, z.EvseUnblocked)
 _RELEVANT = (
     s.NeedsStated,
+    s.TransferStarted,
+    s.TransferEnded,
     s.TransferObserved,
     s.TransferPaused,
     s.TransferResumed,

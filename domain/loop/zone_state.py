@@ -61,12 +61,13 @@ class ZoneState:
         return self._envelope
 
     def occupied(self) -> list[Slot]:
-        """Return the EVSEs with an EV, in the order of the zone's members."""
+        """Return the EVSEs with an EV to plan, in the order of the zone's members."""
         return [
             slot
             for evse_id in self.members
             if (slot := self.slots.get(evse_id)) is not None
             and slot.ev is not None
+            and not slot.ev.is_done
             and not slot.blocked
         ]
 
@@ -195,8 +196,9 @@ def _started(state: ZoneState, event: s.TransferStarted, row: Recorded) -> None:
 def _ended(state: ZoneState, event: s.TransferEnded, row: Recorded) -> None:
     if (found := state.ev_of(event.session_id)) is None:
         return
-    ev = found[1]
+    slot, ev = found
     ev.is_transferring = False
+    slot.begin_delivery()
     if event.quality in (Quality.GOOD, Quality.DUPLICATE):
         ev.carried_wh += event.energy_wh
         ev.energy_wh, ev.energy_at = float(ev.carried_wh), row.occurred_at

@@ -224,6 +224,21 @@ def test_who_has_no_smart_charging_counts_at_its_maximum_and_is_told_nothing() -
     assert allocation.problem.pre_upper_w[0] == 30_000 - MAX_W
 
 
+def test_an_ev_whose_transfer_ended_is_planned_nothing_until_another_begins() -> None:
+    zone = ready(2_000)
+    accepted(zone, (0, 5_000))
+    zone.tell(s.TransferEnded(session_id="ev0", energy_wh=10, reason="by app"))
+    allocation = build(zone.state, zone.now)
+    assert allocation.slots == ()
+    # It may begin again with the default.
+    assert allocation.problem.pre_upper_w[0] == 30_000 - 2_000
+    assert zone.send() == []
+    zone.tell(s.TransferStarted(session_id="ev0", evse_id=EVSE, register_wh=10))
+    assert build(zone.state, zone.now).slots == (zone.slot(),)
+    zone.plan((0, 5_000))
+    assert len(zone.send()) == 1
+
+
 # Silence and reboots
 
 

@@ -28,7 +28,11 @@ from domain.errors import InvalidValue
 from domain.model import ids
 from domain.model.plan_events import EtpAccepted, EtpRefused, EtpSent
 from domain.model.site_events import EvseVacated
-from domain.model.station_events import EtpSuperseded, ScheduleCompared
+from domain.model.station_events import (
+    EtpSuperseded,
+    ScheduleCompared,
+    StationTransactionReported,
+)
 from domain.model.values import DAY, MINUTE, SECOND, Event, Instant
 from domain.ports import Append, Batch, Recorded
 
@@ -70,6 +74,21 @@ def evse_vacated(gateway: Gateway, desk: Desk, row: Recorded) -> None:
             _forget(told)
 
 
+def transaction_ended(gateway: Gateway, desk: Desk, row: Recorded) -> None:
+    """Forget the ETP of a transaction that ended: the next one gets its own."""
+    event = row.event
+    assert isinstance(event, StationTransactionReported)
+    peer = gateway.peers.of_evse(event.evse_id)
+    if peer is None or event.kind != "ended":
+        return
+    number = peer.evse_number(event.evse_id)
+    told = peer.etps.get(number)
+    if told is not None and told.transaction_id is not None:
+        running = peer.transactions.get(number)
+        if running is None or running.transaction_id != told.transaction_id:
+            _forget(peer.etps.pop(number))
+
+
 def connected(gateway: Gateway, desk: Desk, peer: Peer) -> None:
     """Have what the station allows compared, after it was told its ETPs again."""
     peer.compared_next = set(range(1, len(peer.evse_ids) + 1))
@@ -88,7 +107,8 @@ def transaction_began(
     if told is None or transaction is None:
         return
     if told.transaction_id not in (None, transaction.transaction_id):
-        _begins_on_default(desk, peer, told)
+        _forget(peer.etps.pop(evse_number))
+        return  # what it was for has ended: the loop plans anew
     told_for = (told.transaction_id, told.phases_in_use)
     is_measured = transaction.measured_v is not None and peer.capabilities.unit == "A"
     if (
@@ -96,21 +116,6 @@ def transaction_began(
         or is_measured > told.is_voltage_known
     ):
         tell(gateway, desk, peer, evse_number)
-
-
-def _begins_on_default(desk: Desk, peer: Peer, told: EtpOnWire) -> None:
-    """Record that another transaction of the same EV may draw the default."""
-    most_w = peer.evses[told.etp.evse_id].max_w
-    default_w = most_w if peer.defaults is None else peer.defaults.default_w
-    expected_w = told.etp.profile.power_w(desk.now)
-    if default_w > expected_w:
-        event = ScheduleCompared(
-            evse_id=told.etp.evse_id,
-            number=told.etp.number,
-            expected_w=expected_w,
-            allowed_w=default_w,
-        )
-        record(desk, peer, event)
 
 
 def tell(
@@ -362,7 +367,11 @@ MODULE: Final = Module(
             ),
         ),
     ),
-    followers={EtpSent: etp_sent, EvseVacated: evse_vacated},
+    followers={
+        EtpSent: etp_sent,
+        EvseVacated: evse_vacated,
+        StationTransactionReported: transaction_ended,
+    },
     on_connected=connected,
     on_transaction=transaction_began,
 )
