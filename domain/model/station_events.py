@@ -238,6 +238,7 @@ class StationTransactionReported(Event, frozen=True):
     ``charging``, ``suspended-ev``, ``suspended-evse``, ``idle`` or empty;
     ``is_unplugged``: the cable is out. ``credential`` seals the token of
     ``subject_id``; ``party`` and what follows name a reference that came with it.
+    ``last_wh`` is the last import register that was read before, where it tells none.
 
     ``quality``: what was news led the live state, what is late is for the books only.
     """
@@ -253,6 +254,7 @@ class StationTransactionReported(Event, frozen=True):
     is_offline: bool = False
     is_unplugged: bool = False
     points: tuple[MeterPoint, ...] = ()
+    last_wh: int | None = None
     reason: str = ""
     subject_id: str = ""
     credential: Sealed | None = None

@@ -134,6 +134,7 @@ def said(event: t.StationTransactionReported) -> t.StationTransactionReported:
         is_offline=False,
         seen=(),
         points=points,
+        last_wh=None,
         quality=Quality.GOOD,
     )
 

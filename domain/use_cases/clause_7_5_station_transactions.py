@@ -60,7 +60,9 @@ class ReportTransaction(msgspec.Struct, frozen=True, kw_only=True):
     held nothing but readings and went to the loop without being reported here.
     ``state`` is ``connected``, ``charging``, ``suspended-ev``, ``suspended-evse``,
     ``idle`` or empty; ``is_unplugged``: with this message the cable is out. ``points``
-    are all registers of the message. ``reference`` names a remote start or reservation.
+    are all registers of the message; ``last_wh`` is the last import register that the
+    loop was given, by which an end counts that tells none. ``reference`` names a remote
+    start or reservation.
     """
 
     station_id: str
@@ -75,6 +77,7 @@ class ReportTransaction(msgspec.Struct, frozen=True, kw_only=True):
     is_offline: bool = False
     is_unplugged: bool = False
     points: tuple[MeterPoint, ...] = ()
+    last_wh: int | None = None
     reason: str = ""
     subject_id: str = ""
     credential: Sealed | None = None
@@ -192,6 +195,7 @@ def _event(command: ReportTransaction) -> t.StationTransactionReported:
         is_offline=command.is_offline,
         is_unplugged=command.is_unplugged,
         points=command.points,
+        last_wh=command.last_wh,
         reason=command.reason,
         subject_id=command.subject_id,
         credential=command.credential,

@@ -335,6 +335,15 @@ def test_the_transfer_begins_with_the_first_register(station: Station) -> None:
     assert part.begun_at == NINE + MINUTE
 
 
+def test_an_end_without_a_register_counts_by_the_last_reading(
+    station: Station,
+) -> None:
+    begun = start(station)
+    end(station, NINE + HOUR, 1, None, last_wh=2_600)
+    assert energy(station, begun.session_id) == 2_500
+    assert not end(station, NINE + HOUR, 1, None).is_new
+
+
 def test_pauses_are_told_to_the_loop_and_those_of_the_evse_are_no_wish(
     station: Station,
 ) -> None:

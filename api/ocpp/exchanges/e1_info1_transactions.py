@@ -205,6 +205,7 @@ def _report(
         is_offline=request.offline is True,
         is_unplugged=_is_unplugged(request, known),
         points=points_of(found),
+        last_wh=_last_wh(request, known),
         reason="" if reason is UNSET else reason,
         subject_id=subject_id,
         credential=credential,
@@ -219,6 +220,14 @@ def _report(
         cable_out(desk.system, CableOut(evse_id=evse_id), by)
         return msgspec.structs.replace(reported, is_news=False)
     return reported
+
+
+def _last_wh(request: Event, known: OpenTransaction | None) -> int | None:
+    """Return the last register read of a transaction that ends now."""
+    if known is None or request.event_type != "Ended" or request.offline is True:
+        return None
+    register_milli = known.meter.register_milli
+    return None if register_milli is None else register_milli // 1_000
 
 
 def _shown(desk: Desk, request: Event, evse_id: str) -> tuple[str, Sealed | None]:
