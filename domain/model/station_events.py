@@ -238,7 +238,7 @@ class StationTransactionReported(Event, frozen=True):
     ``charging``, ``suspended-ev``, ``suspended-evse``, ``idle`` or empty;
     ``is_unplugged``: the cable is out. ``credential`` seals the token of
     ``subject_id``; ``party`` and what follows name a reference that came with it.
-    ``last_wh`` is the last import register that was read before, where it tells none.
+    ``last_wh`` is the import register read before, where it tells none or a lower one.
 
     ``quality``: what was news led the live state, what is late is for the books only.
     """

@@ -88,13 +88,15 @@ def _told(known: StationTransaction, name: str) -> Iterable[Register]:
 
 
 def _last(known: StationTransaction) -> Iterable[Register]:
-    """Yield the last register there was before an end that was news and tells none."""
-    if known.ended is None:
-        return
-    at, told = known.ended
-    is_told = any(point.import_wh is not None for point in told.points)
-    if told.quality == Quality.GOOD and told.last_wh is not None and not is_told:
-        yield Register(at, told.last_wh)
+    """Yield the registers there were before news that tells none, or a lower one."""
+    for at, told in known.told:
+        if told.quality != Quality.GOOD or told.last_wh is None:
+            continue
+        registers = [p.import_wh for p in told.points if p.import_wh is not None]
+        if not registers:
+            yield Register(at, told.last_wh)
+        elif min(registers) < told.last_wh:
+            yield Register(at - 1, told.last_wh)
 
 
 def _until(registers: Iterable[Register], until: Instant | None) -> list[Register]:

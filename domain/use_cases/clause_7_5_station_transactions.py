@@ -61,8 +61,8 @@ class ReportTransaction(msgspec.Struct, frozen=True, kw_only=True):
     ``state`` is ``connected``, ``charging``, ``suspended-ev``, ``suspended-evse``,
     ``idle`` or empty; ``is_unplugged``: with this message the cable is out. ``points``
     are all registers of the message; ``last_wh`` is the last import register that the
-    loop was given, by which an end counts that tells none. ``reference`` names a remote
-    start or reservation.
+    loop was given, where an end tells none or a register has been reset.
+    ``reference`` names a remote start or reservation.
     """
 
     station_id: str

@@ -413,6 +413,18 @@ def test_a_register_that_was_reset_counts_by_its_plausible_parts(
     assert [wh for _, wh in told.implausible] == [0]  # type: ignore[attr-defined]
 
 
+def test_of_a_reset_between_readings_all_is_booked_but_what_nobody_saw(
+    station: Station,
+) -> None:
+    """Given readings that only the loop had, before and after the one of the reset."""
+    begun = start(station, wh=500_000)
+    station.read(MeterPoint(NINE + 16 * MINUTE, 500_900))
+    update(station, NINE + 20 * MINUTE, 3, 0, seen=((1, 2),), last_wh=501_200)
+    station.read(MeterPoint(NINE + 40 * MINUTE, 1_100))
+    end(station, NINE + HOUR, 5, 2_000, seen=((4, 4),))
+    assert energy(station, begun.session_id) == 1_200 + 2_000
+
+
 def test_the_cable_is_out_by_a_status_and_the_end_comes_later(
     station: Station,
 ) -> None:

@@ -177,6 +177,7 @@ def _is_plain(
         and request.offline is not True
         and at >= desk.now - NEWS_FOR
         and (known.is_metered or not points_of(found))
+        and not _is_reset(known, found)
         and len(known.unreported) < _RANGES
     )
 
@@ -205,7 +206,7 @@ def _report(
         is_offline=request.offline is True,
         is_unplugged=_is_unplugged(request, known),
         points=points_of(found),
-        last_wh=_last_wh(request, known),
+        last_wh=_last_wh(request, known, found),
         reason="" if reason is UNSET else reason,
         subject_id=subject_id,
         credential=credential,
@@ -222,12 +223,23 @@ def _report(
     return reported
 
 
-def _last_wh(request: Event, known: OpenTransaction | None) -> int | None:
-    """Return the last register read of a transaction that ends now."""
-    if known is None or request.event_type != "Ended" or request.offline is True:
+def _last_wh(
+    request: Event, known: OpenTransaction | None, found: Sequence[Metered]
+) -> int | None:
+    """Return the last register read of a transaction that ends now or was reset."""
+    if known is None or known.meter.register_milli is None or request.offline is True:
         return None
-    register_milli = known.meter.register_milli
-    return None if register_milli is None else register_milli // 1_000
+    if request.event_type != "Ended" and not _is_reset(known, found):
+        return None
+    return known.meter.register_milli // 1_000
+
+
+def _is_reset(known: OpenTransaction, found: Sequence[Metered]) -> bool:
+    """Whether a register stands lower than it did."""
+    last = known.meter.register_milli
+    return last is not None and any(
+        one.import_milli is not None and one.import_milli < last for one in found
+    )
 
 
 def _shown(desk: Desk, request: Event, evse_id: str) -> tuple[str, Sealed | None]:
