@@ -597,12 +597,14 @@ def test_a_register_that_is_dated_after_its_message_is_booked(
     wire = office.connect("S1", version)
     started(office, wire)
     office.pass_time(MINUTE)
-    late = meter(office.clock.at + 13, 1_040)
+    told_at = office.clock.at - SECOND
+    late = meter(told_at + 13, 1_040)
     ended = event(
         office,
         "Ended",
         1,
         "EVCommunicationLost",
+        at=told_at,
         stoppedReason="EVDisconnected",
         meterValue=[late],
     )
