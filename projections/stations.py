@@ -9,7 +9,7 @@ from domain.model import site_events as z
 from domain.model import station_events as t
 from domain.model.values import Quality
 from domain.ports import Recorded
-from projections.fold import Fold, Kept
+from projections.fold import USABLE, Fold, Kept
 from projections.history import Listings, Touches, Tracked, listings_ddl, touches_ddl
 from projections.station_documents import (
     CONNECTED,
@@ -267,6 +267,8 @@ class StationsFold(Fold):
 
     def _transaction(self, row: Recorded, event: t.StationTransactionReported) -> None:
         document = self._heard(row, event.station_id).view
+        if event.quality not in USABLE:
+            return  # kept, and of no transaction that runs
         if event.kind == "ended":
             document.transactions.pop(row.stream, None)
             document.ended.append(row.stream)
