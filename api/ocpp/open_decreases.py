@@ -25,6 +25,11 @@ FAST_FOR: Final = MINUTE
 def watch_decrease(gateway: Gateway, desk: Desk, peer: Peer, number: int) -> None:
     """Have the station report more often for a while, and ask once for a reading."""
     _report_fast(gateway, desk, peer)
+    ask_reading_later(gateway, desk, peer, number)
+
+
+def ask_reading_later(gateway: Gateway, desk: Desk, peer: Peer, number: int) -> None:
+    """Ask once for a reading, when the EV has had time to follow."""
     evse_id = peer.evse_ids[number - 1]
     ask = partial(_ask_reading, gateway, station_id=peer.station_id, number=number)
     gateway.at(desk.now + SETTLE[peer.evses[evse_id].current], ask)

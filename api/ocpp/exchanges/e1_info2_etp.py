@@ -21,7 +21,7 @@ from api.ocpp.etp import CLOCK_LIMIT, EtpOrder, etp_request
 from api.ocpp.exchange import ALL_VERSIONS, V2, Carrier, InformationExchange, Module
 from api.ocpp.gateway import Gateway
 from api.ocpp.incentive_prices import priced
-from api.ocpp.open_decreases import watch_decrease
+from api.ocpp.open_decreases import ask_reading_later, watch_decrease
 from api.ocpp.peers import EtpOnWire, OpenTransaction, Peer, Standing
 from api.ocpp.wire import Wire
 from domain.errors import InvalidValue
@@ -232,9 +232,10 @@ def _answered(
         case _ if _status(answered) != "Accepted":
             _refused(desk, peer, told.etp, _reason(answered))
         case _:
+            if not told.is_accepted:  # else it was told again for a step, or phases
+                event = EtpAccepted(evse_id=told.etp.evse_id, number=told.etp.number)
+                record(desk, peer, event)
             told.is_accepted = True
-            event = EtpAccepted(evse_id=told.etp.evse_id, number=told.etp.number)
-            record(desk, peer, event)
             if newest is told:
                 _accepted(gateway, desk, peer, number, before, conditions)
 
@@ -251,6 +252,8 @@ def _accepted(
     told = peer.etps[number]
     if before and told.periods[0][1] < before[0][1]:
         watch_decrease(gateway, desk, peer, number)
+    elif before and not before[0][1] and told.periods[0][1]:
+        ask_reading_later(gateway, desk, peer, number)  # some resume without limit
     _renew_later(gateway, desk, peer, number, conditions)
     if number in peer.compared_next:
         peer.compared_next.discard(number)

@@ -289,7 +289,7 @@ def test_a_station_of_one_period_is_told_again_at_each_step(office: Office) -> N
     office.pass_time(15 * MINUTE)
     assert limits(etps(wire)[-1]) == [(0, 6_000)]  # ahead of its fall, not after it
     assert len(etps(wire)) == 3
-    assert len(office.events(EtpAccepted)) == 2  # the same ETP, and it is known
+    assert len(office.events(EtpAccepted)) == 1  # it is the same ETP
 
 
 def test_a_step_that_is_not_answered_leaves_the_station_at_what_it_was_told(
@@ -326,6 +326,37 @@ def test_after_a_decrease_it_is_asked_once_for_a_reading(
     office.pass_time(MINUTE)
     (asked,) = wire.calls("TriggerMessage")
     assert asked[3]["requestedMessage"] == "MeterValues"
+
+
+def test_after_a_pause_it_is_asked_whether_it_resumed_as_told(office: Office) -> None:
+    wire = connected(office, "2.0.1")
+    plug(office)
+    begin(office, wire)
+    send(office, 1, (0, 0))
+    told(wire)
+    office.pass_time(MINUTE)
+    send(office, 2, (0, 6_000))
+    told(wire)
+    office.pass_time(MINUTE)
+    assert len(wire.calls("TriggerMessage")) == 1
+
+
+def test_while_a_decrease_is_open_the_station_reports_more_often(
+    office: Office,
+) -> None:
+    wire = connected(office, "1.6")
+    plug(office)
+    begin(office, wire)
+    for number, power_w in ((1, 9_000), (2, 6_000)):
+        send(office, number, (0, power_w))
+        told(wire)
+    (fast,) = wire.calls("ChangeConfiguration")
+    assert fast[3] == {"key": "MeterValueSampleInterval", "value": "10"}
+    wire.answer(fast, {"status": "Accepted"})
+    office.pass_time(12 * SECOND)
+    wire.answer(wire.calls("TriggerMessage")[0], {"status": "Accepted"})
+    office.pass_time(MINUTE)
+    assert wire.calls("ChangeConfiguration")[-1][3]["value"] == "30"
 
 
 def test_an_ev_that_left_has_no_etp(office: Office) -> None:
