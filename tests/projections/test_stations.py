@@ -252,6 +252,7 @@ def test_open_transactions_are_those_without_an_end_in_whatever_order_they_come(
     tell("7", "started", "updated", transaction_id="tx-7", state="charging")
     tell("5", "ended", "started", transaction_id="tx-5")
     tell("6", "started", "ended", transaction_id="tx-6")
+    tell("4", "started", transaction_id="tx-4", quality=Quality.CONTRADICTS)
     tell("1.6", "started", transaction_id="")
     last = site.log.last_position()
     one, of_1_6 = hall(site, folder).transactions
