@@ -1,6 +1,7 @@
 """A day of stations over real sockets in which everything goes wrong, by its books."""
 
 import asyncio
+import os
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +14,13 @@ import numpy as np
 import pytest
 
 from api.commands.conducted import open_conducted_gateway
+from api.commands.day_request import DayOptions, request_of
 from api.compose import open_simulation
 from benchmarks.data.sessions import COLUMNS, read_sessions
 from benchmarks.data.site import site_of_stations
 from benchmarks.simulator.clock import SeededIds, SimulatedClock
 from benchmarks.simulator.day import (
+    EQUAL_SHARE,
     OURS,
     ZONE_ID,
     DayRequest,
@@ -28,9 +31,10 @@ from benchmarks.simulator.day import (
 )
 from benchmarks.simulator.memory_day import policy_of
 from benchmarks.simulator.ocpp.behaviour import Behaviour
-from benchmarks.simulator.ocpp.day import Trouble, WiredDay
+from benchmarks.simulator.ocpp.day import Trouble, WiredDay, simulate_wired_day
 from benchmarks.simulator.ocpp.fleet import VERSIONS, version_of
 from benchmarks.simulator.ocpp.site import WiredSite
+from benchmarks.strategies.compare import CALTECH
 from domain.model import session_events as s
 from domain.model import station_events as t
 from domain.model.profile import PowerRangeEnvelope, Range
@@ -41,6 +45,8 @@ from domain.ports import System
 from domain.use_cases.e4_pre_from_rm import ReceivePre
 from domain.use_cases.s6_sdr_information import increments_of
 from optimizer import Planner
+from tests.api.small_day import DAY as SMALL_DAY
+from tests.api.small_day import sessions_file
 
 EventT = TypeVar("EventT", bound=Event)
 TZ = ZoneInfo("UTC")
@@ -129,10 +135,12 @@ class Ran(NamedTuple):
 
 
 @contextmanager
-def ran(folder: Path, trouble: Trouble | None = None) -> Iterator[Ran]:
-    """Run the day over sockets."""
+def ran(
+    folder: Path, trouble: Trouble | None = None, asked: DayRequest | None = None
+) -> Iterator[Ran]:
+    """Run a day over sockets, this module's unless another is asked for."""
     folder.mkdir(exist_ok=True)
-    asked = request(folder)
+    asked = asked or request(folder)
     clock = SimulatedClock(span_of(asked).start_at)
     trouble = trouble or Trouble()
     with open_simulation(folder / "store", clock, SeededIds(1)) as system:
@@ -246,3 +254,46 @@ def test_a_day_late_twice_and_backwards_is_booked_as_if_it_had_been_online(
         with ran(tmp_path / name, trouble) as day:
             essence[name] = [_essence(day, st) for st in ("S1", "S2", "S3")]
     assert essence["late"] == essence["online"]
+
+
+def test_two_runs_over_sockets_end_with_the_same_chain_head(tmp_path: Path) -> None:
+    heads = set()
+    trouble = Trouble(behaviours={"CA-311": Behaviour(lost_answers=0.2)})
+    asked = request_of(
+        DayOptions(
+            sessions=sessions_file(tmp_path),
+            day=str(SMALL_DAY),
+            capacity_kw=4,
+            tz="America/Los_Angeles",
+        )
+    )
+    for name in ("one", "two"):
+        with ran(tmp_path / name, trouble, asked) as day:
+            log = day.system.log
+            heads.add(log.hash_at(log.last_position()))
+    assert len(heads) == 1
+
+
+@pytest.mark.skipif("VOLTLEDGER_FULL" not in os.environ, reason="two minutes")
+def test_the_demo_serves_more_with_as_much_energy_as_equal_share(
+    tmp_path: Path,
+) -> None:
+    asked = request_of(
+        DayOptions(
+            sessions=CALTECH, day="2019-10-29", capacity_kw=20, tz="America/Los_Angeles"
+        )
+    )
+    ours, theirs = (
+        simulate_wired_day(
+            asked,
+            strategy,
+            Planner().plan,
+            open_simulation,
+            open_conducted_gateway,
+            tmp_path / strategy,
+        ).figures
+        for strategy in (OURS, EQUAL_SHARE)
+    )
+    assert ours.pre_violation_steps == ours.aetp_outside_pre == 0
+    assert ours.drivers_served > theirs.drivers_served
+    assert ours.energy_delivered_wh >= theirs.energy_delivered_wh

@@ -63,6 +63,8 @@ class Speech(ABC):
         self._outstanding: tuple[str, Message] | None = None
         self._call_off_timeout: Callable[[], None] | None = None
         self._messages = 0
+        # Told how long each answer was awaited.
+        self.on_answered: Callable[[Instant], None] = _do_nothing
 
     async def connect(self) -> None:
         """Connect; nothing is said yet."""
@@ -158,6 +160,7 @@ class Speech(ABC):
             return
         _, asked = self._outstanding
         self._forget_outstanding()
+        self.on_answered(self.world.now() - self.said_at)
         if message[0] == ERROR:
             self.refused.append((asked.action, message[2]))
         elif asked.on_answer is not None:
@@ -191,3 +194,7 @@ class Speech(ABC):
         NoSuchAction
             for one that the station does not know.
         """
+
+
+def _do_nothing(waited: Instant) -> None:
+    """Nobody wants to know."""
