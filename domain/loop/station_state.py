@@ -5,8 +5,8 @@ that is known, an EVSE of it may draw its maximum. One that nobody registered is
 by other ways, and draws nothing without an ETP.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from domain.loop.course import Course
@@ -42,6 +42,7 @@ class StationState:
     default_w: int | None = None
     max_periods: int = 1
     clock_ms: int | None = None
+    slots: "list[Slot]" = field(default_factory=list)
 
     @property
     def keeps_steps(self) -> bool:
@@ -58,14 +59,8 @@ class StationState:
         return min(self.default_w, max_w)
 
 
-def _of_station(state: "ZoneState", station_id: str) -> Iterator["Slot"]:
-    for slot in state.slots.values():
-        if slot.station_id == station_id:
-            yield slot
-
-
 def _default_changed(state: "ZoneState", station_id: str, at: Instant) -> None:
-    for slot in _of_station(state, station_id):
+    for slot in state.station(station_id).slots:
         slot.is_sent = None
         default_w = slot.station.default_of(slot.max_w)
         slot.delivery.on_default(default_w, at, state.settle_of(slot))
@@ -102,13 +97,13 @@ def _disconnected(
     station = state.station(event.station_id)
     station.is_silent = True
     if not station.keeps_steps:
-        for slot in _of_station(state, event.station_id):
+        for slot in state.station(event.station_id).slots:
             slot.delivery.on_frozen(row.occurred_at)
     _lost(state, event.station_id, row.occurred_at)
 
 
 def _lost(state: "ZoneState", station_id: str, at: Instant) -> None:
-    for slot in _of_station(state, station_id):
+    for slot in state.station(station_id).slots:
         slot.is_sent = None
         slot.delivery.on_lost(at)
 
@@ -135,7 +130,7 @@ def _clock(state: "ZoneState", event: t.StationClockMeasured, row: Recorded) -> 
 
 
 def _limited(state: "ZoneState", event: t.LimitReported, row: Recorded) -> None:
-    for slot in _of_station(state, event.station_id):
+    for slot in state.station(event.station_id).slots:
         if event.evse_id not in ("", slot.evse_id):
             continue
         source = (event.source, event.evse_id)

@@ -129,6 +129,7 @@ def _commissioned(state: ZoneState, event: z.EvseCommissioned, row: Recorded) ->
         station=state.station(event.station_id),
     )
     slot.begin_delivery()
+    slot.station.slots.append(slot)
     state.slots[event.evse_id] = slot
 
 
