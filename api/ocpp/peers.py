@@ -274,6 +274,8 @@ class Peers:
         self._of_evse: dict[str, Peer] = {}
         # By zone: the sum of its defaults and its safe envelope, where that is less.
         self.unsafe_defaults: dict[str, tuple[int, int]] = {}
+        # By zone: how often its members changed; after the last one it is looked at.
+        self.zone_looks: dict[str, int] = {}
         for claim in log.claims("identity"):
             for row in log.read_stream(ids.station_stream(claim.owner)):
                 self.observe(row)

@@ -89,9 +89,16 @@ def zone_changed(gateway: Gateway, desk: Desk, row: Recorded) -> None:
     assert isinstance(event, z.ZoneLimitsChanged | z.ZoneMembersChanged)
     if isinstance(event, z.ZoneLimitsChanged):
         _look_at_zone(gateway, desk, event.zone_id)
-    else:
-        look = partial(_look_at_zone, gateway, zone_id=event.zone_id)
-        gateway.at(desk.now + WAITS, look)
+        return
+    looks = gateway.peers.zone_looks
+    looks[event.zone_id] = count = looks.get(event.zone_id, 0) + 1
+    last = partial(_look_if_last, gateway, zone_id=event.zone_id, count=count)
+    gateway.at(desk.now + WAITS, last)
+
+
+def _look_if_last(gateway: Gateway, desk: Desk, zone_id: str, count: int) -> None:
+    if gateway.peers.zone_looks.get(zone_id) == count:
+        _look_at_zone(gateway, desk, zone_id)
 
 
 def _look_at_zone(gateway: Gateway, desk: Desk, zone_id: str) -> None:
@@ -171,7 +178,8 @@ def _go_on(gateway: Gateway, desk: Desk, peer: Peer, going: _Installing) -> None
     if not going.requests:
         _record(desk, peer, ids.station_stream(peer.station_id), going.installed)
         peer.defaults = going.installed
-        _check_zone(gateway, desk, peer.zone_id)
+        if going.installed.default_w > default_w_of(desk, peer):
+            _check_zone(gateway, desk, peer.zone_id)  # the zone changed meanwhile
         return
     request = going.requests.pop(0)
     answered = partial(_answered, going=going, request=request)
@@ -188,8 +196,12 @@ def _answered(
     request: Request,
 ) -> None:
     """Go on with the next one; a maximum may be refused, a default may not."""
-    if isinstance(answered, NotAnswered) or going.number != peer.installing:
-        return  # it begins anew when the station is there again
+    if going.number != peer.installing:
+        return
+    if isinstance(answered, NotAnswered):
+        again = partial(_again, gateway, station_id=peer.station_id, going=going)
+        gateway.at(desk.now + WAITS, again)
+        return
     is_stored = getattr(answered, "status", "") == "Accepted"
     is_maximum = _evse_number(request) == 0
     if is_maximum and is_stored:
@@ -200,6 +212,13 @@ def _answered(
         _refused(desk, peer, _reason(answered))
         return
     _go_on(gateway, desk, peer, going)
+
+
+def _again(gateway: Gateway, desk: Desk, station_id: str, going: _Installing) -> None:
+    """Begin anew: the station did not answer; if it was away, it has by now."""
+    peer = gateway.peers.by_id[station_id]
+    if peer.installing == going.number and _is_accepted(peer):
+        install(gateway, desk, peer)
 
 
 def _evse_number(request: Request) -> int:

@@ -12,7 +12,7 @@ from api.ocpp.violations import Version
 from domain.model import ids
 from domain.model import site_events as z
 from domain.model import station_events as t
-from domain.model.values import MINUTE, Event
+from domain.model.values import MINUTE, SECOND, Event
 from domain.ports import Append, Batch
 from domain.use_cases.clause_7_3_commissioning import (
     ChangeZoneLimits,
@@ -167,6 +167,30 @@ def test_a_smaller_safe_envelope_is_told_at_once(office: Office) -> None:
         (1, "TxDefaultProfile", 5_000),
         (2, "TxDefaultProfile", 5_000),
     ]
+
+
+def test_new_members_make_the_shares_smaller_once_they_are_all_there(
+    office: Office,
+) -> None:
+    able(office, "2.0.1")
+    wire = booted(office, "2.0.1")
+    serve(wire)
+    for name in ("S2", "S3"):
+        office.commission(name, evse_data(f"DE*VLT*E{name}*1"))
+    office.pass_time(30 * SECOND)
+    assert len(wire.calls("SetChargingProfile")) == 3
+    office.pass_time(40 * SECOND)
+    stored = [read(p) for p in serve(wire)][3:]
+    assert stored == [(1, "TxDefaultProfile", 5_000), (2, "TxDefaultProfile", 5_000)]
+
+
+def test_who_does_not_answer_is_told_again(office: Office) -> None:
+    able(office, "2.0.1")
+    wire = booted(office, "2.0.1")
+    office.pass_time(100 * SECOND)
+    assert len(wire.calls("SetChargingProfile")) > 1
+    serve(wire)
+    assert len(office.events(t.StationDefaultsInstalled)) == 1
 
 
 def test_profiles_of_another_csms_are_cleared_and_ours_are_not(office: Office) -> None:
