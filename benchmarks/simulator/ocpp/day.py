@@ -36,7 +36,7 @@ from benchmarks.simulator.ocpp.fleet import Site, build
 from benchmarks.simulator.ocpp.site import Place, WiredSite, token_of
 from benchmarks.simulator.ocpp.socket_wire import SocketWire
 from benchmarks.simulator.ocpp.station import Station
-from benchmarks.simulator.site import Truth, Visit
+from benchmarks.simulator.site import LOST_ANSWERS, Truth, Visit
 from benchmarks.system_factory import OpenSystem
 from domain.loop.zone_loop import Plan, Policy
 from domain.model.values import MINUTE, SECOND, Instant
@@ -78,7 +78,9 @@ def simulate_wired_day(
     span = span_of(request)
     clock, ids = SimulatedClock(span.start_at), SeededIds(request.seed)
     with open_system(folder, clock, ids) as system:
-        day = WiredDay(system, clock, request)
+        losing = Behaviour(lost_answers=LOST_ANSWERS)
+        behaviours = {data.station_id: losing for data in request.site.stations}
+        day = WiredDay(system, clock, request, Trouble(behaviours=behaviours))
         strategist = plan_of(strategy, plan), policy_of(strategy)
         site = asyncio.run(day.run(strategist, open_gateway, on_progress))
         orders = [(span.start_at, order_of(request, span))]
