@@ -1,9 +1,10 @@
 """Payloads: from bytes to the structs of a version, by the rules of its schemas.
 
 What the schemas accept is accepted and nothing else, but for this: an integral float
-counts as an integer, as far as floats are exact; NaN and infinities, a name twice in
-one object, text that is not Unicode and instants that do not parse are refused; so is
-what the schemas leave open when it is deeper than `OPAQUE_DEPTH` (ADR 0009).
+counts as an integer, as far as floats are exact; integers of more than 64 bits, NaN and
+infinities, a name twice in one object, text that is not Unicode and instants that do
+not parse are refused; so is what the schemas leave open when it is deeper than
+`OPAQUE_DEPTH` (ADR 0009).
 """
 
 import json

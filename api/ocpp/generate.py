@@ -18,6 +18,8 @@ LINE_LENGTH: Final = 88
 # Names that taken apart at their capitals would not be words.
 SNAKE_CASE: Final = {"prioritizedEMAIDs": "prioritized_emaids"}
 CHECKED_IN_CODE: Final = 0.1
+# What no schema says: a longer integer has no place in the log.
+INT64: Final = {"ge": -(2**63), "le": 2**63 - 1}
 NOT_IN_TYPES: Final = {
     "$id",
     "$schema",
@@ -193,13 +195,14 @@ class Types:
         return self._number(python.__name__, given)
 
     def _number(self, python: str, limits: Mapping[str, float]) -> str:
-        if not limits:
-            return python
         name = python.capitalize() + "".join(
             {"ge": "From", "le": "To"}[key] + re.sub(r"\W", "_", f"{limit:g}")
             for key, limit in limits.items()
         )
-        return self._constrained(name, python, limits)
+        if python == "int":
+            name = name if limits else "Int64"
+            return self._constrained(name, python, {**INT64, **limits})
+        return self._constrained(name, python, limits) if limits else python
 
     def _constrained(
         self, alias: str, python: str, limits: Mapping[str, float | None]

@@ -14,6 +14,7 @@ from api.ocpp.wire import Wire, check_tenths
 T = TypeVar("T")
 From1 = Annotated[tuple[T, ...], Meta(min_length=1)]
 Instant = Annotated[datetime, Meta(tz=True)]
+Int64 = Annotated[int, Meta(ge=-9223372036854775808, le=9223372036854775807)]
 Str20 = Annotated[str, Meta(max_length=20)]
 Str25 = Annotated[str, Meta(max_length=25)]
 Str40 = Annotated[str, Meta(max_length=40)]
@@ -317,9 +318,9 @@ class CertificateHashData(Wire, frozen=True, kw_only=True):
 
 
 class ChargingSchedulePeriod(Wire, frozen=True, kw_only=True):
-    start_period: int
+    start_period: Int64
     limit: float
-    number_phases: int | UnsetType = UNSET
+    number_phases: Int64 | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         check_tenths("limit", self.limit)
@@ -328,7 +329,7 @@ class ChargingSchedulePeriod(Wire, frozen=True, kw_only=True):
 class ChargingSchedule(Wire, frozen=True, kw_only=True):
     charging_rate_unit: ChargingScheduleChargingRateUnit
     charging_schedule_period: tuple[ChargingSchedulePeriod, ...]
-    duration: int | UnsetType = UNSET
+    duration: Int64 | UnsetType = UNSET
     start_schedule: Instant | UnsetType = UNSET
     min_charging_rate: float | UnsetType = UNSET
 
@@ -364,12 +365,12 @@ class MeterValue(Wire, frozen=True, kw_only=True):
 
 
 class ChargingProfile(Wire, frozen=True, kw_only=True):
-    charging_profile_id: int
-    stack_level: int
+    charging_profile_id: Int64
+    stack_level: Int64
     charging_profile_purpose: ChargingProfileChargingProfilePurpose
     charging_profile_kind: ChargingProfileChargingProfileKind
     charging_schedule: ChargingSchedule
-    transaction_id: int | UnsetType = UNSET
+    transaction_id: Int64 | UnsetType = UNSET
     recurrency_kind: ChargingProfileRecurrencyKind | UnsetType = UNSET
     valid_from: Instant | UnsetType = UNSET
     valid_to: Instant | UnsetType = UNSET
@@ -381,12 +382,12 @@ class LocalAuthorizationList(Wire, frozen=True, kw_only=True):
 
 
 class CsChargingProfiles(Wire, frozen=True, kw_only=True):
-    charging_profile_id: int
-    stack_level: int
+    charging_profile_id: Int64
+    stack_level: Int64
     charging_profile_purpose: CsChargingProfilesChargingProfilePurpose
     charging_profile_kind: CsChargingProfilesChargingProfileKind
     charging_schedule: ChargingSchedule
-    transaction_id: int | UnsetType = UNSET
+    transaction_id: Int64 | UnsetType = UNSET
     recurrency_kind: CsChargingProfilesRecurrencyKind | UnsetType = UNSET
     valid_from: Instant | UnsetType = UNSET
     valid_to: Instant | UnsetType = UNSET

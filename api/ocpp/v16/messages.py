@@ -39,6 +39,7 @@ from api.ocpp.v16.datatypes import (
     IdTagInfo,
     InstallCertificateStatusEnum,
     Instant,
+    Int64,
     LocalAuthorizationList,
     LogEnum,
     LogParameters,
@@ -97,11 +98,11 @@ class BootNotificationRequest(Wire, frozen=True, kw_only=True):
 class BootNotificationResponse(Wire, frozen=True, kw_only=True):
     status: BootNotificationResponseStatus
     current_time: Instant
-    interval: int
+    interval: Int64
 
 
 class CancelReservationRequest(Wire, frozen=True, kw_only=True):
-    reservation_id: int
+    reservation_id: Int64
 
 
 class CancelReservationResponse(Wire, frozen=True, kw_only=True):
@@ -117,7 +118,7 @@ class CertificateSignedResponse(Wire, frozen=True, kw_only=True):
 
 
 class ChangeAvailabilityRequest(Wire, frozen=True, kw_only=True):
-    connector_id: int
+    connector_id: Int64
     type: ChangeAvailabilityType
 
 
@@ -143,12 +144,12 @@ class ClearCacheResponse(Wire, frozen=True, kw_only=True):
 
 
 class ClearChargingProfileRequest(Wire, frozen=True, kw_only=True):
-    id: int | UnsetType = UNSET
-    connector_id: int | UnsetType = UNSET
+    id: Int64 | UnsetType = UNSET
+    connector_id: Int64 | UnsetType = UNSET
     charging_profile_purpose: ClearChargingProfileChargingProfilePurpose | UnsetType = (
         UNSET
     )
-    stack_level: int | UnsetType = UNSET
+    stack_level: Int64 | UnsetType = UNSET
 
 
 class ClearChargingProfileResponse(Wire, frozen=True, kw_only=True):
@@ -184,7 +185,7 @@ class DiagnosticsStatusNotificationResponse(Wire, frozen=True, kw_only=True):
 
 class ExtendedTriggerMessageRequest(Wire, frozen=True, kw_only=True):
     requested_message: MessageTriggerEnum
-    connector_id: int | UnsetType = UNSET
+    connector_id: Int64 | UnsetType = UNSET
 
 
 class ExtendedTriggerMessageResponse(Wire, frozen=True, kw_only=True):
@@ -200,14 +201,14 @@ class FirmwareStatusNotificationResponse(Wire, frozen=True, kw_only=True):
 
 
 class GetCompositeScheduleRequest(Wire, frozen=True, kw_only=True):
-    connector_id: int
-    duration: int
+    connector_id: Int64
+    duration: Int64
     charging_rate_unit: GetCompositeScheduleChargingRateUnit | UnsetType = UNSET
 
 
 class GetCompositeScheduleResponse(Wire, frozen=True, kw_only=True):
     status: GetCompositeScheduleResponseStatus
-    connector_id: int | UnsetType = UNSET
+    connector_id: Int64 | UnsetType = UNSET
     schedule_start: Instant | UnsetType = UNSET
     charging_schedule: ChargingSchedule | UnsetType = UNSET
 
@@ -223,8 +224,8 @@ class GetConfigurationResponse(Wire, frozen=True, kw_only=True):
 
 class GetDiagnosticsRequest(Wire, frozen=True, kw_only=True):
     location: str
-    retries: int | UnsetType = UNSET
-    retry_interval: int | UnsetType = UNSET
+    retries: Int64 | UnsetType = UNSET
+    retry_interval: Int64 | UnsetType = UNSET
     start_time: Instant | UnsetType = UNSET
     stop_time: Instant | UnsetType = UNSET
 
@@ -247,15 +248,15 @@ class GetLocalListVersionRequest(Wire, frozen=True, kw_only=True):
 
 
 class GetLocalListVersionResponse(Wire, frozen=True, kw_only=True):
-    list_version: int
+    list_version: Int64
 
 
 class GetLogRequest(Wire, frozen=True, kw_only=True):
     log: LogParameters
     log_type: LogEnum
-    request_id: int
-    retries: int | UnsetType = UNSET
-    retry_interval: int | UnsetType = UNSET
+    request_id: Int64
+    retries: Int64 | UnsetType = UNSET
+    retry_interval: Int64 | UnsetType = UNSET
 
 
 class GetLogResponse(Wire, frozen=True, kw_only=True):
@@ -282,7 +283,7 @@ class InstallCertificateResponse(Wire, frozen=True, kw_only=True):
 
 class LogStatusNotificationRequest(Wire, frozen=True, kw_only=True):
     status: UploadLogStatusEnum
-    request_id: int | UnsetType = UNSET
+    request_id: Int64 | UnsetType = UNSET
 
 
 class LogStatusNotificationResponse(Wire, frozen=True, kw_only=True):
@@ -290,9 +291,9 @@ class LogStatusNotificationResponse(Wire, frozen=True, kw_only=True):
 
 
 class MeterValuesRequest(Wire, frozen=True, kw_only=True):
-    connector_id: int
+    connector_id: Int64
     meter_value: From1[MeterValue]
-    transaction_id: int | UnsetType = UNSET
+    transaction_id: Int64 | UnsetType = UNSET
 
 
 class MeterValuesResponse(Wire, frozen=True, kw_only=True):
@@ -301,7 +302,7 @@ class MeterValuesResponse(Wire, frozen=True, kw_only=True):
 
 class RemoteStartTransactionRequest(Wire, frozen=True, kw_only=True):
     id_tag: Str20
-    connector_id: int | UnsetType = UNSET
+    connector_id: Int64 | UnsetType = UNSET
     charging_profile: ChargingProfile | UnsetType = UNSET
 
 
@@ -310,7 +311,7 @@ class RemoteStartTransactionResponse(Wire, frozen=True, kw_only=True):
 
 
 class RemoteStopTransactionRequest(Wire, frozen=True, kw_only=True):
-    transaction_id: int
+    transaction_id: Int64
 
 
 class RemoteStopTransactionResponse(Wire, frozen=True, kw_only=True):
@@ -318,10 +319,10 @@ class RemoteStopTransactionResponse(Wire, frozen=True, kw_only=True):
 
 
 class ReserveNowRequest(Wire, frozen=True, kw_only=True):
-    connector_id: int
+    connector_id: Int64
     expiry_date: Instant
     id_tag: Str20
-    reservation_id: int
+    reservation_id: Int64
     parent_id_tag: Str20 | UnsetType = UNSET
 
 
@@ -348,7 +349,7 @@ class SecurityEventNotificationResponse(Wire, frozen=True, kw_only=True):
 
 
 class SendLocalListRequest(Wire, frozen=True, kw_only=True):
-    list_version: int
+    list_version: Int64
     update_type: SendLocalListUpdateType
     local_authorization_list: tuple[LocalAuthorizationList, ...] | UnsetType = UNSET
 
@@ -358,7 +359,7 @@ class SendLocalListResponse(Wire, frozen=True, kw_only=True):
 
 
 class SetChargingProfileRequest(Wire, frozen=True, kw_only=True):
-    connector_id: int
+    connector_id: Int64
     cs_charging_profiles: CsChargingProfiles
 
 
@@ -376,7 +377,7 @@ class SignCertificateResponse(Wire, frozen=True, kw_only=True):
 
 class SignedFirmwareStatusNotificationRequest(Wire, frozen=True, kw_only=True):
     status: FirmwareStatusEnum
-    request_id: int | UnsetType = UNSET
+    request_id: Int64 | UnsetType = UNSET
 
 
 class SignedFirmwareStatusNotificationResponse(Wire, frozen=True, kw_only=True):
@@ -384,10 +385,10 @@ class SignedFirmwareStatusNotificationResponse(Wire, frozen=True, kw_only=True):
 
 
 class SignedUpdateFirmwareRequest(Wire, frozen=True, kw_only=True):
-    request_id: int
+    request_id: Int64
     firmware: Firmware
-    retries: int | UnsetType = UNSET
-    retry_interval: int | UnsetType = UNSET
+    retries: Int64 | UnsetType = UNSET
+    retry_interval: Int64 | UnsetType = UNSET
 
 
 class SignedUpdateFirmwareResponse(Wire, frozen=True, kw_only=True):
@@ -395,20 +396,20 @@ class SignedUpdateFirmwareResponse(Wire, frozen=True, kw_only=True):
 
 
 class StartTransactionRequest(Wire, frozen=True, kw_only=True):
-    connector_id: int
+    connector_id: Int64
     id_tag: Str20
-    meter_start: int
+    meter_start: Int64
     timestamp: Instant
-    reservation_id: int | UnsetType = UNSET
+    reservation_id: Int64 | UnsetType = UNSET
 
 
 class StartTransactionResponse(Wire, frozen=True, kw_only=True):
     id_tag_info: IdTagInfo
-    transaction_id: int
+    transaction_id: Int64
 
 
 class StatusNotificationRequest(Wire, frozen=True, kw_only=True):
-    connector_id: int
+    connector_id: Int64
     error_code: StatusNotificationErrorCode
     status: StatusNotificationStatus
     info: Str50 | UnsetType = UNSET
@@ -422,9 +423,9 @@ class StatusNotificationResponse(Wire, frozen=True, kw_only=True):
 
 
 class StopTransactionRequest(Wire, frozen=True, kw_only=True):
-    meter_stop: int
+    meter_stop: Int64
     timestamp: Instant
-    transaction_id: int
+    transaction_id: Int64
     id_tag: Str20 | UnsetType = UNSET
     reason: StopTransactionReason | UnsetType = UNSET
     transaction_data: tuple[TransactionData, ...] | UnsetType = UNSET
@@ -436,7 +437,7 @@ class StopTransactionResponse(Wire, frozen=True, kw_only=True):
 
 class TriggerMessageRequest(Wire, frozen=True, kw_only=True):
     requested_message: TriggerMessageRequestedMessage
-    connector_id: int | UnsetType = UNSET
+    connector_id: Int64 | UnsetType = UNSET
 
 
 class TriggerMessageResponse(Wire, frozen=True, kw_only=True):
@@ -444,7 +445,7 @@ class TriggerMessageResponse(Wire, frozen=True, kw_only=True):
 
 
 class UnlockConnectorRequest(Wire, frozen=True, kw_only=True):
-    connector_id: int
+    connector_id: Int64
 
 
 class UnlockConnectorResponse(Wire, frozen=True, kw_only=True):
@@ -454,8 +455,8 @@ class UnlockConnectorResponse(Wire, frozen=True, kw_only=True):
 class UpdateFirmwareRequest(Wire, frozen=True, kw_only=True):
     location: str
     retrieve_date: Instant
-    retries: int | UnsetType = UNSET
-    retry_interval: int | UnsetType = UNSET
+    retries: Int64 | UnsetType = UNSET
+    retry_interval: Int64 | UnsetType = UNSET
 
 
 class UpdateFirmwareResponse(Wire, frozen=True, kw_only=True):

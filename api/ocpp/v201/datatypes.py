@@ -17,7 +17,8 @@ From1To3 = Annotated[tuple[T, ...], Meta(min_length=1, max_length=3)]
 From1To4 = Annotated[tuple[T, ...], Meta(min_length=1, max_length=4)]
 From1To1024 = Annotated[tuple[T, ...], Meta(min_length=1, max_length=1024)]
 Instant = Annotated[datetime, Meta(tz=True)]
-IntFrom0 = Annotated[int, Meta(ge=0)]
+Int64 = Annotated[int, Meta(ge=-9223372036854775808, le=9223372036854775807)]
+IntFrom0 = Annotated[int, Meta(ge=0, le=9223372036854775807)]
 IntFrom0To100 = Annotated[int, Meta(ge=0, le=100)]
 Str6 = Annotated[str, Meta(max_length=6)]
 Str8 = Annotated[str, Meta(max_length=8)]
@@ -440,9 +441,9 @@ class IdTokenInfo(Wire, frozen=True, kw_only=True):
     status: AuthorizationStatusEnum
     custom_data: CustomData | UnsetType = UNSET
     cache_expiry_date_time: Instant | UnsetType = UNSET
-    charging_priority: int | UnsetType = UNSET
+    charging_priority: Int64 | UnsetType = UNSET
     language1: Str8 | UnsetType = UNSET
-    evse_id: From1[int] | UnsetType = UNSET
+    evse_id: From1[Int64] | UnsetType = UNSET
     group_id_token: IdToken | UnsetType = UNSET
     language2: Str8 | UnsetType = UNSET
     personal_message: MessageContent | UnsetType = UNSET
@@ -470,21 +471,21 @@ class StatusInfo(Wire, frozen=True, kw_only=True):
 
 
 class EVSE(Wire, frozen=True, kw_only=True):
-    id: int
+    id: Int64
     custom_data: CustomData | UnsetType = UNSET
-    connector_id: int | UnsetType = UNSET
+    connector_id: Int64 | UnsetType = UNSET
 
 
 class ClearChargingProfile(Wire, frozen=True, kw_only=True):
     custom_data: CustomData | UnsetType = UNSET
-    evse_id: int | UnsetType = UNSET
+    evse_id: Int64 | UnsetType = UNSET
     charging_profile_purpose: ChargingProfilePurposeEnum | UnsetType = UNSET
-    stack_level: int | UnsetType = UNSET
+    stack_level: Int64 | UnsetType = UNSET
 
 
 class ClearMonitoringResult(Wire, frozen=True, kw_only=True):
     status: ClearMonitoringStatusEnum
-    id: int
+    id: Int64
     custom_data: CustomData | UnsetType = UNSET
     status_info: StatusInfo | UnsetType = UNSET
 
@@ -500,23 +501,23 @@ class CertificateHashData(Wire, frozen=True, kw_only=True):
 class ChargingProfileCriterion(Wire, frozen=True, kw_only=True):
     custom_data: CustomData | UnsetType = UNSET
     charging_profile_purpose: ChargingProfilePurposeEnum | UnsetType = UNSET
-    stack_level: int | UnsetType = UNSET
-    charging_profile_id: From1[int] | UnsetType = UNSET
+    stack_level: Int64 | UnsetType = UNSET
+    charging_profile_id: From1[Int64] | UnsetType = UNSET
     charging_limit_source: From1To4[ChargingLimitSourceEnum] | UnsetType = UNSET
 
 
 class ChargingSchedulePeriod(Wire, frozen=True, kw_only=True):
-    start_period: int
+    start_period: Int64
     limit: float
     custom_data: CustomData | UnsetType = UNSET
-    number_phases: int | UnsetType = UNSET
-    phase_to_use: int | UnsetType = UNSET
+    number_phases: Int64 | UnsetType = UNSET
+    phase_to_use: Int64 | UnsetType = UNSET
 
 
 class CompositeSchedule(Wire, frozen=True, kw_only=True):
     charging_schedule_period: From1[ChargingSchedulePeriod]
-    evse_id: int
-    duration: int
+    evse_id: Int64
+    duration: Int64
     schedule_start: Instant
     charging_rate_unit: ChargingRateUnitEnum
     custom_data: CustomData | UnsetType = UNSET
@@ -583,7 +584,7 @@ class SignedMeterValue(Wire, frozen=True, kw_only=True):
 class UnitOfMeasure(Wire, frozen=True, kw_only=True):
     custom_data: CustomData | UnsetType = UNSET
     unit: Str20 | UnsetType = UNSET
-    multiplier: int | UnsetType = UNSET
+    multiplier: Int64 | UnsetType = UNSET
 
 
 class SampledValue(Wire, frozen=True, kw_only=True):
@@ -604,16 +605,16 @@ class MeterValue(Wire, frozen=True, kw_only=True):
 
 
 class RelativeTimeInterval(Wire, frozen=True, kw_only=True):
-    start: int
+    start: Int64
     custom_data: CustomData | UnsetType = UNSET
-    duration: int | UnsetType = UNSET
+    duration: Int64 | UnsetType = UNSET
 
 
 class Cost(Wire, frozen=True, kw_only=True):
     cost_kind: CostKindEnum
-    amount: int
+    amount: Int64
     custom_data: CustomData | UnsetType = UNSET
-    amount_multiplier: int | UnsetType = UNSET
+    amount_multiplier: Int64 | UnsetType = UNSET
 
 
 class ConsumptionCost(Wire, frozen=True, kw_only=True):
@@ -630,20 +631,20 @@ class SalesTariffEntry(Wire, frozen=True, kw_only=True):
 
 
 class SalesTariff(Wire, frozen=True, kw_only=True):
-    id: int
+    id: Int64
     sales_tariff_entry: From1To1024[SalesTariffEntry]
     custom_data: CustomData | UnsetType = UNSET
     sales_tariff_description: Str32 | UnsetType = UNSET
-    num_e_price_levels: int | UnsetType = UNSET
+    num_e_price_levels: Int64 | UnsetType = UNSET
 
 
 class ChargingSchedule(Wire, frozen=True, kw_only=True):
-    id: int
+    id: Int64
     charging_rate_unit: ChargingRateUnitEnum
     charging_schedule_period: From1To1024[ChargingSchedulePeriod]
     custom_data: CustomData | UnsetType = UNSET
     start_schedule: Instant | UnsetType = UNSET
-    duration: int | UnsetType = UNSET
+    duration: Int64 | UnsetType = UNSET
     min_charging_rate: float | UnsetType = UNSET
     sales_tariff: SalesTariff | UnsetType = UNSET
 
@@ -655,7 +656,7 @@ class ChargingLimit(Wire, frozen=True, kw_only=True):
 
 
 class MessageInfo(Wire, frozen=True, kw_only=True):
-    id: int
+    id: Int64
     priority: MessagePriorityEnum
     message: MessageContent
     custom_data: CustomData | UnsetType = UNSET
@@ -667,21 +668,21 @@ class MessageInfo(Wire, frozen=True, kw_only=True):
 
 
 class ACChargingParameters(Wire, frozen=True, kw_only=True):
-    energy_amount: int
-    ev_min_current: int
-    ev_max_current: int
-    ev_max_voltage: int
+    energy_amount: Int64
+    ev_min_current: Int64
+    ev_max_current: Int64
+    ev_max_voltage: Int64
     custom_data: CustomData | UnsetType = UNSET
 
 
 class DCChargingParameters(Wire, frozen=True, kw_only=True):
-    ev_max_current: int
-    ev_max_voltage: int
+    ev_max_current: Int64
+    ev_max_voltage: Int64
     custom_data: CustomData | UnsetType = UNSET
-    energy_amount: int | UnsetType = UNSET
-    ev_max_power: int | UnsetType = UNSET
+    energy_amount: Int64 | UnsetType = UNSET
+    ev_max_power: Int64 | UnsetType = UNSET
     state_of_charge: IntFrom0To100 | UnsetType = UNSET
-    ev_energy_capacity: int | UnsetType = UNSET
+    ev_energy_capacity: Int64 | UnsetType = UNSET
     full_so_c: IntFrom0To100 | UnsetType = UNSET
     bulk_so_c: IntFrom0To100 | UnsetType = UNSET
 
@@ -695,7 +696,7 @@ class ChargingNeeds(Wire, frozen=True, kw_only=True):
 
 
 class EventData(Wire, frozen=True, kw_only=True):
-    event_id: int
+    event_id: Int64
     timestamp: Instant
     trigger: EventTriggerEnum
     actual_value: Str2500
@@ -703,20 +704,20 @@ class EventData(Wire, frozen=True, kw_only=True):
     event_notification_type: EventNotificationEnum
     variable: Variable
     custom_data: CustomData | UnsetType = UNSET
-    cause: int | UnsetType = UNSET
+    cause: Int64 | UnsetType = UNSET
     tech_code: Str50 | UnsetType = UNSET
     tech_info: Str500 | UnsetType = UNSET
     cleared: bool | UnsetType = UNSET
     transaction_id: Str36 | UnsetType = UNSET
-    variable_monitoring_id: int | UnsetType = UNSET
+    variable_monitoring_id: Int64 | UnsetType = UNSET
 
 
 class VariableMonitoring(Wire, frozen=True, kw_only=True):
-    id: int
+    id: Int64
     transaction: bool
     value: float
     type: MonitorEnum
-    severity: int
+    severity: Int64
     custom_data: CustomData | UnsetType = UNSET
 
 
@@ -755,8 +756,8 @@ class ReportData(Wire, frozen=True, kw_only=True):
 
 
 class ChargingProfile(Wire, frozen=True, kw_only=True):
-    id: int
-    stack_level: int
+    id: Int64
+    stack_level: Int64
     charging_profile_purpose: ChargingProfilePurposeEnum
     charging_profile_kind: ChargingProfileKindEnum
     charging_schedule: From1To3[ChargingSchedule]
@@ -779,7 +780,7 @@ class APN(Wire, frozen=True, kw_only=True):
     custom_data: CustomData | UnsetType = UNSET
     apn_user_name: Str20 | UnsetType = UNSET
     apn_password: Str20 | UnsetType = UNSET
-    sim_pin: int | UnsetType = UNSET
+    sim_pin: Int64 | UnsetType = UNSET
     preferred_network: Str6 | UnsetType = UNSET
     use_only_preferred_network: bool | UnsetType = UNSET
 
@@ -798,8 +799,8 @@ class NetworkConnectionProfile(Wire, frozen=True, kw_only=True):
     ocpp_version: OCPPVersionEnum
     ocpp_transport: OCPPTransportEnum
     ocpp_csms_url: Str512
-    message_timeout: int
-    security_profile: int
+    message_timeout: Int64
+    security_profile: Int64
     ocpp_interface: OCPPInterfaceEnum
     custom_data: CustomData | UnsetType = UNSET
     apn: APN | UnsetType = UNSET
@@ -809,11 +810,11 @@ class NetworkConnectionProfile(Wire, frozen=True, kw_only=True):
 class SetMonitoringData(Wire, frozen=True, kw_only=True):
     value: float
     type: MonitorEnum
-    severity: int
+    severity: Int64
     component: Component
     variable: Variable
     custom_data: CustomData | UnsetType = UNSET
-    id: int | UnsetType = UNSET
+    id: Int64 | UnsetType = UNSET
     transaction: bool | UnsetType = UNSET
 
 
@@ -822,9 +823,9 @@ class SetMonitoringResult(Wire, frozen=True, kw_only=True):
     type: MonitorEnum
     component: Component
     variable: Variable
-    severity: int
+    severity: Int64
     custom_data: CustomData | UnsetType = UNSET
-    id: int | UnsetType = UNSET
+    id: Int64 | UnsetType = UNSET
     status_info: StatusInfo | UnsetType = UNSET
 
 
@@ -849,9 +850,9 @@ class Transaction(Wire, frozen=True, kw_only=True):
     transaction_id: Str36
     custom_data: CustomData | UnsetType = UNSET
     charging_state: ChargingStateEnum | UnsetType = UNSET
-    time_spent_charging: int | UnsetType = UNSET
+    time_spent_charging: Int64 | UnsetType = UNSET
     stopped_reason: ReasonEnum | UnsetType = UNSET
-    remote_start_id: int | UnsetType = UNSET
+    remote_start_id: Int64 | UnsetType = UNSET
 
 
 class Firmware(Wire, frozen=True, kw_only=True):

@@ -64,6 +64,7 @@ from api.ocpp.v201.datatypes import (
     InstallCertificateStatusEnum,
     InstallCertificateUseEnum,
     Instant,
+    Int64,
     Iso15118EVCertificateStatusEnum,
     LogEnum,
     LogParameters,
@@ -141,14 +142,14 @@ class BootNotificationRequest(Wire, frozen=True, kw_only=True):
 
 class BootNotificationResponse(Wire, frozen=True, kw_only=True):
     current_time: Instant
-    interval: int
+    interval: Int64
     status: RegistrationStatusEnum
     custom_data: CustomData | UnsetType = UNSET
     status_info: StatusInfo | UnsetType = UNSET
 
 
 class CancelReservationRequest(Wire, frozen=True, kw_only=True):
-    reservation_id: int
+    reservation_id: Int64
     custom_data: CustomData | UnsetType = UNSET
 
 
@@ -194,7 +195,7 @@ class ClearCacheResponse(Wire, frozen=True, kw_only=True):
 
 class ClearChargingProfileRequest(Wire, frozen=True, kw_only=True):
     custom_data: CustomData | UnsetType = UNSET
-    charging_profile_id: int | UnsetType = UNSET
+    charging_profile_id: Int64 | UnsetType = UNSET
     charging_profile_criteria: ClearChargingProfile | UnsetType = UNSET
 
 
@@ -205,7 +206,7 @@ class ClearChargingProfileResponse(Wire, frozen=True, kw_only=True):
 
 
 class ClearDisplayMessageRequest(Wire, frozen=True, kw_only=True):
-    id: int
+    id: Int64
     custom_data: CustomData | UnsetType = UNSET
 
 
@@ -216,7 +217,7 @@ class ClearDisplayMessageResponse(Wire, frozen=True, kw_only=True):
 
 
 class ClearVariableMonitoringRequest(Wire, frozen=True, kw_only=True):
-    id: From1[int]
+    id: From1[Int64]
     custom_data: CustomData | UnsetType = UNSET
 
 
@@ -228,7 +229,7 @@ class ClearVariableMonitoringResponse(Wire, frozen=True, kw_only=True):
 class ClearedChargingLimitRequest(Wire, frozen=True, kw_only=True):
     charging_limit_source: ChargingLimitSourceEnum
     custom_data: CustomData | UnsetType = UNSET
-    evse_id: int | UnsetType = UNSET
+    evse_id: Int64 | UnsetType = UNSET
 
 
 class ClearedChargingLimitResponse(Wire, frozen=True, kw_only=True):
@@ -246,7 +247,7 @@ class CostUpdatedResponse(Wire, frozen=True, kw_only=True):
 
 
 class CustomerInformationRequest(Wire, frozen=True, kw_only=True):
-    request_id: int
+    request_id: Int64
     report: bool
     clear: bool
     custom_data: CustomData | UnsetType = UNSET
@@ -289,7 +290,7 @@ class DeleteCertificateResponse(Wire, frozen=True, kw_only=True):
 class FirmwareStatusNotificationRequest(Wire, frozen=True, kw_only=True):
     status: FirmwareStatusEnum
     custom_data: CustomData | UnsetType = UNSET
-    request_id: int | UnsetType = UNSET
+    request_id: Int64 | UnsetType = UNSET
 
 
 class FirmwareStatusNotificationResponse(Wire, frozen=True, kw_only=True):
@@ -311,7 +312,7 @@ class Get15118EVCertificateResponse(Wire, frozen=True, kw_only=True):
 
 
 class GetBaseReportRequest(Wire, frozen=True, kw_only=True):
-    request_id: int
+    request_id: Int64
     report_base: ReportBaseEnum
     custom_data: CustomData | UnsetType = UNSET
 
@@ -335,10 +336,10 @@ class GetCertificateStatusResponse(Wire, frozen=True, kw_only=True):
 
 
 class GetChargingProfilesRequest(Wire, frozen=True, kw_only=True):
-    request_id: int
+    request_id: Int64
     charging_profile: ChargingProfileCriterion
     custom_data: CustomData | UnsetType = UNSET
-    evse_id: int | UnsetType = UNSET
+    evse_id: Int64 | UnsetType = UNSET
 
 
 class GetChargingProfilesResponse(Wire, frozen=True, kw_only=True):
@@ -348,8 +349,8 @@ class GetChargingProfilesResponse(Wire, frozen=True, kw_only=True):
 
 
 class GetCompositeScheduleRequest(Wire, frozen=True, kw_only=True):
-    duration: int
-    evse_id: int
+    duration: Int64
+    evse_id: Int64
     custom_data: CustomData | UnsetType = UNSET
     charging_rate_unit: ChargingRateUnitEnum | UnsetType = UNSET
 
@@ -362,9 +363,9 @@ class GetCompositeScheduleResponse(Wire, frozen=True, kw_only=True):
 
 
 class GetDisplayMessagesRequest(Wire, frozen=True, kw_only=True):
-    request_id: int
+    request_id: Int64
     custom_data: CustomData | UnsetType = UNSET
-    id: From1[int] | UnsetType = UNSET
+    id: From1[Int64] | UnsetType = UNSET
     priority: MessagePriorityEnum | UnsetType = UNSET
     state: MessageStateEnum | UnsetType = UNSET
 
@@ -392,17 +393,17 @@ class GetLocalListVersionRequest(Wire, frozen=True, kw_only=True):
 
 
 class GetLocalListVersionResponse(Wire, frozen=True, kw_only=True):
-    version_number: int
+    version_number: Int64
     custom_data: CustomData | UnsetType = UNSET
 
 
 class GetLogRequest(Wire, frozen=True, kw_only=True):
     log: LogParameters
     log_type: LogEnum
-    request_id: int
+    request_id: Int64
     custom_data: CustomData | UnsetType = UNSET
-    retries: int | UnsetType = UNSET
-    retry_interval: int | UnsetType = UNSET
+    retries: Int64 | UnsetType = UNSET
+    retry_interval: Int64 | UnsetType = UNSET
 
 
 class GetLogResponse(Wire, frozen=True, kw_only=True):
@@ -413,7 +414,7 @@ class GetLogResponse(Wire, frozen=True, kw_only=True):
 
 
 class GetMonitoringReportRequest(Wire, frozen=True, kw_only=True):
-    request_id: int
+    request_id: Int64
     custom_data: CustomData | UnsetType = UNSET
     component_variable: From1[ComponentVariable] | UnsetType = UNSET
     monitoring_criteria: From1To3[MonitoringCriterionEnum] | UnsetType = UNSET
@@ -426,7 +427,7 @@ class GetMonitoringReportResponse(Wire, frozen=True, kw_only=True):
 
 
 class GetReportRequest(Wire, frozen=True, kw_only=True):
-    request_id: int
+    request_id: Int64
     custom_data: CustomData | UnsetType = UNSET
     component_variable: From1[ComponentVariable] | UnsetType = UNSET
     component_criteria: From1To4[ComponentCriterionEnum] | UnsetType = UNSET
@@ -483,7 +484,7 @@ class InstallCertificateResponse(Wire, frozen=True, kw_only=True):
 class LogStatusNotificationRequest(Wire, frozen=True, kw_only=True):
     status: UploadLogStatusEnum
     custom_data: CustomData | UnsetType = UNSET
-    request_id: int | UnsetType = UNSET
+    request_id: Int64 | UnsetType = UNSET
 
 
 class LogStatusNotificationResponse(Wire, frozen=True, kw_only=True):
@@ -491,7 +492,7 @@ class LogStatusNotificationResponse(Wire, frozen=True, kw_only=True):
 
 
 class MeterValuesRequest(Wire, frozen=True, kw_only=True):
-    evse_id: int
+    evse_id: Int64
     meter_value: From1[MeterValue]
     custom_data: CustomData | UnsetType = UNSET
 
@@ -504,7 +505,7 @@ class NotifyChargingLimitRequest(Wire, frozen=True, kw_only=True):
     charging_limit: ChargingLimit
     custom_data: CustomData | UnsetType = UNSET
     charging_schedule: From1[ChargingSchedule] | UnsetType = UNSET
-    evse_id: int | UnsetType = UNSET
+    evse_id: Int64 | UnsetType = UNSET
 
 
 class NotifyChargingLimitResponse(Wire, frozen=True, kw_only=True):
@@ -513,9 +514,9 @@ class NotifyChargingLimitResponse(Wire, frozen=True, kw_only=True):
 
 class NotifyCustomerInformationRequest(Wire, frozen=True, kw_only=True):
     data: Str512
-    seq_no: int
+    seq_no: Int64
     generated_at: Instant
-    request_id: int
+    request_id: Int64
     custom_data: CustomData | UnsetType = UNSET
     tbc: bool | UnsetType = UNSET
 
@@ -525,7 +526,7 @@ class NotifyCustomerInformationResponse(Wire, frozen=True, kw_only=True):
 
 
 class NotifyDisplayMessagesRequest(Wire, frozen=True, kw_only=True):
-    request_id: int
+    request_id: Int64
     custom_data: CustomData | UnsetType = UNSET
     message_info: From1[MessageInfo] | UnsetType = UNSET
     tbc: bool | UnsetType = UNSET
@@ -537,9 +538,9 @@ class NotifyDisplayMessagesResponse(Wire, frozen=True, kw_only=True):
 
 class NotifyEVChargingNeedsRequest(Wire, frozen=True, kw_only=True):
     charging_needs: ChargingNeeds
-    evse_id: int
+    evse_id: Int64
     custom_data: CustomData | UnsetType = UNSET
-    max_schedule_tuples: int | UnsetType = UNSET
+    max_schedule_tuples: Int64 | UnsetType = UNSET
 
 
 class NotifyEVChargingNeedsResponse(Wire, frozen=True, kw_only=True):
@@ -551,7 +552,7 @@ class NotifyEVChargingNeedsResponse(Wire, frozen=True, kw_only=True):
 class NotifyEVChargingScheduleRequest(Wire, frozen=True, kw_only=True):
     time_base: Instant
     charging_schedule: ChargingSchedule
-    evse_id: int
+    evse_id: Int64
     custom_data: CustomData | UnsetType = UNSET
 
 
@@ -563,7 +564,7 @@ class NotifyEVChargingScheduleResponse(Wire, frozen=True, kw_only=True):
 
 class NotifyEventRequest(Wire, frozen=True, kw_only=True):
     generated_at: Instant
-    seq_no: int
+    seq_no: Int64
     event_data: From1[EventData]
     custom_data: CustomData | UnsetType = UNSET
     tbc: bool | UnsetType = UNSET
@@ -574,8 +575,8 @@ class NotifyEventResponse(Wire, frozen=True, kw_only=True):
 
 
 class NotifyMonitoringReportRequest(Wire, frozen=True, kw_only=True):
-    request_id: int
-    seq_no: int
+    request_id: Int64
+    seq_no: Int64
     generated_at: Instant
     custom_data: CustomData | UnsetType = UNSET
     monitor: From1[MonitoringData] | UnsetType = UNSET
@@ -587,9 +588,9 @@ class NotifyMonitoringReportResponse(Wire, frozen=True, kw_only=True):
 
 
 class NotifyReportRequest(Wire, frozen=True, kw_only=True):
-    request_id: int
+    request_id: Int64
     generated_at: Instant
-    seq_no: int
+    seq_no: Int64
     custom_data: CustomData | UnsetType = UNSET
     report_data: From1[ReportData] | UnsetType = UNSET
     tbc: bool | UnsetType = UNSET
@@ -602,10 +603,10 @@ class NotifyReportResponse(Wire, frozen=True, kw_only=True):
 class PublishFirmwareRequest(Wire, frozen=True, kw_only=True):
     location: Str512
     checksum: Str32
-    request_id: int
+    request_id: Int64
     custom_data: CustomData | UnsetType = UNSET
-    retries: int | UnsetType = UNSET
-    retry_interval: int | UnsetType = UNSET
+    retries: Int64 | UnsetType = UNSET
+    retry_interval: Int64 | UnsetType = UNSET
 
 
 class PublishFirmwareResponse(Wire, frozen=True, kw_only=True):
@@ -618,7 +619,7 @@ class PublishFirmwareStatusNotificationRequest(Wire, frozen=True, kw_only=True):
     status: PublishFirmwareStatusEnum
     custom_data: CustomData | UnsetType = UNSET
     location: From1[Str512] | UnsetType = UNSET
-    request_id: int | UnsetType = UNSET
+    request_id: Int64 | UnsetType = UNSET
 
 
 class PublishFirmwareStatusNotificationResponse(Wire, frozen=True, kw_only=True):
@@ -626,10 +627,10 @@ class PublishFirmwareStatusNotificationResponse(Wire, frozen=True, kw_only=True)
 
 
 class ReportChargingProfilesRequest(Wire, frozen=True, kw_only=True):
-    request_id: int
+    request_id: Int64
     charging_limit_source: ChargingLimitSourceEnum
     charging_profile: From1[ChargingProfile]
-    evse_id: int
+    evse_id: Int64
     custom_data: CustomData | UnsetType = UNSET
     tbc: bool | UnsetType = UNSET
 
@@ -640,9 +641,9 @@ class ReportChargingProfilesResponse(Wire, frozen=True, kw_only=True):
 
 class RequestStartTransactionRequest(Wire, frozen=True, kw_only=True):
     id_token: IdToken
-    remote_start_id: int
+    remote_start_id: Int64
     custom_data: CustomData | UnsetType = UNSET
-    evse_id: int | UnsetType = UNSET
+    evse_id: Int64 | UnsetType = UNSET
     group_id_token: IdToken | UnsetType = UNSET
     charging_profile: ChargingProfile | UnsetType = UNSET
 
@@ -666,7 +667,7 @@ class RequestStopTransactionResponse(Wire, frozen=True, kw_only=True):
 
 
 class ReservationStatusUpdateRequest(Wire, frozen=True, kw_only=True):
-    reservation_id: int
+    reservation_id: Int64
     reservation_update_status: ReservationUpdateStatusEnum
     custom_data: CustomData | UnsetType = UNSET
 
@@ -676,12 +677,12 @@ class ReservationStatusUpdateResponse(Wire, frozen=True, kw_only=True):
 
 
 class ReserveNowRequest(Wire, frozen=True, kw_only=True):
-    id: int
+    id: Int64
     expiry_date_time: Instant
     id_token: IdToken
     custom_data: CustomData | UnsetType = UNSET
     connector_type: ConnectorEnum | UnsetType = UNSET
-    evse_id: int | UnsetType = UNSET
+    evse_id: Int64 | UnsetType = UNSET
     group_id_token: IdToken | UnsetType = UNSET
 
 
@@ -694,7 +695,7 @@ class ReserveNowResponse(Wire, frozen=True, kw_only=True):
 class ResetRequest(Wire, frozen=True, kw_only=True):
     type: ResetEnum
     custom_data: CustomData | UnsetType = UNSET
-    evse_id: int | UnsetType = UNSET
+    evse_id: Int64 | UnsetType = UNSET
 
 
 class ResetResponse(Wire, frozen=True, kw_only=True):
@@ -715,7 +716,7 @@ class SecurityEventNotificationResponse(Wire, frozen=True, kw_only=True):
 
 
 class SendLocalListRequest(Wire, frozen=True, kw_only=True):
-    version_number: int
+    version_number: Int64
     update_type: UpdateEnum
     custom_data: CustomData | UnsetType = UNSET
     local_authorization_list: From1[AuthorizationData] | UnsetType = UNSET
@@ -728,7 +729,7 @@ class SendLocalListResponse(Wire, frozen=True, kw_only=True):
 
 
 class SetChargingProfileRequest(Wire, frozen=True, kw_only=True):
-    evse_id: int
+    evse_id: Int64
     charging_profile: ChargingProfile
     custom_data: CustomData | UnsetType = UNSET
 
@@ -762,7 +763,7 @@ class SetMonitoringBaseResponse(Wire, frozen=True, kw_only=True):
 
 
 class SetMonitoringLevelRequest(Wire, frozen=True, kw_only=True):
-    severity: int
+    severity: Int64
     custom_data: CustomData | UnsetType = UNSET
 
 
@@ -773,7 +774,7 @@ class SetMonitoringLevelResponse(Wire, frozen=True, kw_only=True):
 
 
 class SetNetworkProfileRequest(Wire, frozen=True, kw_only=True):
-    configuration_slot: int
+    configuration_slot: Int64
     connection_data: NetworkConnectionProfile
     custom_data: CustomData | UnsetType = UNSET
 
@@ -819,8 +820,8 @@ class SignCertificateResponse(Wire, frozen=True, kw_only=True):
 class StatusNotificationRequest(Wire, frozen=True, kw_only=True):
     timestamp: Instant
     connector_status: ConnectorStatusEnum
-    evse_id: int
-    connector_id: int
+    evse_id: Int64
+    connector_id: Int64
     custom_data: CustomData | UnsetType = UNSET
 
 
@@ -832,14 +833,14 @@ class TransactionEventRequest(Wire, frozen=True, kw_only=True):
     event_type: TransactionEventEnum
     timestamp: Instant
     trigger_reason: TriggerReasonEnum
-    seq_no: int
+    seq_no: Int64
     transaction_info: Transaction
     custom_data: CustomData | UnsetType = UNSET
     meter_value: From1[MeterValue] | UnsetType = UNSET
     offline: bool | UnsetType = UNSET
-    number_of_phases_used: int | UnsetType = UNSET
-    cable_max_current: int | UnsetType = UNSET
-    reservation_id: int | UnsetType = UNSET
+    number_of_phases_used: Int64 | UnsetType = UNSET
+    cable_max_current: Int64 | UnsetType = UNSET
+    reservation_id: Int64 | UnsetType = UNSET
     evse: EVSE | UnsetType = UNSET
     id_token: IdToken | UnsetType = UNSET
 
@@ -847,7 +848,7 @@ class TransactionEventRequest(Wire, frozen=True, kw_only=True):
 class TransactionEventResponse(Wire, frozen=True, kw_only=True):
     custom_data: CustomData | UnsetType = UNSET
     total_cost: float | UnsetType = UNSET
-    charging_priority: int | UnsetType = UNSET
+    charging_priority: Int64 | UnsetType = UNSET
     id_token_info: IdTokenInfo | UnsetType = UNSET
     updated_personal_message: MessageContent | UnsetType = UNSET
 
@@ -865,8 +866,8 @@ class TriggerMessageResponse(Wire, frozen=True, kw_only=True):
 
 
 class UnlockConnectorRequest(Wire, frozen=True, kw_only=True):
-    evse_id: int
-    connector_id: int
+    evse_id: Int64
+    connector_id: Int64
     custom_data: CustomData | UnsetType = UNSET
 
 
@@ -887,11 +888,11 @@ class UnpublishFirmwareResponse(Wire, frozen=True, kw_only=True):
 
 
 class UpdateFirmwareRequest(Wire, frozen=True, kw_only=True):
-    request_id: int
+    request_id: Int64
     firmware: Firmware
     custom_data: CustomData | UnsetType = UNSET
-    retries: int | UnsetType = UNSET
-    retry_interval: int | UnsetType = UNSET
+    retries: Int64 | UnsetType = UNSET
+    retry_interval: Int64 | UnsetType = UNSET
 
 
 class UpdateFirmwareResponse(Wire, frozen=True, kw_only=True):

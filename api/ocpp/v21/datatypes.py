@@ -26,10 +26,11 @@ From1To24 = Annotated[tuple[T, ...], Meta(min_length=1, max_length=24)]
 From1To100 = Annotated[tuple[T, ...], Meta(min_length=1, max_length=100)]
 From1To1024 = Annotated[tuple[T, ...], Meta(min_length=1, max_length=1024)]
 Instant = Annotated[datetime, Meta(tz=True)]
-IntFrom0 = Annotated[int, Meta(ge=0)]
+Int64 = Annotated[int, Meta(ge=-9223372036854775808, le=9223372036854775807)]
+IntFrom0 = Annotated[int, Meta(ge=0, le=9223372036854775807)]
 IntFrom0To3 = Annotated[int, Meta(ge=0, le=3)]
 IntFrom0To100 = Annotated[int, Meta(ge=0, le=100)]
-IntFrom1 = Annotated[int, Meta(ge=1)]
+IntFrom1 = Annotated[int, Meta(ge=1, le=9223372036854775807)]
 Str3 = Annotated[str, Meta(max_length=3)]
 Str6 = Annotated[str, Meta(max_length=6)]
 Str8 = Annotated[str, Meta(max_length=8)]
@@ -625,7 +626,7 @@ class MessageContent(Wire, frozen=True, kw_only=True):
 class IdTokenInfo(Wire, frozen=True, kw_only=True):
     status: AuthorizationStatusEnum
     cache_expiry_date_time: Instant | UnsetType = UNSET
-    charging_priority: int | UnsetType = UNSET
+    charging_priority: Int64 | UnsetType = UNSET
     group_id_token: IdToken | UnsetType = UNSET
     language1: Str8 | UnsetType = UNSET
     language2: Str8 | UnsetType = UNSET
@@ -647,12 +648,12 @@ class TariffConditions(Wire, frozen=True, kw_only=True):
     max_current: float | UnsetType = UNSET
     min_power: float | UnsetType = UNSET
     max_power: float | UnsetType = UNSET
-    min_time: int | UnsetType = UNSET
-    max_time: int | UnsetType = UNSET
-    min_charging_time: int | UnsetType = UNSET
-    max_charging_time: int | UnsetType = UNSET
-    min_idle_time: int | UnsetType = UNSET
-    max_idle_time: int | UnsetType = UNSET
+    min_time: Int64 | UnsetType = UNSET
+    max_time: Int64 | UnsetType = UNSET
+    min_charging_time: Int64 | UnsetType = UNSET
+    max_charging_time: Int64 | UnsetType = UNSET
+    min_idle_time: Int64 | UnsetType = UNSET
+    max_idle_time: Int64 | UnsetType = UNSET
     custom_data: CustomData | UnsetType = UNSET
 
 
@@ -812,7 +813,7 @@ class CertificateStatus(Wire, frozen=True, kw_only=True):
 class ChargingProfileCriterion(Wire, frozen=True, kw_only=True):
     charging_profile_purpose: ChargingProfilePurposeEnum | UnsetType = UNSET
     stack_level: IntFrom0 | UnsetType = UNSET
-    charging_profile_id: From1[int] | UnsetType = UNSET
+    charging_profile_id: From1[Int64] | UnsetType = UNSET
     charging_limit_source: From1To4[Str20] | UnsetType = UNSET
     custom_data: CustomData | UnsetType = UNSET
 
@@ -824,13 +825,13 @@ class V2XFreqWattPoint(Wire, frozen=True, kw_only=True):
 
 
 class V2XSignalWattPoint(Wire, frozen=True, kw_only=True):
-    signal: int
+    signal: Int64
     power: float
     custom_data: CustomData | UnsetType = UNSET
 
 
 class ChargingSchedulePeriod(Wire, frozen=True, kw_only=True):
-    start_period: int
+    start_period: Int64
     limit: float | UnsetType = UNSET
     limit_l2: float | UnsetType = field(default=UNSET, name="limit_L2")
     limit_l3: float | UnsetType = field(default=UNSET, name="limit_L3")
@@ -864,7 +865,7 @@ class ChargingSchedulePeriod(Wire, frozen=True, kw_only=True):
 
 class CompositeSchedule(Wire, frozen=True, kw_only=True):
     evse_id: IntFrom0
-    duration: int
+    duration: Int64
     schedule_start: Instant
     charging_rate_unit: ChargingRateUnitEnum
     charging_schedule_period: From1[ChargingSchedulePeriod]
@@ -947,7 +948,7 @@ class SignedMeterValue(Wire, frozen=True, kw_only=True):
 
 class UnitOfMeasure(Wire, frozen=True, kw_only=True):
     unit: Str20 | UnsetType = UNSET
-    multiplier: int | UnsetType = UNSET
+    multiplier: Int64 | UnsetType = UNSET
     custom_data: CustomData | UnsetType = UNSET
 
 
@@ -975,15 +976,15 @@ class LimitAtSoC(Wire, frozen=True, kw_only=True):
 
 
 class RelativeTimeInterval(Wire, frozen=True, kw_only=True):
-    start: int
-    duration: int | UnsetType = UNSET
+    start: Int64
+    duration: Int64 | UnsetType = UNSET
     custom_data: CustomData | UnsetType = UNSET
 
 
 class Cost(Wire, frozen=True, kw_only=True):
     cost_kind: CostKindEnum
-    amount: int
-    amount_multiplier: int | UnsetType = UNSET
+    amount: Int64
+    amount_multiplier: Int64 | UnsetType = UNSET
     custom_data: CustomData | UnsetType = UNSET
 
 
@@ -1009,15 +1010,15 @@ class SalesTariff(Wire, frozen=True, kw_only=True):
 
 
 class RationalNumber(Wire, frozen=True, kw_only=True):
-    exponent: int
-    value: int
+    exponent: Int64
+    value: Int64
     custom_data: CustomData | UnsetType = UNSET
 
 
 class PriceRule(Wire, frozen=True, kw_only=True):
     energy_fee: RationalNumber
     power_range_start: RationalNumber
-    parking_fee_period: int | UnsetType = UNSET
+    parking_fee_period: Int64 | UnsetType = UNSET
     carbon_dioxide_emission: IntFrom0 | UnsetType = UNSET
     renewable_generation_percentage: IntFrom0To100 | UnsetType = UNSET
     parking_fee: RationalNumber | UnsetType = UNSET
@@ -1025,7 +1026,7 @@ class PriceRule(Wire, frozen=True, kw_only=True):
 
 
 class PriceRuleStack(Wire, frozen=True, kw_only=True):
-    duration: int
+    duration: Int64
     price_rule: From1To8[PriceRule]
     custom_data: CustomData | UnsetType = UNSET
 
@@ -1044,8 +1045,8 @@ class TaxRule(Wire, frozen=True, kw_only=True):
 
 class OverstayRule(Wire, frozen=True, kw_only=True):
     overstay_fee: RationalNumber
-    start_time: int
-    overstay_fee_period: int
+    start_time: Int64
+    overstay_fee_period: Int64
     overstay_rule_description: Str32 | UnsetType = UNSET
     custom_data: CustomData | UnsetType = UNSET
 
@@ -1053,7 +1054,7 @@ class OverstayRule(Wire, frozen=True, kw_only=True):
 class OverstayRuleList(Wire, frozen=True, kw_only=True):
     overstay_rule: From1To5[OverstayRule]
     overstay_power_threshold: RationalNumber | UnsetType = UNSET
-    overstay_time_threshold: int | UnsetType = UNSET
+    overstay_time_threshold: Int64 | UnsetType = UNSET
     custom_data: CustomData | UnsetType = UNSET
 
 
@@ -1082,7 +1083,7 @@ class AbsolutePriceSchedule(Wire, frozen=True, kw_only=True):
 
 
 class PriceLevelScheduleEntry(Wire, frozen=True, kw_only=True):
-    duration: int
+    duration: Int64
     price_level: IntFrom0
     custom_data: CustomData | UnsetType = UNSET
 
@@ -1097,12 +1098,12 @@ class PriceLevelSchedule(Wire, frozen=True, kw_only=True):
 
 
 class ChargingSchedule(Wire, frozen=True, kw_only=True):
-    id: int
+    id: Int64
     charging_rate_unit: ChargingRateUnitEnum
     charging_schedule_period: From1To1024[ChargingSchedulePeriod]
     limit_at_so_c: LimitAtSoC | UnsetType = UNSET
     start_schedule: Instant | UnsetType = UNSET
-    duration: int | UnsetType = UNSET
+    duration: Int64 | UnsetType = UNSET
     min_charging_rate: float | UnsetType = UNSET
     power_tolerance: float | UnsetType = UNSET
     signature_id: IntFrom0 | UnsetType = UNSET
@@ -1229,7 +1230,7 @@ class EVPriceRule(Wire, frozen=True, kw_only=True):
 
 
 class EVAbsolutePriceScheduleEntry(Wire, frozen=True, kw_only=True):
-    duration: int
+    duration: Int64
     ev_price_rule: From1To8[EVPriceRule]
     custom_data: CustomData | UnsetType = UNSET
 
@@ -1243,7 +1244,7 @@ class EVAbsolutePriceSchedule(Wire, frozen=True, kw_only=True):
 
 
 class EVPowerScheduleEntry(Wire, frozen=True, kw_only=True):
-    duration: int
+    duration: Int64
     power: float
     custom_data: CustomData | UnsetType = UNSET
 
@@ -1434,7 +1435,7 @@ class ChargingScheduleUpdate(Wire, frozen=True, kw_only=True):
 
 
 class ChargingProfile(Wire, frozen=True, kw_only=True):
-    id: int
+    id: Int64
     stack_level: IntFrom0
     charging_profile_purpose: ChargingProfilePurposeEnum
     charging_profile_kind: ChargingProfileKindEnum
@@ -1443,9 +1444,9 @@ class ChargingProfile(Wire, frozen=True, kw_only=True):
     valid_from: Instant | UnsetType = UNSET
     valid_to: Instant | UnsetType = UNSET
     transaction_id: Str36 | UnsetType = UNSET
-    max_offline_duration: int | UnsetType = UNSET
+    max_offline_duration: Int64 | UnsetType = UNSET
     invalid_after_offline_duration: bool | UnsetType = UNSET
-    dyn_update_interval: int | UnsetType = UNSET
+    dyn_update_interval: Int64 | UnsetType = UNSET
     dyn_update_time: Instant | UnsetType = UNSET
     price_schedule_signature: Str256 | UnsetType = UNSET
     custom_data: CustomData | UnsetType = UNSET
@@ -1614,7 +1615,7 @@ class APN(Wire, frozen=True, kw_only=True):
     apn_authentication: APNAuthenticationEnum
     apn_user_name: Str50 | UnsetType = UNSET
     apn_password: Str64 | UnsetType = UNSET
-    sim_pin: int | UnsetType = UNSET
+    sim_pin: Int64 | UnsetType = UNSET
     preferred_network: Str6 | UnsetType = UNSET
     use_only_preferred_network: bool | UnsetType = UNSET
     custom_data: CustomData | UnsetType = UNSET
@@ -1633,7 +1634,7 @@ class VPN(Wire, frozen=True, kw_only=True):
 class NetworkConnectionProfile(Wire, frozen=True, kw_only=True):
     ocpp_interface: OCPPInterfaceEnum
     ocpp_transport: OCPPTransportEnum
-    message_timeout: int
+    message_timeout: Int64
     ocpp_csms_url: Str2000
     security_profile: IntFrom0
     apn: APN | UnsetType = UNSET
@@ -1718,9 +1719,9 @@ class TotalCost(Wire, frozen=True, kw_only=True):
 
 class TotalUsage(Wire, frozen=True, kw_only=True):
     energy: float
-    charging_time: int
-    idle_time: int
-    reservation_time: int | UnsetType = UNSET
+    charging_time: Int64
+    idle_time: Int64
+    reservation_time: Int64 | UnsetType = UNSET
     custom_data: CustomData | UnsetType = UNSET
 
 
@@ -1736,7 +1737,7 @@ class CostDetails(Wire, frozen=True, kw_only=True):
 class TransactionLimit(Wire, frozen=True, kw_only=True):
     max_cost: float | UnsetType = UNSET
     max_energy: float | UnsetType = UNSET
-    max_time: int | UnsetType = UNSET
+    max_time: Int64 | UnsetType = UNSET
     max_so_c: IntFrom0To100 | UnsetType = UNSET
     custom_data: CustomData | UnsetType = UNSET
 
@@ -1744,9 +1745,9 @@ class TransactionLimit(Wire, frozen=True, kw_only=True):
 class Transaction(Wire, frozen=True, kw_only=True):
     transaction_id: Str36
     charging_state: ChargingStateEnum | UnsetType = UNSET
-    time_spent_charging: int | UnsetType = UNSET
+    time_spent_charging: Int64 | UnsetType = UNSET
     stopped_reason: ReasonEnum | UnsetType = UNSET
-    remote_start_id: int | UnsetType = UNSET
+    remote_start_id: Int64 | UnsetType = UNSET
     operation_mode: OperationModeEnum | UnsetType = UNSET
     tariff_id: Str60 | UnsetType = UNSET
     transaction_limit: TransactionLimit | UnsetType = UNSET

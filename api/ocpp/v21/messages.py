@@ -89,6 +89,7 @@ from api.ocpp.v21.datatypes import (
     InstallCertificateStatusEnum,
     InstallCertificateUseEnum,
     Instant,
+    Int64,
     IntFrom0,
     IntFrom0To3,
     IntFrom1,
@@ -170,7 +171,7 @@ from api.ocpp.wire import CustomData, Exchange, Opaque, Wire
 
 class AFRRSignalRequest(Wire, frozen=True, kw_only=True):
     timestamp: Instant
-    signal: int
+    signal: Int64
     custom_data: CustomData | UnsetType = UNSET
 
 
@@ -211,7 +212,7 @@ class BatterySwapRequest(Wire, frozen=True, kw_only=True):
     battery_data: From1[BatteryData]
     event_type: BatterySwapEventEnum
     id_token: IdToken
-    request_id: int
+    request_id: Int64
     custom_data: CustomData | UnsetType = UNSET
 
 
@@ -227,7 +228,7 @@ class BootNotificationRequest(Wire, frozen=True, kw_only=True):
 
 class BootNotificationResponse(Wire, frozen=True, kw_only=True):
     current_time: Instant
-    interval: int
+    interval: Int64
     status: RegistrationStatusEnum
     status_info: StatusInfo | UnsetType = UNSET
     custom_data: CustomData | UnsetType = UNSET
@@ -247,7 +248,7 @@ class CancelReservationResponse(Wire, frozen=True, kw_only=True):
 class CertificateSignedRequest(Wire, frozen=True, kw_only=True):
     certificate_chain: Str10000
     certificate_type: CertificateSigningUseEnum | UnsetType = UNSET
-    request_id: int | UnsetType = UNSET
+    request_id: Int64 | UnsetType = UNSET
     custom_data: CustomData | UnsetType = UNSET
 
 
@@ -292,7 +293,7 @@ class ClearCacheResponse(Wire, frozen=True, kw_only=True):
 
 
 class ClearChargingProfileRequest(Wire, frozen=True, kw_only=True):
-    charging_profile_id: int | UnsetType = UNSET
+    charging_profile_id: Int64 | UnsetType = UNSET
     charging_profile_criteria: ClearChargingProfile | UnsetType = UNSET
     custom_data: CustomData | UnsetType = UNSET
 
@@ -420,7 +421,7 @@ class DeleteCertificateResponse(Wire, frozen=True, kw_only=True):
 
 class FirmwareStatusNotificationRequest(Wire, frozen=True, kw_only=True):
     status: FirmwareStatusEnum
-    request_id: int | UnsetType = UNSET
+    request_id: Int64 | UnsetType = UNSET
     status_info: StatusInfo | UnsetType = UNSET
     custom_data: CustomData | UnsetType = UNSET
 
@@ -449,7 +450,7 @@ class Get15118EVCertificateResponse(Wire, frozen=True, kw_only=True):
 
 
 class GetBaseReportRequest(Wire, frozen=True, kw_only=True):
-    request_id: int
+    request_id: Int64
     report_base: ReportBaseEnum
     custom_data: CustomData | UnsetType = UNSET
 
@@ -483,7 +484,7 @@ class GetCertificateStatusResponse(Wire, frozen=True, kw_only=True):
 
 
 class GetChargingProfilesRequest(Wire, frozen=True, kw_only=True):
-    request_id: int
+    request_id: Int64
     charging_profile: ChargingProfileCriterion
     evse_id: IntFrom0 | UnsetType = UNSET
     custom_data: CustomData | UnsetType = UNSET
@@ -496,7 +497,7 @@ class GetChargingProfilesResponse(Wire, frozen=True, kw_only=True):
 
 
 class GetCompositeScheduleRequest(Wire, frozen=True, kw_only=True):
-    duration: int
+    duration: Int64
     evse_id: IntFrom0
     charging_rate_unit: ChargingRateUnitEnum | UnsetType = UNSET
     custom_data: CustomData | UnsetType = UNSET
@@ -510,7 +511,7 @@ class GetCompositeScheduleResponse(Wire, frozen=True, kw_only=True):
 
 
 class GetDERControlRequest(Wire, frozen=True, kw_only=True):
-    request_id: int
+    request_id: Int64
     is_default: bool | UnsetType = UNSET
     control_type: DERControlEnum | UnsetType = UNSET
     control_id: Str36 | UnsetType = UNSET
@@ -524,7 +525,7 @@ class GetDERControlResponse(Wire, frozen=True, kw_only=True):
 
 
 class GetDisplayMessagesRequest(Wire, frozen=True, kw_only=True):
-    request_id: int
+    request_id: Int64
     id: From1[IntFrom0] | UnsetType = UNSET
     priority: MessagePriorityEnum | UnsetType = UNSET
     state: MessageStateEnum | UnsetType = UNSET
@@ -554,16 +555,16 @@ class GetLocalListVersionRequest(Wire, frozen=True, kw_only=True):
 
 
 class GetLocalListVersionResponse(Wire, frozen=True, kw_only=True):
-    version_number: int
+    version_number: Int64
     custom_data: CustomData | UnsetType = UNSET
 
 
 class GetLogRequest(Wire, frozen=True, kw_only=True):
     log: LogParameters
     log_type: LogEnum
-    request_id: int
+    request_id: Int64
     retries: IntFrom0 | UnsetType = UNSET
-    retry_interval: int | UnsetType = UNSET
+    retry_interval: Int64 | UnsetType = UNSET
     custom_data: CustomData | UnsetType = UNSET
 
 
@@ -575,7 +576,7 @@ class GetLogResponse(Wire, frozen=True, kw_only=True):
 
 
 class GetMonitoringReportRequest(Wire, frozen=True, kw_only=True):
-    request_id: int
+    request_id: Int64
     component_variable: From1[ComponentVariable] | UnsetType = UNSET
     monitoring_criteria: From1To3[MonitoringCriterionEnum] | UnsetType = UNSET
     custom_data: CustomData | UnsetType = UNSET
@@ -597,7 +598,7 @@ class GetPeriodicEventStreamResponse(Wire, frozen=True, kw_only=True):
 
 
 class GetReportRequest(Wire, frozen=True, kw_only=True):
-    request_id: int
+    request_id: Int64
     component_variable: From1[ComponentVariable] | UnsetType = UNSET
     component_criteria: From1To4[ComponentCriterionEnum] | UnsetType = UNSET
     custom_data: CustomData | UnsetType = UNSET
@@ -665,7 +666,7 @@ class InstallCertificateResponse(Wire, frozen=True, kw_only=True):
 
 class LogStatusNotificationRequest(Wire, frozen=True, kw_only=True):
     status: UploadLogStatusEnum
-    request_id: int | UnsetType = UNSET
+    request_id: Int64 | UnsetType = UNSET
     status_info: StatusInfo | UnsetType = UNSET
     custom_data: CustomData | UnsetType = UNSET
 
@@ -746,7 +747,7 @@ class NotifyDERStartStopResponse(Wire, frozen=True, kw_only=True):
 
 
 class NotifyDisplayMessagesRequest(Wire, frozen=True, kw_only=True):
-    request_id: int
+    request_id: Int64
     message_info: From1[MessageInfo] | UnsetType = UNSET
     tbc: bool | UnsetType = UNSET
     custom_data: CustomData | UnsetType = UNSET
@@ -798,7 +799,7 @@ class NotifyEventResponse(Wire, frozen=True, kw_only=True):
 
 
 class NotifyMonitoringReportRequest(Wire, frozen=True, kw_only=True):
-    request_id: int
+    request_id: Int64
     seq_no: IntFrom0
     generated_at: Instant
     monitor: From1[MonitoringData] | UnsetType = UNSET
@@ -829,7 +830,7 @@ class NotifyPriorityChargingResponse(Wire, frozen=True, kw_only=True):
 
 
 class NotifyReportRequest(Wire, frozen=True, kw_only=True):
-    request_id: int
+    request_id: Int64
     generated_at: Instant
     seq_no: IntFrom0
     report_data: From1[ReportData] | UnsetType = UNSET
@@ -863,7 +864,7 @@ class NotifySettlementResponse(Wire, frozen=True, kw_only=True):
 
 class NotifyWebPaymentStartedRequest(Wire, frozen=True, kw_only=True):
     evse_id: IntFrom0
-    timeout: int
+    timeout: Int64
     custom_data: CustomData | UnsetType = UNSET
 
 
@@ -910,7 +911,7 @@ class PublishFirmwareStatusNotificationResponse(Wire, frozen=True, kw_only=True)
 
 
 class PullDynamicScheduleUpdateRequest(Wire, frozen=True, kw_only=True):
-    charging_profile_id: int
+    charging_profile_id: Int64
     custom_data: CustomData | UnsetType = UNSET
 
 
@@ -922,7 +923,7 @@ class PullDynamicScheduleUpdateResponse(Wire, frozen=True, kw_only=True):
 
 
 class ReportChargingProfilesRequest(Wire, frozen=True, kw_only=True):
-    request_id: int
+    request_id: Int64
     charging_limit_source: Str20
     charging_profile: From1[ChargingProfile]
     evse_id: IntFrom0
@@ -935,7 +936,7 @@ class ReportChargingProfilesResponse(Wire, frozen=True, kw_only=True):
 
 
 class ReportDERControlRequest(Wire, frozen=True, kw_only=True):
-    request_id: int
+    request_id: Int64
     curve: From1To24[DERCurveGet] | UnsetType = UNSET
     enter_service: From1To24[EnterServiceGet] | UnsetType = UNSET
     fixed_pf_absorb: From1To24[FixedPFGet] | UnsetType = field(
@@ -958,7 +959,7 @@ class ReportDERControlResponse(Wire, frozen=True, kw_only=True):
 
 class RequestBatterySwapRequest(Wire, frozen=True, kw_only=True):
     id_token: IdToken
-    request_id: int
+    request_id: Int64
     custom_data: CustomData | UnsetType = UNSET
 
 
@@ -970,7 +971,7 @@ class RequestBatterySwapResponse(Wire, frozen=True, kw_only=True):
 
 class RequestStartTransactionRequest(Wire, frozen=True, kw_only=True):
     id_token: IdToken
-    remote_start_id: int
+    remote_start_id: Int64
     evse_id: IntFrom1 | UnsetType = UNSET
     group_id_token: IdToken | UnsetType = UNSET
     charging_profile: ChargingProfile | UnsetType = UNSET
@@ -1045,7 +1046,7 @@ class SecurityEventNotificationResponse(Wire, frozen=True, kw_only=True):
 
 
 class SendLocalListRequest(Wire, frozen=True, kw_only=True):
-    version_number: int
+    version_number: Int64
     update_type: UpdateEnum
     local_authorization_list: From1[AuthorizationData] | UnsetType = UNSET
     custom_data: CustomData | UnsetType = UNSET
@@ -1137,7 +1138,7 @@ class SetMonitoringLevelResponse(Wire, frozen=True, kw_only=True):
 
 
 class SetNetworkProfileRequest(Wire, frozen=True, kw_only=True):
-    configuration_slot: int
+    configuration_slot: Int64
     connection_data: NetworkConnectionProfile
     custom_data: CustomData | UnsetType = UNSET
 
@@ -1172,7 +1173,7 @@ class SignCertificateRequest(Wire, frozen=True, kw_only=True):
     csr: Str5500
     certificate_type: CertificateSigningUseEnum | UnsetType = UNSET
     hash_root_certificate: CertificateHashData | UnsetType = UNSET
-    request_id: int | UnsetType = UNSET
+    request_id: Int64 | UnsetType = UNSET
     custom_data: CustomData | UnsetType = UNSET
 
 
@@ -1204,7 +1205,7 @@ class TransactionEventRequest(Wire, frozen=True, kw_only=True):
     meter_value: From1[MeterValue] | UnsetType = UNSET
     offline: bool | UnsetType = UNSET
     number_of_phases_used: IntFrom0To3 | UnsetType = UNSET
-    cable_max_current: int | UnsetType = UNSET
+    cable_max_current: Int64 | UnsetType = UNSET
     reservation_id: IntFrom0 | UnsetType = UNSET
     preconditioning_status: PreconditioningStatusEnum | UnsetType = UNSET
     evse_sleep: bool | UnsetType = UNSET
@@ -1215,7 +1216,7 @@ class TransactionEventRequest(Wire, frozen=True, kw_only=True):
 
 class TransactionEventResponse(Wire, frozen=True, kw_only=True):
     total_cost: float | UnsetType = UNSET
-    charging_priority: int | UnsetType = UNSET
+    charging_priority: Int64 | UnsetType = UNSET
     id_token_info: IdTokenInfo | UnsetType = UNSET
     transaction_limit: TransactionLimit | UnsetType = UNSET
     updated_personal_message: MessageContent | UnsetType = UNSET
@@ -1259,7 +1260,7 @@ class UnpublishFirmwareResponse(Wire, frozen=True, kw_only=True):
 
 
 class UpdateDynamicScheduleRequest(Wire, frozen=True, kw_only=True):
-    charging_profile_id: int
+    charging_profile_id: Int64
     schedule_update: ChargingScheduleUpdate
     custom_data: CustomData | UnsetType = UNSET
 
@@ -1271,10 +1272,10 @@ class UpdateDynamicScheduleResponse(Wire, frozen=True, kw_only=True):
 
 
 class UpdateFirmwareRequest(Wire, frozen=True, kw_only=True):
-    request_id: int
+    request_id: Int64
     firmware: Firmware
     retries: IntFrom0 | UnsetType = UNSET
-    retry_interval: int | UnsetType = UNSET
+    retry_interval: Int64 | UnsetType = UNSET
     custom_data: CustomData | UnsetType = UNSET
 
 

@@ -147,10 +147,8 @@ def _texts(schema: Schema) -> st.SearchStrategy[str]:
 
 
 def _integers(schema: Schema) -> st.SearchStrategy[Any]:
-    least, most = schema.get("minimum"), schema.get("maximum")
-    numbers = st.integers(
-        None if least is None else int(least), None if most is None else int(most)
-    )
+    least, most = schema.get("minimum", -(2**63)), schema.get("maximum", 2**63 - 1)
+    numbers = st.integers(int(least), int(most))
     return numbers | numbers.filter(lambda n: abs(n) < 2**53).map(float)
 
 
@@ -286,7 +284,10 @@ def _edge(value: Any, schema: Schema) -> tuple[list[Any], list[Any]]:
             allowed = [least, most, 1 if least is None and most is None else None]
             forbidden = [None if least is None else least - 1]
             forbidden += [None if most is None else most + 1, True, "1", None]
-            forbidden += [1.5] if kind == "integer" else []
+            if kind == "integer":
+                allowed += [-(2**63) if least is None else None]
+                allowed += [2**63 - 1 if most is None else None]
+                forbidden += [1.5, -(2**63) - 1, 2**63, 10**400]
             return [one for one in allowed if one is not None], forbidden
         case {"type": "boolean"}:
             return [True, False], [None, 0, "true"]
@@ -317,13 +318,16 @@ def canonical(value: Any, schema: Schema, root: Schema) -> Any:
     """Return JSON in which what counts as the same is the same.
 
     Integral floats are integers and instants are datetimes; ``ValueError`` where a text
-    should be an instant and is none.
+    should be an instant and is none, and where an integer has more than 64 bits.
     """
     schema = resolved(schema, root)
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
     if type(value) is int and schema.get("type") == "number" and abs(value) >= 2**53:
         return float(value)
+    is_long = type(value) is int and not -(2**63) <= value < 2**63
+    if schema.get("type") == "integer" and is_long:
+        raise ValueError(value)
     if isinstance(value, str) and schema.get("format") == "date-time":
         found = instant(value)
         if found is None:

@@ -1,8 +1,9 @@
 """Our structs and the ``ocpp`` package's validation accept the same payloads.
 
 Requests and responses of the three versions, with this closed list of differences:
-integral floats count as integers; NaN, infinities, a name twice in one object, text
-that is not Unicode and instants that do not parse are refused.
+integral floats count as integers; integers of more than 64 bits, NaN, infinities, a
+name twice in one object, text that is not Unicode and instants that do not parse are
+refused.
 
 Seconds in the suite; with VOLTLEDGER_FULL=1 in the environment every mutation of every
 place of every payload, and a hundred times the examples.
