@@ -1,0 +1,407 @@
+"""Stations of all three versions for a load: they report, take profiles and obey them.
+
+Messages leave in open loop: they are due at fixed instants, whatever the server does.
+Each station has one call outstanding, as the protocol has it, and what is due meanwhile
+waits. Latency counts from the instant a message was due to its answer.
+"""
+
+import asyncio
+import base64
+import random
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+from picows import (
+    WSFrame,
+    WSListener,
+    WSMsgType,
+    WSTransport,
+    WSUpgradeRequest,
+    WSUpgradeResponse,
+    ws_connect,
+)
+
+VERSIONS: Final = ("ocpp1.6", "ocpp2.0.1", "ocpp2.1")
+PASSWORD: Final = "secret"
+MAX_W: Final = 22_080
+_TICK_S: Final = 0.001
+# Where no voltage is measured the server counts with the highest, and so do we.
+_W_PER_A: Final = 253
+_AT_ONCE: Final = 100
+_ANSWER_WITHIN_S: Final = 60.0
+
+_BOOT_16: Final = (
+    b'[2,"%d","BootNotification",{"chargePointVendor":"Load","chargePointModel":"M"}]'
+)
+_BOOT_2: Final = (
+    b'[2,"%d","BootNotification",{"reason":"PowerUp",'
+    b'"chargingStation":{"vendorName":"Load","model":"M"}}]'
+)
+_VALUE_16: Final = (
+    b'{"timestamp":"%s","sampledValue":['
+    b'{"value":"%d","measurand":"Energy.Active.Import.Register","unit":"Wh"},'
+    b'{"value":"%.1f","measurand":"Power.Active.Import","unit":"W"}]}'
+)
+_VALUE_2: Final = (
+    b'{"timestamp":"%s","sampledValue":['
+    b'{"value":%d,"measurand":"Energy.Active.Import.Register",'
+    b'"unitOfMeasure":{"unit":"Wh"}},'
+    b'{"value":%.1f,"measurand":"Power.Active.Import","unitOfMeasure":{"unit":"W"}}]}'
+)
+_EVENT_2: Final = (
+    b'[2,"%d","TransactionEvent",{"eventType":"%s","timestamp":"%s",'
+    b'"triggerReason":"%s","seqNo":%d,"transactionInfo":{"transactionId":"%s",'
+    b'"chargingState":"%s"},"evse":{"id":1,"connectorId":1},"meterValue":[%s]%s}]'
+)
+_START_16: Final = (
+    b'[2,"%d","StartTransaction",{"connectorId":1,"idTag":"%s","meterStart":%d,'
+    b'"timestamp":"%s"}]'
+)
+_STOP_16: Final = (
+    b'[2,"%d","StopTransaction",{"transactionId":%d,"meterStop":%d,"timestamp":"%s",'
+    b'"reason":"EVDisconnected"}]'
+)
+_METER_16: Final = (
+    b'[2,"%d","MeterValues",{"connectorId":1,"transactionId":%d,"meterValue":[%s]}]'
+)
+
+
+class _Due(NamedTuple):
+    at: float
+    make: Callable[[], bytes]
+
+
+class Tally:
+    """What all stations saw."""
+
+    def __init__(self) -> None:
+        self.latencies_s: list[float] = []
+        self.refused: list[bytes] = []
+        self.profiles = 0
+        # Told of each profile of a transaction: station, limit before and after [W].
+        self.on_profile: Callable[[Station, float, float], None] | None = None
+
+
+class Station(WSListener):
+    """One station with one EVSE; the register runs at what it draws."""
+
+    def __init__(self, number: int, version: str, tally: Tally) -> None:
+        self.number = number
+        self.identity = f"s{number}"
+        self.version = version
+        self.limit_w = 0.0
+        self.transaction_id = -1
+        self.waiting: deque[_Due] = deque()
+        self.is_gone: asyncio.Event = asyncio.Event()
+        self._is_1_6 = version == VERSIONS[0]
+        self._token = b"TOKEN%d" % number
+        self._tally = tally
+        self._asked: asyncio.Future[bytes] | None = None
+        self._due_at: float | None = None
+        self._transport: WSTransport | None = None
+        self._sent = self._seq = self._began = 0
+        self._register_wh = 0.0
+        self._metered_at = time.perf_counter()
+
+    # The connection.
+
+    async def connect(self, port: int, tls: ssl.SSLContext | None = None) -> None:
+        """Connect; nothing is said."""
+        token = base64.b64encode(f"{self.identity}:{PASSWORD}".encode()).decode()
+        self.is_gone.clear()
+
+        def made(request: WSUpgradeRequest, response: WSUpgradeResponse) -> WSListener:
+            return self
+
+        await ws_connect(
+            made,
+            f"{'ws' if tls is None else 'wss'}://127.0.0.1:{port}/ocpp/{self.identity}",
+            ssl_context=tls,
+            extra_headers={
+                "Authorization": f"Basic {token}",
+                "Sec-WebSocket-Protocol": self.version,
+            },
+        )
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """Begin."""
+        self._transport = transport
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        """End."""
+        if self._transport is transport:
+            self._transport = None
+            self.is_gone.set()
+
+    def leave(self) -> None:
+        """End the connection without a word."""
+        assert self._transport is not None
+        self._transport.disconnect(graceful=False)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Take an answer, and send what has waited for it; or answer a call."""
+        if frame.msg_type != WSMsgType.TEXT:
+            return
+        payload = frame.get_payload_as_bytes()
+        if payload.startswith(b"[2"):
+            transport.send(WSMsgType.TEXT, self._answer(payload))
+            return
+        if not payload.startswith(b"[3"):
+            self._tally.refused.append(payload)
+        if self._asked is not None:
+            asked, self._asked = self._asked, None
+            asked.set_result(payload)
+        elif self._due_at is not None:
+            self._tally.latencies_s.append(time.perf_counter() - self._due_at)
+            self._due_at = None
+        if self.waiting and self._asked is None:
+            self._send(self.waiting.popleft())
+
+    # What is said.
+
+    async def ask(self, frame: bytes) -> bytes:
+        """Send a frame and return its answer."""
+        assert self._transport is not None
+        self._asked = asyncio.get_running_loop().create_future()
+        self._transport.send(WSMsgType.TEXT, frame)
+        return await asyncio.wait_for(self._asked, _ANSWER_WITHIN_S)
+
+    async def boot(self) -> None:
+        """Boot."""
+        self._sent += 1
+        await self.ask((_BOOT_16 if self._is_1_6 else _BOOT_2) % self._sent)
+
+    async def begin(self) -> None:
+        """Begin a transaction: an EV comes and charges."""
+        answer = await self.ask(self.start_frame())
+        self.take_started(answer)
+
+    def take_started(self, answer: bytes) -> None:
+        """Take in what was answered to a beginning."""
+        if self._is_1_6:
+            self.transaction_id = msgspec.json.decode(answer)[2]["transactionId"]
+
+    async def end(self) -> None:
+        """End it: the EV leaves."""
+        await self.ask(self.end_frame())
+        self.transaction_id, self.limit_w = -1, 0.0
+
+    def due(self, at: float, make: Callable[[], bytes] | None = None) -> None:
+        """Send what is due, a reading if nothing else, or let it wait its turn."""
+        due = _Due(at, self.reading_frame if make is None else make)
+        if self._due_at is None and self._asked is None:
+            self._send(due)
+        else:
+            self.waiting.append(due)
+
+    @property
+    def unanswered(self) -> int:
+        """How many messages have no answer."""
+        return len(self.waiting) + (self._due_at is not None)
+
+    def _send(self, due: _Due) -> None:
+        if self._transport is None:
+            self.waiting.appendleft(due)
+            return
+        self._due_at = due.at
+        self._transport.send(WSMsgType.TEXT, due.make())
+
+    # Frames; ``ago_s`` seconds old ones are told as of offline.
+
+    def start_frame(self, ago_s: float = 0.0) -> bytes:
+        """Return the beginning of a transaction."""
+        self._began += 1
+        self._seq = -1
+        self._metered_at = time.perf_counter()
+        if not self._is_1_6:
+            shown = b',"idToken":{"idToken":"%s","type":"ISO14443"}' % self._token
+            return self._event(b"Started", b"CablePluggedIn", ago_s, more=shown)
+        self._sent += 1
+        register_wh = int(self._register_wh)
+        return _START_16 % (self._sent, self._token, register_wh, _timestamp(ago_s))
+
+    def reading_frame(self, ago_s: float = 0.0) -> bytes:
+        """Return a reading of power and register."""
+        if not self._is_1_6:
+            return self._event(b"Updated", b"MeterValuePeriodic", ago_s)
+        value = self._value(_VALUE_16, ago_s)
+        self._sent += 1
+        return _METER_16 % (self._sent, self.transaction_id, value)
+
+    def end_frame(self, ago_s: float = 0.0) -> bytes:
+        """Return the end of the transaction."""
+        if not self._is_1_6:
+            return self._event(b"Ended", b"EVDeparted", ago_s, state=b"Idle")
+        self._value(_VALUE_16, ago_s)
+        self._sent += 1
+        register_wh, at = int(self._register_wh), _timestamp(ago_s)
+        return _STOP_16 % (self._sent, self.transaction_id, register_wh, at)
+
+    def _event(
+        self,
+        kind: bytes,
+        trigger: bytes,
+        ago_s: float,
+        state: bytes = b"Charging",
+        more: bytes = b"",
+    ) -> bytes:
+        value = self._value(_VALUE_2, ago_s)
+        self._sent += 1
+        self._seq += 1
+        if ago_s:
+            more += b',"offline":true'
+        name = b"tx-%d-%d" % (self.number, self._began)
+        return _EVENT_2 % (
+            self._sent, kind, _timestamp(ago_s), trigger, self._seq, name, state,
+            value, more,
+        )  # fmt: skip
+
+    def _value(self, form: bytes, ago_s: float) -> bytes:
+        now = time.perf_counter()
+        drawn_w = min(self.limit_w, MAX_W)
+        if not ago_s:
+            self._register_wh += drawn_w * (now - self._metered_at) / 3_600
+        self._metered_at = now
+        return form % (_timestamp(ago_s), int(self._register_wh), drawn_w)
+
+    def draw_wh(self, energy_wh: int) -> None:
+        """Let the register run on by so much."""
+        self._register_wh += energy_wh
+
+    # What is asked of it.
+
+    def _answer(self, call: bytes) -> bytes:
+        _, message_id, action, request = msgspec.json.decode(call)
+        if action != "SetChargingProfile":
+            return b'[4,"%s","NotSupported","",{}]' % message_id.encode()
+        before_w = self.limit_w
+        purpose, limit_w = _limit_of(request)
+        if purpose == "TxProfile":
+            self.limit_w = limit_w
+            self._tally.profiles += 1
+            if self._tally.on_profile is not None:
+                self._tally.on_profile(self, before_w, limit_w)
+        return b'[3,"%s",{"status":"Accepted"}]' % message_id.encode()
+
+
+def _limit_of(request: dict[str, Any]) -> tuple[str, float]:
+    """Return the purpose of a profile, and what it allows at first [W]."""
+    profile = request.get("csChargingProfiles") or request["chargingProfile"]
+    schedule = profile["chargingSchedule"]
+    if isinstance(schedule, list):
+        schedule = schedule[0]
+    period = schedule["chargingSchedulePeriod"][0]
+    per_unit = 1
+    if schedule["chargingRateUnit"] == "A":
+        per_unit = _W_PER_A * period.get("numberPhases", 3)
+    return profile["chargingProfilePurpose"], per_unit * period["limit"]
+
+
+def _timestamp(ago_s: float) -> bytes:
+    at = datetime.now(UTC) - timedelta(seconds=ago_s)
+    return at.isoformat(timespec="milliseconds").encode()
+
+
+class Fleet:
+    """Stations ``s0``, ``s1`` ... of the three versions in turns."""
+
+    def __init__(self, count: int, seed: int = 0) -> None:
+        self.tally = Tally()
+        self.stations = [
+            Station(n, VERSIONS[n % len(VERSIONS)], self.tally) for n in range(count)
+        ]
+        self.dice = random.Random(seed)
+
+    async def arrive(
+        self, port: int, active: int, tls: ssl.SSLContext | None = None
+    ) -> None:
+        """Connect and boot all; the first ``active`` begin a transaction."""
+
+        async def one(station: Station) -> None:
+            await station.connect(port, tls)
+            await station.boot()
+            if station.number < active:
+                await station.begin()
+
+        await each(self.stations, one)
+
+    def unanswered(self) -> int:
+        """Return how many messages have no answer."""
+        return sum(station.unanswered for station in self.stations)
+
+    async def answered(self, within_s: float) -> float:
+        """Wait until all is answered, or not; return how long that took."""
+        begun = time.perf_counter()
+        while self.unanswered() and time.perf_counter() < begun + within_s:
+            await asyncio.sleep(_TICK_S)
+        return time.perf_counter() - begun
+
+
+async def each(stations: Sequence[Station], do: Any, at_once: int = _AT_ONCE) -> None:
+    """Do something with every station, some at once."""
+    gate = asyncio.Semaphore(at_once)
+
+    async def one(station: Station) -> None:
+        async with gate:
+            await do(station)
+
+    await asyncio.gather(*(one(station) for station in stations))
+
+
+class Figures(NamedTuple):
+    """What came of a load; the client's share is of a core."""
+
+    answered: int
+    refused: int
+    unanswered: int
+    took_s: float
+    p50_ms: float
+    p99_ms: float
+    worst_ms: float
+    client_share: float
+
+    @property
+    def per_s(self) -> float:
+        """How many were answered a second."""
+        return self.answered / self.took_s
+
+
+async def report(
+    fleet: Fleet, stations: Sequence[Station], per_s: float, for_s: float
+) -> Figures:
+    """Let stations report in turns, in open loop, for a time."""
+    tally = fleet.tally
+    tally.latencies_s, tally.refused = [], []
+    begun, cpu = time.perf_counter(), time.process_time()
+    sent, total = 0, int(per_s * for_s)
+    while sent < total:
+        due = min(int((time.perf_counter() - begun) * per_s) + 1, total)
+        for n in range(sent, due):
+            stations[n % len(stations)].due(begun + n / per_s)
+        sent = due
+        await asyncio.sleep(_TICK_S)
+    await fleet.answered(10.0)
+    took_s = time.perf_counter() - begun
+    p50, p99, worst = percentiles_ms(tally.latencies_s)
+    return Figures(
+        answered=len(tally.latencies_s),
+        refused=len(tally.refused),
+        unanswered=fleet.unanswered(),
+        took_s=took_s,
+        p50_ms=p50,
+        p99_ms=p99,
+        worst_ms=worst,
+        client_share=(time.process_time() - cpu) / took_s,
+    )
+
+
+def percentiles_ms(times_s: Sequence[float]) -> tuple[float, float, float]:
+    """Return the median, the 99th percentile and the largest of some times [ms]."""
+    p50, p99, worst = 1_000 * np.percentile(times_s or [0.0], (50, 99, 100))
+    return round(float(p50), 1), round(float(p99), 1), round(float(worst), 1)
