@@ -1,6 +1,7 @@
 """A day of stations over real sockets in which everything goes wrong, by its books."""
 
 import asyncio
+import json
 import os
 from collections import defaultdict
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from benchmarks.simulator.clock import SeededIds, SimulatedClock
 from benchmarks.simulator.day import (
     EQUAL_SHARE,
     OURS,
+    STRATEGIES,
     ZONE_ID,
     DayRequest,
     mean_upper_w,
@@ -45,8 +47,8 @@ from domain.ports import System
 from domain.use_cases.e4_pre_from_rm import ReceivePre
 from domain.use_cases.s6_sdr_information import increments_of
 from optimizer import Planner
+from tests.api.small_day import CARS, sessions_file, simulate
 from tests.api.small_day import DAY as SMALL_DAY
-from tests.api.small_day import sessions_file
 
 EventT = TypeVar("EventT", bound=Event)
 TZ = ZoneInfo("UTC")
@@ -272,6 +274,16 @@ def test_two_runs_over_sockets_end_with_the_same_chain_head(tmp_path: Path) -> N
             log = day.system.log
             heads.add(log.hash_at(log.last_position()))
     assert len(heads) == 1
+
+
+def test_the_command_runs_all_strategies_over_sockets(tmp_path: Path) -> None:
+    made = simulate(
+        sessions_file(tmp_path), tmp_path / "out", "--stations", "ocpp", "--json"
+    )
+    inside = json.loads(made.result.stdout)["strategies"]
+    assert [f["strategy"] for f in inside] == list(STRATEGIES)
+    assert all(f["drivers"] == CARS for f in inside)
+    assert inside[0]["pre_violation_steps"] == inside[0]["aetp_outside_pre"] == 0
 
 
 @pytest.mark.skipif("VOLTLEDGER_FULL" not in os.environ, reason="two minutes")
