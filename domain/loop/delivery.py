@@ -138,8 +138,7 @@ class Delivery:
         """
         self.lost_at = self.lost_at or at
         self.last, self.last_sent_at = self.default, 0
-        for sent in self.sent:
-            sent.timed_out = True
+        self._give_up(self.last_number)
 
     def on_frozen(self, at: Instant) -> None:
         """Take in that a station that keeps no steps stays with what holds now."""
@@ -189,6 +188,13 @@ class Delivery:
         """Take in that the station did not store the ETP: it is not in force."""
         if self._withdraw(number):
             self.refused_at = at
+            self._give_up(number)  # it answers, and they are nobody's to wait for
+
+    def _give_up(self, number: int) -> None:
+        """Await no answer up to a number any more: those ETPs may be in force or not."""
+        given_up = [s for s in self.sent if s.number <= number]
+        self.fading += [Fading(s.course, s.sent_at, _OPEN_END) for s in given_up]
+        self.sent = [s for s in self.sent if s.number > number]
 
     def on_superseded(self, number: int) -> None:
         """Take in that the ETP never left, because a newer one is to."""

@@ -302,6 +302,35 @@ def test_an_etp_that_is_refused_after_a_boot_is_sent_again_later() -> None:
     assert len(zone.send()) == 1
 
 
+def test_what_was_unanswered_when_a_station_left_holds_nothing_up_once_it_is_back() -> (
+    None
+):
+    zone = ready()
+    zone.plan((0, 5_000))
+    (sent,) = zone.send()
+    zone.tell(disconnected())
+    zone.now += MINUTE
+    zone.tell(connected())
+    assert zone.counted_w() == 5_000  # it may have been stored
+    (again,) = zone.send()
+    assert again.number > sent.number
+    zone.tell(p.EtpAccepted(evse_id=EVSE, number=again.number))
+    assert build(zone.state, zone.now).slots == (zone.slot(),)
+
+
+def test_who_refuses_the_newest_is_waited_for_no_longer() -> None:
+    zone = ready()
+    zone.plan((0, 5_000))
+    (first,) = zone.send()
+    zone.tell(p.EtpTimedOut(evse_id=EVSE, number=first.number))
+    zone.plan((0, 4_000))
+    (second,) = zone.send()
+    zone.tell(p.EtpRefused(evse_id=EVSE, number=second.number, reason="busy"))
+    assert zone.counted_w() == 5_000
+    zone.now += 301 * SECOND
+    assert len(zone.send()) == 1
+
+
 def test_a_repeated_etp_that_is_refused_may_be_stored_all_the_same() -> None:
     zone = ready()
     accepted(zone, (0, 2_000))
