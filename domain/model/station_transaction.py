@@ -4,14 +4,13 @@ Messages count by their number (2.x) or their instant, not by when they arrive.
 """
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from domain.model import station_events as t
 from domain.model.session import USABLE
-from domain.model.values import Instant, Quality
-from domain.ports import Recorded
+from domain.model.values import Event, Instant, Quality
 
 # Ranges of numbers, both ends included, in order and apart.
 Ranges = tuple[tuple[int, int], ...]
@@ -29,6 +28,40 @@ def with_range(ranges: Ranges, first: int, last: int) -> Ranges:
 def holds(ranges: Ranges, number: int) -> bool:
     """Whether a number is in one of the ranges."""
     return any(first <= number <= last for first, last in ranges)
+
+
+class Row(Protocol):
+    """A row of the transaction's stream, as the log has it."""
+
+    @property
+    def position(self) -> int:
+        """Return where it stands in the log."""
+        ...
+
+    @property
+    def stream(self) -> str:
+        """Return the transaction's stream."""
+        ...
+
+    @property
+    def occurred_at(self) -> Instant:
+        """Return when the message was told of."""
+        ...
+
+    @property
+    def recorded_at(self) -> Instant:
+        """Return when it was recorded."""
+        ...
+
+    @property
+    def decision_version(self) -> int:
+        """Return the version of the stream's last decision."""
+        ...
+
+    @property
+    def event(self) -> Event | None:
+        """Return its event; None when that was dropped."""
+        ...
 
 
 class Told(NamedTuple):
@@ -154,7 +187,7 @@ def repeats(
     )
 
 
-def take(state: StationTransaction, rows: Iterable[Recorded]) -> StationTransaction:
+def take(state: StationTransaction, rows: Iterable[Row]) -> StationTransaction:
     """Return the state after some rows of its stream."""
     for row in rows:
         match row.event:
@@ -178,7 +211,7 @@ def take(state: StationTransaction, rows: Iterable[Recorded]) -> StationTransact
 
 
 def with_told(
-    state: StationTransaction, row: Recorded, event: t.StationTransactionReported
+    state: StationTransaction, row: Row, event: t.StationTransactionReported
 ) -> StationTransaction:
     """Return the state after one message."""
     if not state.number:
