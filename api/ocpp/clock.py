@@ -61,7 +61,7 @@ def forget_clock(peer: Peer) -> None:
 
     So what it tells next is news, whatever the instant that it gives.
     """
-    peer.clock_offset = None
+    peer.clock_offset = peer.clock_recorded = None
     peer.clock_heard = deque()
     for place, (status, error_code, _) in peer.statuses.items():
         peer.statuses[place] = (status, error_code, 0)

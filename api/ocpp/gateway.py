@@ -159,6 +159,7 @@ class Gateway:
             desk.close(older.link, 1000, "a newer connection took its place")
             self._disconnected(desk, older, "replaced")
         peer.connection, peer.version = connection, connection.version
+        peer.clock_recorded = None  # the loops take it for unknown until it tells
         profile = 0 if peer.credentials is None else peer.credentials.security_profile
         event = t.StationConnected(
             station_id=peer.station_id,

@@ -142,7 +142,8 @@ class Delivery:
 
     def on_frozen(self, at: Instant) -> None:
         """Take in that a station that keeps no steps stays with what holds now."""
-        for course in (self.acked, *(s.course for s in self.sent)):
+        unknown = [f.course for f in self.fading if f.until == _OPEN_END]
+        for course in (self.acked, *(s.course for s in self.sent), *unknown):
             holds = flat(course.largest(at, at))
             self.fading.append(Fading(holds, at, _OPEN_END))
 
@@ -191,7 +192,7 @@ class Delivery:
             self._give_up(number)  # it answers, and they are nobody's to wait for
 
     def _give_up(self, number: int) -> None:
-        """Await no answer up to a number any more: those ETPs may be in force or not."""
+        """Await no answer up to a number any more: those may be in force or not."""
         given_up = [s for s in self.sent if s.number <= number]
         self.fading += [Fading(s.course, s.sent_at, _OPEN_END) for s in given_up]
         self.sent = [s for s in self.sent if s.number > number]

@@ -86,10 +86,14 @@ class Slot:
 
     @property
     def may_draw(self) -> bool:
-        """Whether somebody may draw power; of a silent station nobody knows."""
-        return self.ev is not None or (
-            self.station.is_silent and bool(self.station.default_w)
-        )
+        """Whether somebody may draw power; of a silent station nobody knows.
+
+        One that never was there, or is there no more for good, has nobody.
+        """
+        station = self.station
+        is_unseen = station.is_silent and station.has_connected
+        may_begin = is_unseen and station.default_of(self.max_w) > 0
+        return self.ev is not None or (may_begin and not station.is_retired)
 
     @property
     def is_reachable(self) -> bool:

@@ -33,15 +33,19 @@ class StationState:
     """A charging station; ``default_w`` of each EVSE, None while it is not known.
 
     ``max_periods`` is how many steps of a schedule it keeps, ``clock_ms`` its clock
-    less ours.
+    less ours, as told since it connected or booted last, and ``steps_from`` since when
+    it was told steps at all.
     """
 
     is_registered: bool = False
     is_silent: bool = False
+    has_connected: bool = False
+    is_retired: bool = False
     has_smart_charging: bool = True
     default_w: int | None = None
     max_periods: int = 1
     clock_ms: int | None = None
+    steps_from: Instant = 0
     slots: "list[Slot]" = field(default_factory=list)
 
     @property
@@ -49,6 +53,13 @@ class StationState:
         """Whether it goes on with the steps of its ETPs when nobody can reach it."""
         knows_time = self.clock_ms is not None and abs(self.clock_ms) <= CLOCK_LIMIT_MS
         return self.max_periods > 1 and knows_time
+
+    def told_by(self, at: Instant, *, clock_ms: int | None, max_periods: int) -> None:
+        """Take in what its ETPs are made for, from now on."""
+        kept_steps = self.keeps_steps
+        self.clock_ms, self.max_periods = clock_ms, max_periods
+        if self.keeps_steps and not kept_steps:
+            self.steps_from = at
 
     def default_of(self, max_w: int) -> int:
         """Return what an EVSE of ``max_w`` gives without any ETP [W]."""
@@ -87,7 +98,9 @@ def _connected(
     event: t.StationConnected | t.StationBooted,
     row: Recorded,
 ) -> None:
-    state.station(event.station_id).is_silent = False
+    station = state.station(event.station_id)
+    station.is_silent, station.has_connected = False, True
+    station.clock_ms = None
     _lost(state, event.station_id, row.occurred_at)
 
 
@@ -96,8 +109,8 @@ def _disconnected(
 ) -> None:
     station = state.station(event.station_id)
     station.is_silent = True
-    if not station.keeps_steps:
-        for slot in state.station(event.station_id).slots:
+    for slot in station.slots:
+        if not station.keeps_steps or slot.delivery.acked_at < station.steps_from:
             slot.delivery.on_frozen(row.occurred_at)
     _lost(state, event.station_id, row.occurred_at)
 
@@ -116,17 +129,32 @@ def _defaults(
     _default_changed(state, event.station_id, row.occurred_at)
 
 
+def _defaults_refused(
+    state: "ZoneState", event: t.StationDefaultsRefused, row: Recorded
+) -> None:
+    """Take in that nobody knows what its EVSEs give without an ETP."""
+    state.station(event.station_id).default_w = None
+    _default_changed(state, event.station_id, row.occurred_at)
+
+
+def _retired(state: "ZoneState", event: t.StationRetired, row: Recorded) -> None:
+    state.station(event.station_id).is_retired = True
+
+
 def _capabilities(
     state: "ZoneState", event: t.StationCapabilities, row: Recorded
 ) -> None:
     station = state.station(event.station_id)
     station.has_smart_charging, station.is_silent = event.has_smart_charging, False
-    station.max_periods = event.max_periods
+    at, clock_ms = row.occurred_at, station.clock_ms
+    station.told_by(at, clock_ms=clock_ms, max_periods=event.max_periods)
     _default_changed(state, event.station_id, row.occurred_at)
 
 
 def _clock(state: "ZoneState", event: t.StationClockMeasured, row: Recorded) -> None:
-    state.station(event.station_id).clock_ms = event.offset_ms
+    station = state.station(event.station_id)
+    at, max_periods = row.occurred_at, station.max_periods
+    station.told_by(at, clock_ms=event.offset_ms, max_periods=max_periods)
 
 
 def _limited(state: "ZoneState", event: t.LimitReported, row: Recorded) -> None:
@@ -181,6 +209,8 @@ RULES: dict[type[Event], Callable[["ZoneState", Any, Recorded], None]] = {
     t.StationBooted: _connected,
     t.StationDisconnected: _disconnected,
     t.StationDefaultsInstalled: _defaults,
+    t.StationDefaultsRefused: _defaults_refused,
+    t.StationRetired: _retired,
     t.StationCapabilities: _capabilities,
     t.StationClockMeasured: _clock,
     t.LimitReported: _limited,

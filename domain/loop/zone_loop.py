@@ -87,6 +87,7 @@ _RELEVANT = (
     t.StationDisconnected,
     t.StationBooted,
     t.StationDefaultsInstalled,
+    t.StationDefaultsRefused,
     t.StationCapabilities,
     t.LimitReported,
     t.EtpNotFollowed,

@@ -151,6 +151,10 @@ def booted() -> t.StationBooted:
     return t.StationBooted(station_id=STATION, status="Accepted")
 
 
+def clock() -> t.StationClockMeasured:
+    return t.StationClockMeasured(station_id=STATION, offset_ms=0)
+
+
 def installed(power_w: int) -> t.StationDefaultsInstalled:
     return t.StationDefaultsInstalled(station_id=STATION, default_w=power_w)
 
@@ -163,8 +167,7 @@ def able(**changes: Any) -> t.StationCapabilities:
 def ready(default_w: int = 0) -> Zone:
     """A station that connected, told what it can do, and has its default."""
     zone = Zone()
-    clock = t.StationClockMeasured(station_id=STATION, offset_ms=0)
-    zone.tell(connected(), able(), clock, installed(default_w))
+    zone.tell(connected(), able(), clock(), installed(default_w))
     plugged(zone)
     return zone
 
@@ -239,6 +242,24 @@ def test_an_ev_whose_transfer_ended_is_planned_nothing_until_another_begins() ->
     assert len(zone.send()) == 1
 
 
+def test_who_refuses_its_default_may_have_none() -> None:
+    zone = ready(2_000)
+    zone.tell(t.StationDefaultsRefused(station_id=STATION, reason="its flash is full"))
+    assert zone.counted_w() == MAX_W
+    accepted(zone, (0, 3_000))
+    assert zone.counted_w() == 3_000
+
+
+def test_a_silent_station_without_default_may_give_its_maximum() -> None:
+    zone = Zone()
+    assert build(zone.state, zone.now).problem.pre_upper_w[0] == 30_000  # never there
+    zone.tell(connected(), able(has_smart_charging=False), disconnected())
+    problem = build(zone.state, zone.now).problem
+    assert problem.pre_upper_w[0] == 30_000 - MAX_W
+    zone.tell(t.StationRetired(station_id=STATION, reason="scrapped"))
+    assert build(zone.state, zone.now).problem.pre_upper_w[0] == 30_000
+
+
 # Silence and reboots
 
 
@@ -262,6 +283,35 @@ def test_one_that_keeps_no_steps_stays_with_what_held_when_it_fell_silent() -> N
     zone = ready()
     accepted(zone, (0, 5_000), (600, 1_500))
     zone.tell(able(max_periods=1), disconnected())
+    zone.now += 700 * SECOND
+    assert zone.counted_w() == 5_000
+
+
+def test_what_was_told_before_the_clock_was_known_has_no_steps() -> None:
+    zone = Zone()
+    zone.tell(connected(), able(), installed(0))
+    plugged(zone)
+    accepted(zone, (0, 5_000), (600, 1_500))
+    zone.tell(clock(), disconnected())
+    zone.now += 700 * SECOND
+    assert zone.counted_w() == 5_000
+
+
+def test_who_booted_keeps_no_steps_until_its_clock_is_known_again() -> None:
+    zone = ready()
+    zone.tell(booted())
+    accepted(zone, (0, 5_000), (600, 1_500))
+    zone.tell(disconnected())
+    zone.now += 700 * SECOND
+    assert zone.counted_w() == 5_000
+
+
+def test_an_unanswered_etp_of_before_a_boot_has_no_steps_either() -> None:
+    zone = ready()
+    zone.tell(able(max_periods=1))
+    zone.plan((0, 5_000), (600, 1_500))
+    zone.send()
+    zone.tell(booted(), disconnected())
     zone.now += 700 * SECOND
     assert zone.counted_w() == 5_000
 
