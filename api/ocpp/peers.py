@@ -97,7 +97,8 @@ class EtpOnWire:
     """The newest ETP of an EVSE, and what of it its station was told.
 
     ``transaction_id`` is that of the transaction it was told for; None: it waits.
-    ``periods`` are those of its message; ``call_off`` ends what is due for it later.
+    ``periods`` are those of its message; ``before`` is the last one that was accepted
+    before it, while it is not; ``call_off`` ends what is due for it later.
     """
 
     etp: EtpSent
@@ -106,6 +107,7 @@ class EtpOnWire:
     is_voltage_known: bool = False
     periods: tuple[tuple[int, float], ...] = ()
     is_accepted: bool = False
+    before: "EtpOnWire | None" = None
     call_off: Callable[[], None] | None = None
 
 

@@ -60,6 +60,7 @@ def etp_sent(gateway: Gateway, desk: Desk, row: Recorded) -> None:
         if before.transaction_id is None and before.etp.number < etp.number:
             _superseded(desk, peer, before.etp, etp.number)
         told.periods = before.periods
+        told.before = before if before.is_accepted else before.before
     peer.etps[number] = told
     tell(gateway, desk, peer, number)
 
@@ -222,20 +223,22 @@ def _answered(
     match answered:
         case Refusal():
             _refused(desk, peer, told.etp, f"{answered.code}: {answered.description}")
+            _goes_on(desk, peer, told, before)
         case NotAnswered.SUPERSEDED:
             if newest is not None and newest.etp.number > told.etp.number:
                 _superseded(desk, peer, told.etp, newest.etp.number)
         case NotAnswered.NOT_CONNECTED:
             told.transaction_id = None  # it never left, and waits
         case NotAnswered():
-            _lost(desk, peer, told, before)
+            _goes_on(desk, peer, told, before)
         case _ if _status(answered) != "Accepted":
             _refused(desk, peer, told.etp, _reason(answered))
+            _goes_on(desk, peer, told, before)
         case _:
             if not told.is_accepted:  # else it was told again for a step, or phases
                 event = EtpAccepted(evse_id=told.etp.evse_id, number=told.etp.number)
                 record(desk, peer, event)
-            told.is_accepted = True
+            told.is_accepted, told.before = True, None
             if newest is told:
                 _accepted(gateway, desk, peer, number, before, conditions)
 
@@ -289,22 +292,26 @@ def _forget(told: EtpOnWire) -> None:
         told.call_off = None
 
 
-def _lost(
+def _goes_on(
     desk: Desk, peer: Peer, told: EtpOnWire, before: tuple[tuple[int, float], ...]
 ) -> None:
-    """Take in that an ETP may not be stored.
+    """Take in that a station may go on with the one period it was told before.
 
-    That of a new one is the loop's to notice. Where it was accepted before and is told
-    again for a step, the station may go on with what it was told for the time before.
+    Nobody tells it the further steps of that ETP any more; that a new one may not be
+    stored is the loop's to notice.
     """
-    if not told.is_accepted or not before:
+    older = told if told.is_accepted else told.before
+    told.periods, told.before = before, None
+    if older is None or len(before) != 1:
         return
-    expected_w = told.etp.profile.power_w(desk.now)
-    allowed_w = told.etp.profile.power_w(desk.now - SINGLE_RENEWED_WITHIN)
+    now, profile = desk.now, older.etp.profile
+    steps = (profile.start_at + offset_s * SECOND for offset_s, _ in profile.changes)
+    expected_w = min(profile.power_w(at) for at in (now, *steps) if at >= now)
+    allowed_w = profile.max_power_w(now - SINGLE_RENEWED_WITHIN, now)
     if allowed_w > expected_w:
         event = ScheduleCompared(
-            evse_id=told.etp.evse_id,
-            number=told.etp.number,
+            evse_id=older.etp.evse_id,
+            number=older.etp.number,
             expected_w=expected_w,
             allowed_w=allowed_w,
         )

@@ -310,6 +310,45 @@ def test_a_step_that_is_not_answered_leaves_the_station_at_what_it_was_told(
     assert (compared.expected_w, compared.allowed_w) == (5_000, 9_000)
 
 
+def test_a_step_that_is_refused_leaves_the_station_at_what_it_was_told(
+    office: Office,
+) -> None:
+    wire = connected(office, "1.6", max_periods=1)
+    plug(office)
+    begin(office, wire)
+    send(office, 1, (0, 9_000), (301, 5_000))
+    told(wire)
+    office.pass_time(5 * MINUTE + SECOND)
+    told(wire, {"status": "Rejected"})
+    (compared,) = office.events(t.ScheduleCompared)
+    assert isinstance(compared, t.ScheduleCompared)
+    assert (compared.expected_w, compared.allowed_w) == (5_000, 9_000)
+
+
+@pytest.mark.parametrize("answer", [{"status": "Rejected"}, None])
+def test_where_a_newer_etp_is_not_stored_nobody_tells_the_steps_of_the_one_before(
+    office: Office, answer: dict[str, Any] | None
+) -> None:
+    wire = connected(office, "1.6", max_periods=1)
+    plug(office)
+    begin(office, wire)
+    send(office, 1, (0, 9_000), (600, 5_000))
+    told(wire)
+    office.pass_time(MINUTE)
+    send(office, 2, (0, 10_000))
+    if answer is None:
+        office.pass_time(MINUTE)
+    else:
+        told(wire, answer)
+    (compared,) = office.events(t.ScheduleCompared)
+    assert isinstance(compared, t.ScheduleCompared)
+    assert (compared.number, compared.expected_w, compared.allowed_w) == (
+        1,
+        5_000,
+        9_000,
+    )
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_after_a_decrease_it_is_asked_once_for_a_reading(
     office: Office, version: Version
