@@ -18,6 +18,8 @@ from domain.ports import Fence, Recorded, System, Timer
 
 # Readings and time alone are looked at this often; events of the log wake at once.
 LONGEST_WAIT = SECOND // 20
+# A loop to which nothing happens is looked after this often all the same.
+_LONGEST_REST = SECOND
 # What a service sets as Python's switch interval: with the usual 5 ms every hand-over
 # between committer, loops and readers may cost as much as a plan.
 SWITCH_INTERVAL_S = 0.0005
@@ -65,6 +67,8 @@ class LoopRunner:
         self._delivers = delivers
         self._router = Router()
         self._seen = 0
+        # When each loop next has something to do; 0: now.
+        self._due_at: dict[str, Instant] = {}
         self._readings: deque[tuple[str, Instant, Sequence[Reading]]] = deque()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="loops", daemon=True)
@@ -128,6 +132,7 @@ class LoopRunner:
             self._policy,
             delivers=self._delivers,
         )
+        self._due_at[zone_id] = 0
 
     def _run(self) -> None:
         try:
@@ -135,9 +140,7 @@ class LoopRunner:
                 self._catch_up()
                 self._take_all_readings()
                 self._run_due_timers()
-                for zone_id in list(self.loops):
-                    if zone_id in self.loops:
-                        self._drive(zone_id)
+                self._drive_due()
                 self._wait()
         except DomainError as error:  # shown by health; the service's owner decides
             self.trouble = f"{type(error).__name__}: {error}"
@@ -153,10 +156,9 @@ class LoopRunner:
 
     def _wait(self) -> None:
         now = self.system.clock.now()
-        wakes = (loop.wake_at(now) for loop in self.loops.values())
-        first = min((at for at in wakes if at is not None), default=now + LONGEST_WAIT)
+        first = min(self._due_at.values(), default=now + LONGEST_WAIT)
         wait = min(max(first - now, 0), LONGEST_WAIT)
-        if wait and not self._readings:
+        if wait:
             self._feed.wait_for(self._seen + 1, wait / SECOND)
 
     def _catch_up(self) -> None:
@@ -175,14 +177,16 @@ class LoopRunner:
         if loop is not None and row.position > loop.state.position:
             with self._giving_up(zone_id):
                 loop.observe(row)
+                self._due_at[zone_id] = 0
 
     def _take_all_readings(self) -> None:
         while self._readings:
             zone_id, at, readings = self._readings.popleft()
             if (loop := self.loops.get(zone_id)) is not None:
                 with self._giving_up(zone_id):
-                    loop.take_readings(at, readings)
-                self._catch_up()
+                    if loop.take_readings(at, readings):
+                        self._due_at[zone_id] = 0
+                        self._catch_up()
 
     @contextmanager
     def _giving_up(self, zone_id: str) -> Iterator[None]:
@@ -191,6 +195,16 @@ class LoopRunner:
             yield
         except Fenced:
             self.loops.pop(zone_id, None)
+            self._due_at.pop(zone_id, None)
+
+    def _drive_due(self) -> None:
+        """Drive the loops that something happened to, or whose time has come."""
+        now = self.system.clock.now()
+        for zone_id, due_at in list(self._due_at.items()):
+            # Also where the clock was set back.
+            is_due = due_at <= now or due_at > now + _LONGEST_REST
+            if is_due and zone_id in self.loops:
+                self._drive(zone_id)
 
     def _drive(self, zone_id: str) -> None:
         loop, clock = self.loops[zone_id], self.system.clock
@@ -201,4 +215,9 @@ class LoopRunner:
                 if loop.planning is planning:
                     loop.finish(result, clock.now())
                     self._catch_up()
-            loop.deliver(clock.now())
+            if loop.deliver(clock.now()):
+                self._catch_up()
+            now = clock.now()
+            rest_at = now + _LONGEST_REST
+            wake_at = loop.wake_at(now)
+            self._due_at[zone_id] = min(rest_at, wake_at or rest_at)

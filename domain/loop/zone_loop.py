@@ -203,8 +203,12 @@ class ZoneLoop:
         slot = self.state.slots.get(event.evse_id)
         return slot is not None and slot.delivery.is_unanswered
 
-    def take_readings(self, at: Instant, readings: Sequence[Reading]) -> None:
-        """Conclude facts from readings and record those that changed materially."""
+    def take_readings(self, at: Instant, readings: Sequence[Reading]) -> bool:
+        """Conclude facts from readings and record those that changed materially.
+
+        Return whether there is something to do now.
+        """
+        is_awaited = False
         facts: dict[tuple[str, Instant], list[Event]] = {}
         for reading in readings:
             slot = self.state.slots.get(reading.evse_id)
@@ -212,6 +216,7 @@ class ZoneLoop:
                 continue
             if reading.evse_id in self._contradicted:
                 self._deliver_at = 0  # what waits for it may go out now
+                is_awaited = True
             for fact in self.observer.take(slot, slot.ev, reading):
                 told_at = at
                 if isinstance(fact, _OF_DELIVERY):
@@ -227,6 +232,7 @@ class ZoneLoop:
             self._append(
                 [Append(stream, tuple(e), told) for (stream, told), e in facts.items()]
             )
+        return is_awaited or bool(facts)
 
     def wake_at(self, now: Instant) -> Instant | None:
         """Return when the loop next has something to do by time alone."""

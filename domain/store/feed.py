@@ -32,8 +32,10 @@ class CommitFeed:
     def advance(self, position: int) -> None:
         """Tell everybody who waits that the log is committed up to ``position``."""
         with self._advanced:
-            self._position = position
-            self._advanced.notify_all()
+            # A group that recorded nothing concerns nobody who waits.
+            if position != self._position:
+                self._position = position
+                self._advanced.notify_all()
 
     def wait_for(self, position: int, timeout_s: float) -> bool:
         """Wait until ``position`` is committed; False when the time ran out."""
