@@ -7,7 +7,6 @@ process that measures says over a pipe what is to be done and asks for figures.
 import gc
 import importlib
 import multiprocessing
-import os
 import sys
 import tempfile
 import threading

@@ -1,4 +1,4 @@
-"""The whole product under load: 2,000 stations of three versions, 50 zones, in open loop.
+"""The whole product under load: 2,000 stations of three versions in 50 zones.
 
 ``python -m benchmarks.speed.ocpp_whole``: every station has a transaction and reports
 power and register (TransactionEvent; 1.6: MeterValues), obeys the profiles it is given,
