@@ -6,75 +6,34 @@ version carries is refused with the reason, before anything is sent.
 
 from collections.abc import Callable, Mapping
 from types import ModuleType
-from typing import Any, Final, NamedTuple, get_args
+from typing import Any, Final, get_args
 
 from msgspec import UNSET
 
+from api.ocpp import token_calls, upkeep_calls
+from api.ocpp.asking import (
+    LONGEST,
+    V2_TYPES,
+    Asking,
+    Verdict,
+    id_token_of,
+    reason_of,
+)
 from api.ocpp.charging_profiles import Request as ProfileRequest
 from api.ocpp.v16 import datatypes as d16
 from api.ocpp.v16 import messages as m16
-from api.ocpp.v21 import datatypes as d21
-from api.ocpp.v21 import messages as m21
-from api.ocpp.v201 import datatypes as d201
-from api.ocpp.v201 import messages as m201
 from api.ocpp.variables import name_of, named
 from api.ocpp.violations import Version
 from api.ocpp.wire import Wire
 from domain.errors import InvalidValue
-from domain.model.activity_events import ActivityAsked, ActivityKind, Outcome
+from domain.model.activity_events import ActivityKind, Outcome
 from domain.model.values import datetime_of
-from domain.use_cases.clause_7_3_activities import ACCEPTED, SCHEDULED
+from domain.use_cases.clause_7_3_activities import ACCEPTED, EVSE_NUMBER, SCHEDULED
 from domain.use_cases.s3_remote_start import NUMBER, TOKEN_KIND
 
-_ID_TAG_LENGTH: Final = 20
-_TOKEN_LENGTH: Final = {"2.0.1": 36, "2.1": 255}
-# Types of tokens by what they are called at our side; who is known by other means than
-# a token has one that only we know.
-_TOKEN_TYPES: Final = {
-    "rfid": "ISO14443",
-    "token": "ISO14443",
-    "emaid": "eMAID",
-    "keycode": "KeyCode",
-}
-_V2: Final[Mapping[str, tuple[ModuleType, ModuleType]]] = {
-    "2.0.1": (m201, d201),
-    "2.1": (m21, d21),
-}
-# Of what a station says no more is kept.
-_LONGEST: Final = 500
 # One message of ours a display: the next one takes its place.
 _DISPLAY_MESSAGE: Final = 1
 DISPLAY_MESSAGES: Final = 2
-
-
-class Asking(NamedTuple):
-    """An activity, and what of its station its call depends on.
-
-    ``evse_number`` is 0 for the station; ``transaction_id`` that of the EVSE's open
-    transaction; ``token`` the credential of a remote start and ``profile`` what its
-    transaction is to begin with.
-    """
-
-    activity: ActivityAsked
-    version: Version
-    evse_number: int = 0
-    transaction_id: int | str | None = None
-    token: str = ""
-    profile: ProfileRequest | None = None
-
-    @property
-    def parameters(self) -> dict[str, str]:
-        """The activity's parameters by name."""
-        return dict(self.activity.parameters)
-
-
-class Verdict(NamedTuple):
-    """What an answer comes to: the end of the activity, or a step of it."""
-
-    outcome: Outcome | None
-    step: str = ""
-    detail: str = ""
-    results: tuple[tuple[str, str], ...] = ()
 
 
 def call_of(asking: Asking) -> tuple[str, Wire]:
@@ -94,25 +53,16 @@ def call_of(asking: Asking) -> tuple[str, Wire]:
 def verdict_of(asking: Asking, answer: Any) -> Verdict:
     """Return what the station's answer comes to."""
     kind = asking.activity.kind
-    if kind in (ActivityKind.GET_VARIABLES, ActivityKind.SET_VARIABLES):
-        return _results(asking, answer)
+    if (judge := _JUDGES.get(kind)) is not None:
+        return judge(asking, answer)
     found = _VERDICTS[kind].get(answer.status, Outcome.REFUSED)
     if found == ACCEPTED and getattr(answer, "transaction_id", None):
         return Verdict(Outcome.DONE, detail="its transaction had begun")
     if kind == ActivityKind.RESET and asking.evse_number and found == ACCEPTED:
         found = Outcome.DONE  # only a station that boots says so
     if isinstance(found, Outcome):
-        return Verdict(found, detail=_reason(answer))
-    return Verdict(None, found, _reason(answer))
-
-
-def _reason(answer: Any) -> str:
-    """Return the status, and why, where the station says so."""
-    info = getattr(answer, "status_info", UNSET)
-    if info is UNSET:
-        return str(answer.status)
-    told = [answer.status, info.reason_code, info.additional_info or ""]
-    return ": ".join(text for text in told if text)[:_LONGEST]
+        return Verdict(found, detail=reason_of(answer))
+    return Verdict(None, found, reason_of(answer))
 
 
 # By status; any other is a refusal.
@@ -123,6 +73,8 @@ _VERDICTS: Final[Mapping[str, Mapping[str, Outcome | str]]] = {
     ActivityKind.UNLOCK: {"Unlocked": Outcome.DONE, "UnlockFailed": Outcome.FAILED},
     ActivityKind.TRIGGER: {"Accepted": Outcome.DONE},
     ActivityKind.DISPLAY_MESSAGE: {"Accepted": Outcome.DONE},
+    **token_calls.VERDICTS,
+    **upkeep_calls.VERDICTS,
 }
 
 
@@ -130,27 +82,18 @@ def _remote_start(asking: Asking) -> tuple[str, Wire]:
     profile = asking.profile
     if asking.version == "1.6":
         return "RemoteStartTransaction", m16.RemoteStartTransactionRequest(
-            id_tag=_checked_token(asking.token, _ID_TAG_LENGTH, "1.6"),
+            id_tag=id_token_of("1.6", "", asking.token),
             connector_id=asking.evse_number,
             charging_profile=UNSET if profile is None else _profile_1_6(profile),
         )
-    messages, datatypes = _V2[asking.version]
-    kind = _TOKEN_TYPES.get(asking.parameters.get(TOKEN_KIND, ""), "Central")
-    token = _checked_token(asking.token, _TOKEN_LENGTH[asking.version], asking.version)
+    messages, _ = V2_TYPES[asking.version]
+    kind = asking.parameters.get(TOKEN_KIND, "")
     return "RequestStartTransaction", messages.RequestStartTransactionRequest(
-        id_token=datatypes.IdToken(id_token=token, type=kind),
+        id_token=id_token_of(asking.version, kind, asking.token),
         remote_start_id=int(asking.parameters[NUMBER]),
         evse_id=asking.evse_number,
         charging_profile=getattr(profile, "charging_profile", UNSET),
     )
-
-
-def _checked_token(token: str, longest: int, version: str) -> str:
-    if len(token) > longest:
-        raise InvalidValue(
-            f"OCPP {version} takes tokens of {longest} characters, not {len(token)}"
-        )
-    return token
 
 
 def _profile_1_6(profile: ProfileRequest) -> d16.ChargingProfile:
@@ -173,7 +116,7 @@ def _remote_stop(asking: Asking) -> tuple[str, Wire]:
         return "RemoteStopTransaction", m16.RemoteStopTransactionRequest(
             transaction_id=int(transaction_id)
         )
-    messages, _ = _V2[asking.version]
+    messages, _ = V2_TYPES[asking.version]
     return "RequestStopTransaction", messages.RequestStopTransactionRequest(
         transaction_id=str(transaction_id)
     )
@@ -185,7 +128,7 @@ def _reset(asking: Asking) -> tuple[str, Wire]:
         if asking.evse_number:
             raise InvalidValue("OCPP 1.6 resets whole stations only")
         return "Reset", m16.ResetRequest(type="Hard" if how == "forced" else "Soft")
-    messages, _ = _V2[asking.version]
+    messages, _ = V2_TYPES[asking.version]
     return "Reset", messages.ResetRequest(
         type="OnIdle" if how == "on-idle" else "Immediate",
         evse_id=asking.evse_number or UNSET,
@@ -193,13 +136,12 @@ def _reset(asking: Asking) -> tuple[str, Wire]:
 
 
 def _unlock(asking: Asking) -> tuple[str, Wire]:
+    number = int(asking.parameters.get(EVSE_NUMBER, asking.evse_number))
     if asking.version == "1.6":
-        return "UnlockConnector", m16.UnlockConnectorRequest(
-            connector_id=asking.evse_number
-        )
-    messages, _ = _V2[asking.version]
+        return "UnlockConnector", m16.UnlockConnectorRequest(connector_id=number)
+    messages, _ = V2_TYPES[asking.version]
     return "UnlockConnector", messages.UnlockConnectorRequest(
-        evse_id=asking.evse_number, connector_id=1
+        evse_id=number, connector_id=1
     )
 
 
@@ -209,7 +151,7 @@ def _trigger(asking: Asking) -> tuple[str, Wire]:
     if asking.version == "1.6":
         messages, known = m16, get_args(d16.TriggerMessageRequestedMessage)
     else:
-        messages, datatypes = _V2[asking.version]
+        messages, datatypes = V2_TYPES[asking.version]
         known = get_args(datatypes.MessageTriggerEnum)
     if message not in known:
         raise InvalidValue(
@@ -230,7 +172,7 @@ def _get_variables(asking: Asking) -> tuple[str, Wire]:
     if asking.version == "1.6":
         request = m16.GetConfigurationRequest(key=tuple(names))
         return "GetConfiguration", request
-    messages, datatypes = _V2[asking.version]
+    messages, datatypes = V2_TYPES[asking.version]
     return "GetVariables", messages.GetVariablesRequest(
         get_variable_data=tuple(
             datatypes.GetVariableData(**named(datatypes, name)) for name in names
@@ -246,7 +188,7 @@ def _set_variables(asking: Asking) -> tuple[str, Wire]:
         return "ChangeConfiguration", m16.ChangeConfigurationRequest(
             key=key, value=value
         )
-    messages, datatypes = _V2[asking.version]
+    messages, datatypes = V2_TYPES[asking.version]
     return "SetVariables", messages.SetVariablesRequest(
         set_variable_data=tuple(
             datatypes.SetVariableData(attribute_value=value, **named(datatypes, name))
@@ -280,7 +222,7 @@ def _results(asking: Asking, answer: Any) -> Verdict:
 def _value(result: Any) -> str:
     if result.attribute_status != "Accepted":
         return str(result.attribute_status)
-    return str(result.attribute_value or "")[:_LONGEST]
+    return str(result.attribute_value or "")[:LONGEST]
 
 
 def _all_of(statuses: list[str], results: tuple[tuple[str, str], ...]) -> Verdict:
@@ -307,7 +249,7 @@ def display_message(
     version: Version, message_id: int, evse_number: int, text: str, **times: Any
 ) -> Wire:
     """Return the SetDisplayMessage of 2.x; of EVSE 0 it is the station's display."""
-    messages, datatypes = _V2[version]
+    messages, datatypes = V2_TYPES[version]
     at_evse = datatypes.Component(name="EVSE", evse=datatypes.EVSE(id=evse_number))
     request: Wire = messages.SetDisplayMessageRequest(
         message=datatypes.MessageInfo(
@@ -330,4 +272,14 @@ _CALLS: Final[Mapping[str, Callable[[Asking], tuple[str, Wire]]]] = {
     ActivityKind.GET_VARIABLES: _get_variables,
     ActivityKind.SET_VARIABLES: _set_variables,
     ActivityKind.DISPLAY_MESSAGE: _display_message,
+    **token_calls.CALLS,
+    **upkeep_calls.CALLS,
+}
+
+# Where more than a status tells what came of it.
+_JUDGES: Final[Mapping[str, Callable[[Asking, Any], Verdict]]] = {
+    ActivityKind.GET_VARIABLES: _results,
+    ActivityKind.SET_VARIABLES: _results,
+    **token_calls.JUDGES,
+    **upkeep_calls.JUDGES,
 }

@@ -181,6 +181,13 @@ def periods_of(message: Request) -> tuple[tuple[int, float], ...]:
             return tuple(found)
 
 
+def evse_of_etp(number: int, n_evse: int) -> int:
+    """Return the EVSE whose ETP has a profile's id; 0 where it is none of an ETP."""
+    evse_number, purpose = divmod(number - 1, len(_PURPOSES))
+    is_etp = _PURPOSES[purpose] == "TxProfile" and 1 <= evse_number <= n_evse
+    return evse_number if is_etp else 0
+
+
 def is_ours(number: int, n_evse: int) -> bool:
     """Whether a profile of a station with so many EVSEs has an id that we give."""
     return 1 <= number <= (n_evse + 1) * len(_PURPOSES)

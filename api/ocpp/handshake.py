@@ -113,7 +113,8 @@ def _refusal(
     password = _password(peer.identity, request.headers.getall("Authorization", []))
     if password is None:
         return Kind.NO_CREDENTIALS, "no password"
-    if not _is_password(password, credentials.password_digest):
+    digests = (credentials.password_digest, *credentials.offered)
+    if not any([_is_password(password, digest) for digest in digests]):
         return Kind.WRONG_CREDENTIALS, "wrong password"
     return None
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 OBSERVED: Final = (
     t.StationRegistered,
     t.StationCredentialChanged,
+    t.StationPasswordOffered,
+    t.StationPasswordWithdrawn,
     t.StationDeviationsChanged,
     t.StationBlocked,
     t.StationUnblocked,
@@ -53,6 +55,8 @@ class Credentials(NamedTuple):
     security_profile: int
     password_digest: bytes
     certificate_name: str
+    # Of passwords that it is being told, or may have taken though it did not say so.
+    offered: tuple[bytes, ...] = ()
 
 
 @dataclass(slots=True)
@@ -156,6 +160,8 @@ class Peer:
     # EVSEs whose availability it is told again in a while, as it did not take it in.
     unheeded: set[str] = field(default_factory=set)
     kept: Kept = field(default_factory=Kept)
+    # Sessions whose reservation it is told of when that begins, and when that is.
+    reservations: set[tuple[str, Instant]] = field(default_factory=set)
     # Which reading of its capabilities is the last that began.
     survey: int = 0
     # How often it was last told to report; 0: not known.
@@ -237,6 +243,16 @@ class Peer:
                 self.deviations = frozenset(event.deviations)
             case t.StationCredentialChanged() as event:
                 self.credentials = _credentials(event)
+            case t.StationPasswordOffered() as event if self.credentials:
+                offered = (*self.credentials.offered, event.password_digest)
+                self.credentials = self.credentials._replace(offered=offered)
+            case t.StationPasswordWithdrawn() as event if self.credentials:
+                offered = tuple(
+                    each
+                    for each in self.credentials.offered
+                    if each != event.password_digest
+                )
+                self.credentials = self.credentials._replace(offered=offered)
             case t.StationDeviationsChanged() as event:
                 self.deviations = frozenset(event.deviations)
             case t.StationBlocked() as event:

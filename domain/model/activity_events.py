@@ -22,6 +22,18 @@ class ActivityKind(enum.StrEnum):
     SET_VARIABLES = "set-variables"
     DISPLAY_MESSAGE = "display-message"
     ENFORCE = "enforce"
+    CLEAR_CACHE = "clear-cache"
+    LOCAL_LIST_VERSION = "local-list-version"
+    LOCAL_LIST = "local-list"
+    RESERVE = "reserve"
+    CANCEL_RESERVATION = "cancel-reservation"
+    UPDATE_FIRMWARE = "update-firmware"
+    GET_LOG = "get-log"
+    DATA_TRANSFER = "data-transfer"
+    NETWORK_PROFILE = "network-profile"
+    COMPOSITE_SCHEDULE = "composite-schedule"
+    CLEAR_PROFILE = "clear-profile"
+    CHANGE_PASSWORD = "change-password"
 
 
 class Outcome(enum.StrEnum):
@@ -35,8 +47,9 @@ class Outcome(enum.StrEnum):
 class ActivityAsked(Event, frozen=True):
     """Something is to be done at a station; ``kind`` says what (``remote-start``, ...).
 
-    ``parameters`` are names and values of that kind. ``credential`` seals the token a
-    remote start is for. Without an end by ``due_at`` it has timed out.
+    ``parameters`` are names and values of that kind. ``credential`` seals what the
+    station is given and nobody else: a token, a password. Without an end by ``due_at``
+    it has timed out.
     """
 
     activity_id: str

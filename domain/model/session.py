@@ -89,6 +89,13 @@ class Session(msgspec.Struct, frozen=True):
         return frozenset({self.party, *named}) | self.merged_parties
 
     @property
+    def expected_subject_id(self) -> str:
+        """Whose session it is, or is to be: who was authorized, or has reserved."""
+        if self.subject_id or self.reservation is None:
+            return self.subject_id
+        return self.reservation.subject_id
+
+    @property
     def has_open_transactions(self) -> bool:
         """Whether parking, a reservation or another service still runs."""
         return bool(self.parking or self.other or self.reservation)

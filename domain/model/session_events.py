@@ -96,6 +96,8 @@ class ReservationMade(Event, frozen=True):
 
     Exactly one of ``evse_id``, ``station_id`` and ``evse_class`` is given; a class is a
     kind of current in a zone: ``<zone>/AC``. ``zone_id`` is where that is.
+    ``credential`` seals the token of ``subject_id``, which its station is told, and
+    ``token_kind`` says what it is.
     """
 
     session_id: str
@@ -105,6 +107,9 @@ class ReservationMade(Event, frozen=True):
     station_id: str = ""
     evse_class: str = ""
     zone_id: str = ""
+    subject_id: str = ""
+    token_kind: str = ""
+    credential: Sealed | None = None
 
 
 class ReservationChanged(Event, frozen=True):

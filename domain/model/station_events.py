@@ -41,6 +41,29 @@ class StationCredentialChanged(Event, frozen=True):
     certificate_name: str = ""
 
 
+class StationPasswordOffered(Event, frozen=True):
+    """The station is being told a new password: until it took it, both hold."""
+
+    station_id: str
+    password_digest: bytes
+
+
+class StationPasswordWithdrawn(Event, frozen=True):
+    """The station did not take a password that it was told."""
+
+    station_id: str
+    password_digest: bytes
+
+
+class StationReservationDropped(Event, frozen=True):
+    """The station keeps a place no more, by its own account; ours still holds."""
+
+    station_id: str
+    session_id: str
+    number: int
+    status: str
+
+
 class StationDeviationsChanged(Event, frozen=True):
     """From now on these deviations from its protocol are tolerated."""
 

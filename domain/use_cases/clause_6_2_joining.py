@@ -144,7 +144,7 @@ def find_open(
         if (
             state.is_open
             and (not evse_id or state.evse_id in ("", evse_id))
-            and not (subject_id and state.subject_id not in ("", subject_id))
+            and not (subject_id and state.expected_subject_id not in ("", subject_id))
         ):
             return state
     return None
@@ -176,7 +176,7 @@ def find_past(
         state = resolve(system, owner)
         is_near = is_reserved or 0 <= at - state.active_at <= CLOSE_AFTER
         is_free = state.is_open and not state.evse_id
-        if is_free and is_near and state.subject_id in ("", subject_id):
+        if is_free and is_near and state.expected_subject_id in ("", subject_id):
             return state
     return None
 

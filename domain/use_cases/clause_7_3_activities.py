@@ -5,6 +5,7 @@ records how far it came; a timer ends the one that nothing came of. So no restar
 one, and none is ended twice. By `shared_path`.
 """
 
+import hashlib
 from collections.abc import Sequence
 
 import msgspec
@@ -14,7 +15,7 @@ from domain.model import activity_events as y
 from domain.model import ids
 from domain.model.activity_events import ActivityKind, Outcome
 from domain.model.site import Station, evolve_station
-from domain.model.values import DAY, MINUTE, SECOND, Event, Instant, Sealed
+from domain.model.values import DAY, HOUR, MINUTE, SECOND, Event, Instant, Sealed
 from domain.ports import Answer, Append, Batch, Claim, System, Timer
 from domain.use_cases.shared_path import By, decision, fold, load_evse, record
 
@@ -31,6 +32,9 @@ SCHEDULED, UNANSWERED, AGAIN = "scheduled", "unanswered", "to be sent again"
 # In names of variables that hold a station's own secrets.
 _SECRETS = ("password", "authorizationkey")
 
+# Of what is asked for without an EVSE of ours: the number that the station has for it.
+EVSE_NUMBER = "evse_number"
+
 # How long what is asked for may take, unless told.
 DUE_AFTER = {
     ActivityKind.REMOTE_START: 5 * MINUTE,
@@ -42,6 +46,18 @@ DUE_AFTER = {
     ActivityKind.SET_VARIABLES: 5 * MINUTE,
     ActivityKind.DISPLAY_MESSAGE: 5 * MINUTE,
     ActivityKind.ENFORCE: 10 * MINUTE,
+    ActivityKind.CLEAR_CACHE: 5 * MINUTE,
+    ActivityKind.LOCAL_LIST_VERSION: 5 * MINUTE,
+    ActivityKind.LOCAL_LIST: 5 * MINUTE,
+    ActivityKind.RESERVE: 5 * MINUTE,
+    ActivityKind.CANCEL_RESERVATION: 5 * MINUTE,
+    ActivityKind.UPDATE_FIRMWARE: DAY,
+    ActivityKind.GET_LOG: HOUR,
+    ActivityKind.DATA_TRANSFER: 5 * MINUTE,
+    ActivityKind.NETWORK_PROFILE: 5 * MINUTE,
+    ActivityKind.COMPOSITE_SCHEDULE: 5 * MINUTE,
+    ActivityKind.CLEAR_PROFILE: 5 * MINUTE,
+    ActivityKind.CHANGE_PASSWORD: HOUR,
 }
 
 
@@ -70,6 +86,12 @@ def evolve(state: Activity, event: Event, at: Instant) -> Activity:
             return msgspec.structs.replace(state, is_over=True)
         case _:
             return state
+
+
+def request_number(activity_id: str) -> int:
+    """Return the number that a station knows an activity by: 31 bits, as it takes."""
+    drawn = hashlib.sha256(activity_id.encode()).digest()
+    return int.from_bytes(drawn[:4], "big") >> 1
 
 
 def load_activity(system: System, activity_id: str) -> Activity:

@@ -182,7 +182,9 @@ class EmbeddedBackOffice:
         now = max(at, self._clock.now())
         reason = UNKNOWN
         for contract_id, registered, rows in self._contracts(subject_id):
-            invalid = _invalid(registered, rows, at) or _invalid(registered, rows, now)
+            invalid = why_invalid(registered, rows, at) or why_invalid(
+                registered, rows, now
+            )
             if not invalid:
                 return Authorization(True, f"{BACK_OFFICE}/{contract_id}")
             reason = invalid
@@ -201,7 +203,7 @@ class EmbeddedBackOffice:
         yield from sorted(found, key=lambda each: each[1].valid_from_at)
 
 
-def _invalid(
+def why_invalid(
     registered: c.ContractRegistered, rows: list[Recorded], at: Instant
 ) -> str:
     """Return why a contract does not hold at an instant; empty when it does."""

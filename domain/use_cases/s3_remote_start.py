@@ -190,7 +190,7 @@ def _check_reservation(
     is_theirs = (
         joined is not None
         and joined.session_id == holder.session_id
-        and (is_named or holder.subject_id == command.subject_id)
+        and (is_named or holder.expected_subject_id == command.subject_id)
     )
     if not is_theirs and holder.reservation is not None:
         raise Refused(

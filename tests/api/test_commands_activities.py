@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from api.ocpp.activity_calls import Asking, call_of
+from api.ocpp.activity_calls import call_of
+from api.ocpp.asking import Asking
 from domain.model import activity_events as y
 from domain.model.activity_events import Outcome
 from domain.model.values import MINUTE

@@ -9,12 +9,13 @@ asked again where that does no harm, and otherwise waits for such a report.
 from functools import partial
 from typing import Final
 
-from api.ocpp.activity_calls import Asking, call_of, verdict_of
+from api.ocpp.activity_calls import call_of, verdict_of
+from api.ocpp.asking import Asking, Verdict
+from api.ocpp.asking_of import asking_of
 from api.ocpp.calls import Answered, Call, NotAnswered, Refusal
-from api.ocpp.charging_profiles import Request
 from api.ocpp.desk import Desk
-from api.ocpp.etp import start_request
 from api.ocpp.exchange import V2, Carrier, InformationExchange, Module
+from api.ocpp.exchanges.clause_7_3_standing_profiles import install
 from api.ocpp.gateway import Gateway
 from api.ocpp.peers import Peer, Standing
 from domain.errors import InvalidValue, Refused
@@ -28,8 +29,8 @@ from domain.model.activity_events import (
 )
 from domain.model.values import SECOND
 from domain.ports import Recorded
+from domain.store.erasure import erase_subject
 from domain.use_cases.clause_6_2_joining import resolve
-from domain.use_cases.clause_6_2_service_sessions import credential_context
 from domain.use_cases.clause_7_3_activities import (
     AGAIN,
     NOT_SENT,
@@ -42,6 +43,7 @@ from domain.use_cases.clause_7_3_activities import (
     open_activities,
     progress_activity,
 )
+from domain.use_cases.clause_7_3_passwords import settle_password
 from domain.use_cases.s3_remote_start import GiveUpStart, give_up_start
 from domain.use_cases.shared_path import By
 
@@ -52,9 +54,15 @@ BOOTS_WITHIN: Final = 10 * SECOND
 _LONGEST: Final = 255
 
 # What is not asked again where it may have been carried out: it ends or begins a
-# charge that somebody meanwhile decided on anew.
+# charge that somebody meanwhile decided on anew, or is not the same a second time.
 _ONCE: Final = frozenset(
-    {ActivityKind.REMOTE_START, ActivityKind.RESET, ActivityKind.UNLOCK}
+    {
+        ActivityKind.REMOTE_START,
+        ActivityKind.RESET,
+        ActivityKind.UNLOCK,
+        ActivityKind.UPDATE_FIRMWARE,
+        ActivityKind.DATA_TRANSFER,
+    }
 )
 # What a station that is not commissioned is asked, too.
 _WHILE_PENDING: Final = frozenset(
@@ -63,6 +71,10 @@ _WHILE_PENDING: Final = frozenset(
         ActivityKind.TRIGGER,
         ActivityKind.GET_VARIABLES,
         ActivityKind.SET_VARIABLES,
+        ActivityKind.UPDATE_FIRMWARE,
+        ActivityKind.GET_LOG,
+        ActivityKind.NETWORK_PROFILE,
+        ActivityKind.CHANGE_PASSWORD,
     }
 )
 
@@ -123,15 +135,27 @@ def booted(gateway: Gateway, desk: Desk, row: Recorded) -> None:
 
 
 def given_up(gateway: Gateway, desk: Desk, row: Recorded) -> None:
-    """Let nobody else charge on a remote start that nothing came of."""
+    """Let nobody else charge on a remote start that nothing came of.
+
+    A password that was told is readable no more, however that ended.
+    """
     event = row.event
     assert isinstance(event, ActivityEnded | ActivityTimedOut)
+    _forget_password(desk, event.activity_id)
     if isinstance(event, ActivityEnded) and event.outcome == Outcome.DONE:
         return
     activity = load_activity(desk.system, event.activity_id).asked
     if activity is not None and activity.kind == ActivityKind.REMOTE_START:
         command = GiveUpStart(evse_id=activity.evse_id, session_id=activity.session_id)
         give_up_start(desk.system, command, _by(desk, activity))
+
+
+def _forget_password(desk: Desk, activity_id: str) -> None:
+    activity = load_activity(desk.system, activity_id).asked
+    if activity is None or activity.kind != ActivityKind.CHANGE_PASSWORD:
+        return
+    log, vault = desk.system.log, desk.system.vault
+    erase_subject(log, vault, activity.subject_id, at=desk.now, actor="gateway")
 
 
 def _open(desk: Desk, station_id: str, kind: ActivityKind) -> list[ActivityAsked]:
@@ -154,7 +178,7 @@ def _carry_out(
     if peer.connection is None or not state.is_waiting or _is_to_wait(peer, activity):
         return
     try:
-        asking = _asking(desk, peer, activity)
+        asking = asking_of(desk, peer, activity)
         action, request = call_of(asking)
     except (InvalidValue, Refused) as error:
         _end(desk, activity, Outcome.REFUSED, str(error))
@@ -178,52 +202,6 @@ def _is_to_wait(peer: Peer, activity: ActivityAsked) -> bool:
     )
 
 
-def _asking(desk: Desk, peer: Peer, activity: ActivityAsked) -> Asking:
-    assert peer.version is not None  # it is connected
-    number = peer.evse_number(activity.evse_id) if activity.evse_id else 0
-    transaction = peer.transactions.get(number)
-    is_start = activity.kind == ActivityKind.REMOTE_START
-    return Asking(
-        activity=activity,
-        version=peer.version,
-        evse_number=number,
-        transaction_id=None if transaction is None else transaction.transaction_id,
-        token=_token(desk, activity),
-        profile=_profile(desk, peer, number) if is_start else None,
-    )
-
-
-def _profile(desk: Desk, peer: Peer, number: int) -> Request | None:
-    """Return what a transaction begins with: no more than its ETP, nor the default.
-
-    The default holds without it, and is what the EVSE is counted at.
-    """
-    told = peer.etps.get(number)
-    if told is None or peer.told is None or not peer.told.has_smart_charging:
-        return None
-    later = told.etp.profile.changes
-    from_s = (desk.now - told.etp.profile.start_at) // SECOND
-    powers_w = [power_w for at_s, power_w in later if at_s > from_s]
-    powers_w.append(told.etp.profile.power_w(desk.now))
-    if peer.defaults is not None:
-        powers_w.append(peer.defaults.default_w)
-    wiring = peer.wiring(told.etp.evse_id)
-    try:
-        return start_request(min(powers_w), wiring, peer.capabilities, told.etp.number)
-    except InvalidValue:  # its limits say nothing of power there: it starts as it would
-        return None
-
-
-def _token(desk: Desk, activity: ActivityAsked) -> str:
-    if activity.credential is None:
-        return ""
-    context = credential_context(activity.evse_id)
-    opened = desk.system.vault.open(activity.credential, context)
-    if opened is None:
-        raise Refused("the credential was erased")
-    return opened.decode()
-
-
 def _answered(
     gateway: Gateway, desk: Desk, peer: Peer, answered: Answered, *, asking: Asking
 ) -> None:
@@ -231,7 +209,7 @@ def _answered(
     match answered:
         case Refusal():
             told = f"{answered.code}: {answered.description}"[:_LONGEST]
-            _end(desk, activity, Outcome.REFUSED, told)
+            _judged(gateway, desk, peer, asking, Verdict(Outcome.REFUSED, detail=told))
         case NotAnswered.NOT_CONNECTED | NotAnswered.SUPERSEDED:
             _progress(desk, activity, NOT_SENT, answered.value)
         case NotAnswered.DISCONNECTED if activity.kind not in _ONCE:
@@ -239,12 +217,22 @@ def _answered(
         case NotAnswered():
             _progress(desk, activity, UNANSWERED, answered.value)
         case _:
-            verdict = verdict_of(asking, answered)
-            if verdict.outcome is None:
-                _progress(desk, activity, verdict.step, verdict.detail)
-            else:
-                outcome, detail = verdict.outcome, verdict.detail
-                _end(desk, activity, outcome, detail, verdict.results)
+            _judged(gateway, desk, peer, asking, verdict_of(asking, answered))
+
+
+def _judged(
+    gateway: Gateway, desk: Desk, peer: Peer, asking: Asking, verdict: Verdict
+) -> None:
+    activity, outcome = asking.activity, verdict.outcome
+    if outcome is None:
+        _progress(desk, activity, verdict.step, verdict.detail)
+        return
+    _end(desk, activity, outcome, verdict.detail, verdict.results)
+    if activity.kind == ActivityKind.CHANGE_PASSWORD:
+        by = _by(desk, activity)
+        settle_password(desk.system, activity, outcome, asking.token, by)
+    if activity.kind == ActivityKind.CLEAR_PROFILE and outcome is Outcome.DONE:
+        install(gateway, desk, peer)  # what was cleared may have been ours
 
 
 def _progress(desk: Desk, activity: ActivityAsked, step: str, detail: str = "") -> None:

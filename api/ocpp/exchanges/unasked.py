@@ -31,21 +31,12 @@ from domain.model.values import DAY, datetime_of
 SECURITY: Final = "SecurityEventNotification"
 
 # Told and no more: the answer has nothing in it.
-_TOLD_1_6: Final = (
-    "DiagnosticsStatusNotification",
-    "FirmwareStatusNotification",
-    "LogStatusNotification",
-    "SignedFirmwareStatusNotification",
-)
 _TOLD_2: Final = (
-    "FirmwareStatusNotification",
-    "LogStatusNotification",
     "NotifyCustomerInformation",
     "NotifyDisplayMessages",
     "NotifyMonitoringReport",
     "NotifyReport",
     "PublishFirmwareStatusNotification",
-    "ReservationStatusUpdate",
 )
 _TOLD_2_1: Final = (
     "BatterySwap",
@@ -120,7 +111,7 @@ def _not_answered(desk: Desk, request: Wire) -> Wire:
 
 
 _BY_VERSION: Final[Mapping[Version, Mapping[str, Respond]]] = {
-    "1.6": _answers(m16, (SECURITY, *_TOLD_1_6), _REFUSED_1_6),
+    "1.6": _answers(m16, (SECURITY,), _REFUSED_1_6),
     "2.0.1": _answers(m201, (SECURITY, *_TOLD_2), _REFUSED_2),
     "2.1": {
         **_answers(m21, (SECURITY, *_TOLD_2), _REFUSED_2),
