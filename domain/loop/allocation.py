@@ -146,7 +146,7 @@ def _divided(
     others = [
         slot
         for slot in state.counting()
-        if slot.ev is None or slot.ev.is_done or (slot.blocked and _is_fixed(slot, now))
+        if not slot.is_in_use or (slot.blocked and _is_fixed(slot, now))
     ]
     stopped: list[Slot] = []
     taken = _counted(state, [*fixed, *others], starts, now)

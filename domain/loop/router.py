@@ -7,6 +7,7 @@ from domain.loop.zone_state import ZoneState
 from domain.model import ids
 from domain.model import session_events as s
 from domain.model import site_events as z
+from domain.model import station_events as t
 from domain.model.values import DAY, Instant, utc_day_of
 from domain.ports import Log, Recorded, RowFilter
 
@@ -36,6 +37,9 @@ class Router:
             return self._zone_of.get(f"station-{rest[:-_DAY_SUFFIX]}")
         if kind == "connectivity":
             return self._zone_of.get(f"station-{rest[:-_MONTH_SUFFIX]}")
+        if isinstance(event, t.StationTransactionBound):
+            station = f"station-{event.station_id}"
+            return None if event.is_settled else self._zone_of.get(station)
         if isinstance(event, z.StationCommissioned | z.EvseCommissioned | s.EvseBound):
             self._zone_of[stream] = event.zone_id
         elif isinstance(event, s.EvseReleased | s.MergedInto):
@@ -46,10 +50,10 @@ class Router:
 def restore(log: Log, zone_id: str, now: Instant) -> tuple[int, list[Recorded]]:
     """Return a position, and the rows up to it that a zone's state at ``now`` needs.
 
-    They are the zone's own streams, its stations' and EVSEs', its open sessions', what
-    its stations told of themselves in a year, and the plans and deliveries of today and
-    the two days before: no ETP reaches further than the horizon of one day. Rows
-    appended while this reads are left to whoever follows the log.
+    They are the zone's own streams, its stations' and EVSEs', its open sessions' and
+    transactions', what its stations told of themselves in a year, and the plans and
+    deliveries of today and the two days before: no ETP reaches further than the horizon
+    of one day. Rows appended while this reads are left to whoever follows the log.
     """
     upto = log.last_position()
     rows: list[Recorded] = []
@@ -67,6 +71,8 @@ def restore(log: Log, zone_id: str, now: Instant) -> tuple[int, list[Recorded]]:
         rows += log.read_stream(ids.evse_stream(evse_id))
         if session_id := log.owner("occupant", evse_id):
             rows += _session_rows(log, session_id)
+        if transaction := log.owner("live-transaction", evse_id):
+            rows += log.read_stream(transaction)
     for day in (now - 2 * DAY, now - DAY, now):
         rows += log.read_stream(ids.plan_stream(zone_id, day))
         for station_id in stations:

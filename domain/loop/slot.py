@@ -43,18 +43,14 @@ class Ev:
     metered_at: Instant = 0
     metered_wh: int = 0
 
-    @property
-    def is_done(self) -> bool:
-        """Whether its transfer ended and no other has begun: it takes nothing."""
-        return self.begun_at > 0 and not self.is_transferring
-
 
 @dataclass(slots=True, eq=False)
 class Slot:
     """One EVSE of the zone.
 
-    ``limits`` are others' by source. What an EVSE may draw is its ``delivery``'s to
-    say, whether an EV is there or not.
+    ``has_transaction``: its station has one open, though no register may be known of
+    it yet. ``limits`` are others' by source. What an EVSE may draw is its
+    ``delivery``'s to say, whether an EV is there or not.
     """
 
     evse_id: str
@@ -64,6 +60,7 @@ class Slot:
     current: Current = Current.AC
     blocked: bool = False
     ev: Ev | None = None
+    has_transaction: bool = False
     station: StationState = field(default_factory=StationState)
     delivery: Delivery = field(default_factory=Delivery)
     limits: dict[tuple[str, str], Course] = field(default_factory=dict)
@@ -83,6 +80,18 @@ class Slot:
         """Return how long after an ETP another one goes out that nothing urges."""
         is_scheduled = self.ev is not None and self.ev.is_scheduled
         return max(settle, PACE_SCHEDULED) if is_scheduled else settle
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether an EV is there whose transfer has begun, and has not ended.
+
+        Before and after, its station takes no ETP for it: it has what the EVSE gives by
+        itself.
+        """
+        has_begun = self.has_transaction or (
+            self.ev is not None and self.ev.is_transferring
+        )
+        return self.ev is not None and has_begun
 
     @property
     def may_draw(self) -> bool:

@@ -151,6 +151,13 @@ def _capabilities(
     _default_changed(state, event.station_id, row.occurred_at)
 
 
+def _transaction(
+    state: "ZoneState", event: t.StationTransactionBound, row: Recorded
+) -> None:
+    if (slot := state.slots.get(event.evse_id)) is not None:
+        slot.has_transaction = True
+
+
 def _clock(state: "ZoneState", event: t.StationClockMeasured, row: Recorded) -> None:
     station = state.station(event.station_id)
     at, max_periods = row.occurred_at, station.max_periods
@@ -212,6 +219,7 @@ RULES: dict[type[Event], Callable[["ZoneState", Any, Recorded], None]] = {
     t.StationDefaultsRefused: _defaults_refused,
     t.StationRetired: _retired,
     t.StationCapabilities: _capabilities,
+    t.StationTransactionBound: _transaction,
     t.StationClockMeasured: _clock,
     t.LimitReported: _limited,
     t.SettleLearned: _learned,

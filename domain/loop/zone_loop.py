@@ -67,10 +67,16 @@ _FREEING_PACED = (
 )
 
 # Events that no plan may wait for, and those that ask for one at the zone's pace.
-_URGENT = (z.EvseOccupied, z.EvseVacated, z.EvseBlocked, z.EvseUnblocked)
+_URGENT = (
+    z.EvseOccupied,
+    z.EvseVacated,
+    z.EvseBlocked,
+    z.EvseUnblocked,
+    s.TransferStarted,
+    t.StationTransactionBound,
+)
 _RELEVANT = (
     s.NeedsStated,
-    s.TransferStarted,
     s.TransferEnded,
     s.TransferObserved,
     s.TransferPaused,

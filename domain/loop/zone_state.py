@@ -61,13 +61,12 @@ class ZoneState:
         return self._envelope
 
     def occupied(self) -> list[Slot]:
-        """Return the EVSEs with an EV to plan, in the order of the zone's members."""
+        """Return the EVSEs in use, to plan, in the order of the zone's members."""
         return [
             slot
             for evse_id in self.members
             if (slot := self.slots.get(evse_id)) is not None
-            and slot.ev is not None
-            and not slot.ev.is_done
+            and slot.is_in_use
             and not slot.blocked
         ]
 
@@ -171,7 +170,7 @@ def _ev(state: ZoneState, session_id: str, evse_id: str, row: Recorded) -> None:
 def _vacated(state: ZoneState, event: z.EvseVacated, row: Recorded) -> None:
     slot = state.slots[event.evse_id]
     state.evse_of_session.pop(event.session_id, None)
-    slot.ev = None
+    slot.ev, slot.has_transaction = None, False
     slot.begin_delivery()
 
 
@@ -198,7 +197,7 @@ def _ended(state: ZoneState, event: s.TransferEnded, row: Recorded) -> None:
     if (found := state.ev_of(event.session_id)) is None:
         return
     slot, ev = found
-    ev.is_transferring = False
+    ev.is_transferring = slot.has_transaction = False
     slot.begin_delivery()
     if event.quality in (Quality.GOOD, Quality.DUPLICATE):
         ev.carried_wh += event.energy_wh

@@ -37,6 +37,7 @@ def zone_of(upper_w: int, *powers: tuple[int, int]) -> ZoneState:
         etp = Etp(evse_id=name, session_id=str(i), number=1, profile=flat(planned_w))
         ev = Ev(str(i), MONDAY, i + 1, departure_at=NOW + 3_600 * SECOND)
         ev.etp, ev.etp_course = etp, Course(etp.profile)
+        ev.is_transferring = True
         slot = Slot(name, "s1", MAX_W, FLOOR_W, ev=ev)
         slot.delivery.on_sent(1, flat(is_w, MONDAY), MONDAY, 1)
         slot.delivery.on_accepted(1, MONDAY, REACTION)
