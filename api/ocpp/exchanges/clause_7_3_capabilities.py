@@ -176,8 +176,12 @@ def _listed(value: str) -> Iterable[str]:
 def _read(
     gateway: Gateway, desk: Desk, peer: Peer, answered: Answered, *, going: _Survey
 ) -> None:
-    if isinstance(answered, NotAnswered) or going.number != peer.survey:
-        return  # it begins anew when the station boots again
+    if going.number != peer.survey:
+        return
+    if isinstance(answered, NotAnswered):  # the weakest form may be one it has not
+        again = partial(_again, gateway=gateway, peer=peer, begun=going.number)
+        gateway.at(desk.now + _BOOTS_WITHIN, again)
+        return
     going.values.update(variables.values_of(answered))
     _go_on(gateway, desk, peer, going)
 
@@ -192,7 +196,11 @@ def _set(
     name: str,
     candidates: tuple[str, ...],
 ) -> None:
-    if isinstance(answered, NotAnswered) or going.number != peer.survey:
+    if going.number != peer.survey:
+        return
+    if isinstance(answered, NotAnswered):
+        if answered is NotAnswered.TIMED_OUT:  # what was read is not to be lost for it
+            _go_on(gateway, desk, peer, going)
         return
     status = variables.status_of(answered)
     if status in (variables.ACCEPTED, variables.REBOOT_REQUIRED):
@@ -293,6 +301,11 @@ def _connected(gateway: Gateway, desk: Desk, peer: Peer) -> None:
 
 def _unread(desk: Desk, gateway: Gateway, peer: Peer, begun: int) -> None:
     if peer.told is None and peer.survey == begun:
+        survey(gateway, desk, peer)
+
+
+def _again(desk: Desk, gateway: Gateway, peer: Peer, begun: int) -> None:
+    if peer.survey == begun and peer.standing is Standing.ACCEPTED:
         survey(gateway, desk, peer)
 
 

@@ -7,7 +7,7 @@ import pytest
 from api.ocpp.exchanges.clause_7_3_capabilities import report_every
 from api.ocpp.violations import Version
 from domain.model import station_events as t
-from domain.model.values import MINUTE, Current
+from domain.model.values import MINUTE, SECOND, Current
 from tests.api.ocpp.office import Office, Wire, evse_data, open_office
 
 E1, E2 = "DE*VLT*E1", "DE*VLT*E2"
@@ -54,6 +54,8 @@ class Configured:
         self.set: list[tuple[str, str]] = []
         self.statuses: dict[str, str] = {}
         self.largest = 0
+        # Actions of which an answer is lost.
+        self.lost: set[str] = set()
         self._answered = 0
 
     def boot(self, firmware: str = "1.0") -> None:
@@ -77,6 +79,8 @@ class Configured:
         while len(self.wire.calls()) > self._answered:
             call = self.wire.calls()[self._answered]
             self._answered += 1
+            if call[2] in self.lost:
+                continue
             if call[2] in answers:
                 self.wire.answer(call, answers[call[2]](call[3]))
             else:
@@ -277,6 +281,25 @@ def test_a_reading_that_a_disconnection_broke_off_begins_anew(office: Office) ->
     office.pass_time(MINUTE)
     station.answer()
     assert len(told(office)) == 1
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_is_not_answered_is_read_again_and_what_is_not_set_is_left(
+    office: Office, version: Version
+) -> None:
+    station = Configured(office.connect("S1", version, is_known=False), version, ALL)
+    station.lost = {"GetConfiguration", "GetVariables"}
+    station.boot()
+    office.pass_time(30 * SECOND)
+    assert told(office) == []
+    station.lost = {"ChangeConfiguration", "SetVariables"}
+    office.pass_time(MINUTE)
+    station.answer()
+    office.pass_time(30 * SECOND)
+    station.lost = set()
+    station.answer()
+    (event,) = told(office)
+    assert event.max_periods == 24
 
 
 @pytest.mark.parametrize("version", VERSIONS)
