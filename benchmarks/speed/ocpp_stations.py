@@ -91,14 +91,16 @@ class Tally:
 class Station(WSListener):
     """One station with one EVSE; the register runs at what it draws."""
 
-    def __init__(self, number: int, version: str, tally: Tally) -> None:
+    def __init__(self, number: int, version: str, tally: Tally, max_w: int) -> None:
         self.number = number
+        self.max_w = max_w
         self.identity = f"s{number}"
         self.version = version
         self.limit_w = 0.0
         self.transaction_id = -1
+        # Without a transaction: then it tells that it is there.
+        self.is_idle = False
         self.waiting: deque[_Due] = deque()
-        self.is_gone: asyncio.Event = asyncio.Event()
         self._is_1_6 = version == VERSIONS[0]
         self._token = b"TOKEN%d" % number
         self._tally = tally
@@ -114,7 +116,6 @@ class Station(WSListener):
     async def connect(self, port: int, tls: ssl.SSLContext | None = None) -> None:
         """Connect; nothing is said."""
         token = base64.b64encode(f"{self.identity}:{PASSWORD}".encode()).decode()
-        self.is_gone.clear()
 
         def made(request: WSUpgradeRequest, response: WSUpgradeResponse) -> WSListener:
             return self
@@ -135,9 +136,12 @@ class Station(WSListener):
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """End."""
-        if self._transport is transport:
-            self._transport = None
-            self.is_gone.set()
+        if self._transport is not transport:
+            return
+        self._transport = None
+        if self._asked is not None:
+            asked, self._asked = self._asked, None
+            asked.set_exception(ConnectionError("the connection is gone"))
 
     def leave(self) -> None:
         """End the connection without a word."""
@@ -167,7 +171,8 @@ class Station(WSListener):
 
     async def ask(self, frame: bytes) -> bytes:
         """Send a frame and return its answer."""
-        assert self._transport is not None
+        if self._transport is None:
+            raise ConnectionError("the connection is gone")
         self._asked = asyncio.get_running_loop().create_future()
         self._transport.send(WSMsgType.TEXT, frame)
         return await asyncio.wait_for(self._asked, _ANSWER_WITHIN_S)
@@ -228,6 +233,9 @@ class Station(WSListener):
 
     def reading_frame(self, ago_s: float = 0.0) -> bytes:
         """Return a reading of power and register."""
+        if self.is_idle:
+            self._sent += 1
+            return b'[2,"%d","Heartbeat",{}]' % self._sent
         if not self._is_1_6:
             return self._event(b"Updated", b"MeterValuePeriodic", ago_s)
         value = self._value(_VALUE_16, ago_s)
@@ -264,7 +272,7 @@ class Station(WSListener):
 
     def _value(self, form: bytes, ago_s: float) -> bytes:
         now = time.perf_counter()
-        drawn_w = min(self.limit_w, MAX_W)
+        drawn_w = min(self.limit_w, self.max_w)
         if not ago_s:
             self._register_wh += drawn_w * (now - self._metered_at) / 3_600
         self._metered_at = now
@@ -311,10 +319,13 @@ def _timestamp(ago_s: float) -> bytes:
 class Fleet:
     """Stations ``s0``, ``s1`` ... of the three versions in turns."""
 
-    def __init__(self, count: int, seed: int = 0) -> None:
+    def __init__(
+        self, count: int, first: int = 0, max_w: int = MAX_W, seed: int = 0
+    ) -> None:
         self.tally = Tally()
         self.stations = [
-            Station(n, VERSIONS[n % len(VERSIONS)], self.tally) for n in range(count)
+            Station(n, VERSIONS[n % len(VERSIONS)], self.tally, max_w)
+            for n in range(first, first + count)
         ]
         self.dice = random.Random(seed)
 
@@ -373,14 +384,18 @@ class Figures(NamedTuple):
 
 
 async def report(
-    fleet: Fleet, stations: Sequence[Station], per_s: float, for_s: float
+    fleet: Fleet,
+    stations: Sequence[Station],
+    per_s: float,
+    for_s: float,
+    is_over: Callable[[], bool] = lambda: False,
 ) -> Figures:
-    """Let stations report in turns, in open loop, for a time."""
+    """Let stations report in turns, in open loop, for a time or until it is over."""
     tally = fleet.tally
     tally.latencies_s, tally.refused = [], []
     begun, cpu = time.perf_counter(), time.process_time()
     sent, total = 0, int(per_s * for_s)
-    while sent < total:
+    while sent < total and not is_over():
         due = min(int((time.perf_counter() - begun) * per_s) + 1, total)
         for n in range(sent, due):
             stations[n % len(stations)].due(begun + n / per_s)
