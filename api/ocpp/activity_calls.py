@@ -28,12 +28,20 @@ from api.ocpp.wire import Wire
 from domain.errors import InvalidValue
 from domain.model.activity_events import ActivityKind, Outcome
 from domain.model.values import datetime_of
-from domain.use_cases.clause_7_3_activities import ACCEPTED, EVSE_NUMBER, SCHEDULED
+from domain.use_cases.clause_7_3_activities import (
+    ACCEPTED,
+    EVSE_NUMBER,
+    SCHEDULED,
+    is_secret,
+)
 from domain.use_cases.s3_remote_start import NUMBER, TOKEN_KIND
 
 # One message of ours a display: the next one takes its place.
 _DISPLAY_MESSAGE: Final = 1
 DISPLAY_MESSAGES: Final = 2
+# Of all variables of a station as many are kept, and no secret one.
+_MOST_KEYS: Final = 200
+NOT_KEPT: Final = "(not kept)"
 
 
 def call_of(asking: Asking) -> tuple[str, Wire]:
@@ -172,6 +180,8 @@ def _get_variables(asking: Asking) -> tuple[str, Wire]:
     if asking.version == "1.6":
         request = m16.GetConfigurationRequest(key=tuple(names))
         return "GetConfiguration", request
+    if not names:
+        raise InvalidValue("only OCPP 1.6 tells all variables at once: name some")
     messages, datatypes = V2_TYPES[asking.version]
     return "GetVariables", messages.GetVariablesRequest(
         get_variable_data=tuple(
@@ -201,11 +211,13 @@ def _results(asking: Asking, answer: Any) -> Verdict:
     match answer:
         case m16.GetConfigurationResponse():
             known = {
-                each.key: each.value or "" for each in answer.configuration_key or ()
+                each.key: NOT_KEPT if is_secret(each.key) else each.value or ""
+                for each in answer.configuration_key or ()
             }
             # Of what the station tells beyond nothing is kept.
-            found = [(key, known.get(key, "unknown")) for key in asking.parameters]
-            is_known = all(key in known for key in asking.parameters)
+            asked = list(asking.parameters) or list(known)[:_MOST_KEYS]
+            found = [(key, known.get(key, "unknown")) for key in asked]
+            is_known = all(key in known for key in asked)
             outcome = Outcome.DONE if is_known else Outcome.REFUSED
             return Verdict(outcome, results=tuple(found))
         case m16.ChangeConfigurationResponse():

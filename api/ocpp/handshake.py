@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 from picows import WSUpgradeRequest
 
-from api.ocpp.peers import Peer
+from api.ocpp.peers import Credentials, Peer
 from api.ocpp.violations import Version
 from api.security.notes import Kind
 from domain.ports import TENANT
@@ -113,8 +113,7 @@ def _refusal(
     password = _password(peer.identity, request.headers.getall("Authorization", []))
     if password is None:
         return Kind.NO_CREDENTIALS, "no password"
-    digests = (credentials.password_digest, *credentials.offered)
-    if not any([_is_password(password, digest) for digest in digests]):
+    if not is_password_of(credentials, password):
         return Kind.WRONG_CREDENTIALS, "wrong password"
     return None
 
@@ -132,6 +131,12 @@ def _password(identity: str, headers: list[str]) -> bytes | None:
         return None
     user = identity.encode() + b":"  # an identity may have colons
     return given.removeprefix(user) if given.startswith(user) else b""
+
+
+def is_password_of(credentials: Credentials, password: bytes) -> bool:
+    """Whether a station is let in by a password: its own, or one it is being told."""
+    digests = (credentials.password_digest, *credentials.offered)
+    return any([_is_password(password, digest) for digest in digests])
 
 
 def _is_password(password: bytes, digest: bytes) -> bool:

@@ -4,14 +4,14 @@ Each answers with the id of an activity: what was asked for is recorded, and don
 the station is there and did it. `GET /activities/{activity_id}` tells how far it came.
 """
 
-from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from fastapi import Response
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from api.errors import Problem, unknown
+from api.rest.asking_stations import DueWithin, ask_station
 from api.rest.command_bodies import (
     EvseId,
     Moment,
@@ -23,7 +23,7 @@ from api.rest.command_bodies import (
     own_reference,
     subject_of,
 )
-from api.rest.commanding import Body, Commanding, Commands, Secret, commanded
+from api.rest.commanding import Body, Commanding, Secret, commanded
 from api.rest.presentation import json_response
 from api.rest.reading import (
     After,
@@ -44,7 +44,7 @@ from api.security.reach import (
 from domain.model.activity_events import ActivityKind
 from domain.model.values import SECOND
 from domain.use_cases.clause_6_2_service_sessions import credential_context
-from domain.use_cases.clause_7_3_activities import AskActivity, ask_activity
+from domain.use_cases.clause_7_3_activities import EVSE_NUMBER
 from domain.use_cases.s3_remote_start import (
     StartRemotely,
     StopRemotely,
@@ -56,14 +56,6 @@ from projections.activities import Activity
 
 router = new_routes()
 
-DueWithin = Annotated[
-    int,
-    Field(
-        ge=5,
-        le=86_400,
-        description="After so many seconds without an end it has timed out.",
-    ),
-]
 VariableName = Annotated[
     str,
     Field(
@@ -113,12 +105,26 @@ class ResetBody(Body):
 
 
 class UnlockBody(Body):
-    """The connector of this EVSE is to be unlocked."""
+    """The connector of an EVSE is to be unlocked: one of ours, or by its number."""
 
     model_config = example(evse_id="DE*ABC*E100")
 
-    evse_id: EvseId
+    evse_id: EvseId | None = None
+    evse_number: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=99_999,
+            description="What the station counts it as; where it is none of ours.",
+        ),
+    ] = None
     due_within_s: DueWithin = 120
+
+    @model_validator(mode="after")
+    def _names_one(self) -> Self:
+        if (self.evse_id is None) == (self.evse_number is None):
+            raise ValueError("has an evse_id or an evse_number")
+        return self
 
 
 class TriggerBody(Body):
@@ -132,11 +138,14 @@ class TriggerBody(Body):
 
 
 class VariableReadBody(Body):
-    """Which variables the station is to tell: as many as any takes at once."""
+    """Which variables the station is to tell: as many as any takes at once.
+
+    None: all, which OCPP 1.6 can; what holds a secret is not kept.
+    """
 
     model_config = example(names=["OCPPCommCtrlr.HeartbeatInterval"])
 
-    names: Annotated[list[VariableName], Field(min_length=1, max_length=4)]
+    names: Annotated[list[VariableName], Field(max_length=4)]
     due_within_s: DueWithin = 300
 
 
@@ -235,7 +244,7 @@ async def post_reset(
 ) -> Response:
     """Ask a station to start anew."""
     told = {"how": body.how}
-    return await _ask(commands, ActivityKind.RESET, station_id, body, told)
+    return await ask_station(commands, ActivityKind.RESET, station_id, body, told)
 
 
 @router.post(
@@ -248,7 +257,9 @@ async def post_unlock(
     commands: Commanding, station_id: PathId, body: UnlockBody
 ) -> Response:
     """Ask a station to unlock the connector of an EVSE."""
-    return await _ask(commands, ActivityKind.UNLOCK, station_id, body, {})
+    number = body.evse_number
+    told = {} if number is None else {EVSE_NUMBER: str(number)}
+    return await ask_station(commands, ActivityKind.UNLOCK, station_id, body, told)
 
 
 @router.post(
@@ -262,7 +273,7 @@ async def post_trigger(
 ) -> Response:
     """Ask a station for a message."""
     told = {"message": body.message}
-    return await _ask(commands, ActivityKind.TRIGGER, station_id, body, told)
+    return await ask_station(commands, ActivityKind.TRIGGER, station_id, body, told)
 
 
 @router.post(
@@ -276,7 +287,9 @@ async def post_variable_read(
 ) -> Response:
     """Ask a station for variables; the activity has their values when it is done."""
     told = dict.fromkeys(body.names, "")
-    return await _ask(commands, ActivityKind.GET_VARIABLES, station_id, body, told)
+    return await ask_station(
+        commands, ActivityKind.GET_VARIABLES, station_id, body, told
+    )
 
 
 @router.post(
@@ -290,7 +303,9 @@ async def post_variable_change(
 ) -> Response:
     """Ask a station to change variables; its password has a command of its own."""
     told = body.values
-    return await _ask(commands, ActivityKind.SET_VARIABLES, station_id, body, told)
+    return await ask_station(
+        commands, ActivityKind.SET_VARIABLES, station_id, body, told
+    )
 
 
 @router.post(
@@ -306,30 +321,9 @@ async def post_display_message(
     told = {"text": body.text}
     if body.until_at is not None:
         told["until_at"] = str(body.until_at)
-    return await _ask(commands, ActivityKind.DISPLAY_MESSAGE, station_id, body, told)
-
-
-async def _ask(
-    commands: Commands,
-    kind: ActivityKind,
-    station_id: str,
-    body: ResetBody
-    | UnlockBody
-    | TriggerBody
-    | VariableReadBody
-    | VariableChangeBody
-    | DisplayMessageBody,
-    parameters: Mapping[str, str],
-) -> Response:
-    command = AskActivity(
-        kind=kind,
-        station_id=station_id,
-        due_after=body.due_within_s * SECOND,
-        evse_id=getattr(body, "evse_id", None) or "",
-        parameters=tuple(parameters.items()),
+    return await ask_station(
+        commands, ActivityKind.DISPLAY_MESSAGE, station_id, body, told
     )
-    reach = partial(check_station, commands.system, commands.caller, station_id)
-    return await commands.run(ask_activity, command, reach=reach)
 
 
 @router.get(

@@ -1,11 +1,10 @@
 """Transactions of service sessions over HTTP (6.2): who reports which, and its session.
 
-Reservations (S1) and authorizations (S2) come from a CSO or a station, parking and
-other services from who operates them. A reference is always of the caller's own party.
+Authorizations (S2) come from a CSO or a station, parking and other services from who
+operates them. A reference is always of the caller's own party.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -16,7 +15,6 @@ from api.errors import unknown
 from api.rest.command_bodies import (
     EvseId,
     InSessionBody,
-    Moment,
     Name,
     OccurredAt,
     OnSessionBody,
@@ -33,8 +31,6 @@ from api.security.reach import (
     check_commanded,
     check_evse,
     check_reference,
-    check_station,
-    check_zone,
 )
 from domain.model import session_events as s
 from domain.model.values import Event
@@ -49,60 +45,7 @@ from domain.use_cases.shared_path import load_evse
 
 router = new_routes()
 
-_BOOKING = {"kind": "booking", "text": "B-2026-0601"}
 _TICKET = {"kind": "ticket", "text": "P-4711-6c0e92b7f1"}
-
-
-class ReservationBody(OnSessionBody):
-    """A place is kept: exactly one EVSE, station or class of EVSEs of a zone."""
-
-    model_config = example(
-        reference=_BOOKING,
-        evse_id="DE*ABC*E100",
-        from_at="2026-06-01T08:00:00Z",
-        until_at="2026-06-01T10:00:00Z",
-    )
-
-    from_at: Moment
-    until_at: Moment
-    evse_id: EvseId | None = None
-    station_id: Name | None = None
-    evse_class: Annotated[
-        str | None,
-        Field(
-            max_length=70,
-            pattern=r"^[A-Za-z0-9][A-Za-z0-9._*-]*/(AC|DC)$",
-            description="A kind of current in a zone.",
-            examples=["yard/AC"],
-        ),
-    ] = None
-
-
-class ReservationChangeBody(InSessionBody):
-    """The reservation's new time."""
-
-    model_config = example(
-        reference=_BOOKING,
-        from_at="2026-06-01T09:00:00Z",
-        until_at="2026-06-01T11:00:00Z",
-    )
-
-    from_at: Moment
-    until_at: Moment
-
-
-class ReservationMatchBody(InSessionBody):
-    """The EV user with the reservation arrived."""
-
-    model_config = example(reference=_BOOKING)
-
-
-class ReservationEndBody(InSessionBody):
-    """The reservation is over."""
-
-    model_config = example(reference=_BOOKING, reason="cancelled")
-
-    reason: Reason
 
 
 class AuthorizationBody(OnSessionBody):
@@ -172,68 +115,6 @@ class OtherEndBody(InSessionBody):
 
 
 @router.post(
-    "/reservations",
-    openapi_extra=needs(Permission.RESERVATION_MAKE),
-    tags=["reservations", "S1"],
-    responses=commanded(),
-)
-async def post_reservation(commands: Commanding, body: ReservationBody) -> Response:
-    """Keep a place for an EV user."""
-    made = s.ReservationMade(
-        session_id="",
-        from_at=body.from_at,
-        until_at=body.until_at,
-        evse_id=body.evse_id or "",
-        station_id=body.station_id or "",
-        evse_class=body.evse_class or "",
-    )
-    return await _add(commands, body, made, partial(_check_place, commands, made))
-
-
-@router.post(
-    "/reservations/changes",
-    openapi_extra=needs(Permission.RESERVATION_MAKE),
-    tags=["reservations", "S1"],
-    responses=commanded(),
-)
-async def post_reservation_change(
-    commands: Commanding, body: ReservationChangeBody
-) -> Response:
-    """Change the time of a reservation."""
-    changed = s.ReservationChanged(
-        session_id="", from_at=body.from_at, until_at=body.until_at
-    )
-    return await _add(commands, body, changed)
-
-
-@router.post(
-    "/reservations/matches",
-    openapi_extra=needs(Permission.RESERVATION_MAKE),
-    tags=["reservations", "S1"],
-    responses=commanded(),
-)
-async def post_reservation_match(
-    commands: Commanding, body: ReservationMatchBody
-) -> Response:
-    """Say that the EV user with the reservation arrived."""
-    return await _add(commands, body, s.ReservationMatched(session_id=""))
-
-
-@router.post(
-    "/reservations/ends",
-    openapi_extra=needs(Permission.RESERVATION_MAKE),
-    tags=["reservations", "S1"],
-    responses=commanded(),
-)
-async def post_reservation_end(
-    commands: Commanding, body: ReservationEndBody
-) -> Response:
-    """End a reservation."""
-    ended = s.ReservationEnded(session_id="", reason=body.reason)
-    return await _add(commands, body, ended)
-
-
-@router.post(
     "/authorizations",
     openapi_extra=needs(Permission.AUTHORIZATION_ASK),
     tags=["authorizations", "S2"],
@@ -253,7 +134,7 @@ async def post_authorization(commands: Commanding, body: AuthorizationBody) -> R
         if evse_id:
             check_evse(commands.system, commands.caller, evse_id)
             load_evse(commands.system, evse_id)
-        _check_session(commands, asked)
+        check_session(commands, asked)
 
     subject_id = await subject_of(commands, body.token, check)
     command = msgspec.structs.replace(asked, subject_id=subject_id)
@@ -282,7 +163,7 @@ async def post_authorization_answer(
         answer = s.AuthorizationRefused(
             session_id="", by=commands.party, reason=body.reason
         )
-    return await _add(commands, body, answer)
+    return await add_to_session(commands, body, answer)
 
 
 @router.post(
@@ -295,7 +176,7 @@ async def post_authorization_end(
     commands: Commanding, body: AuthorizationEndBody
 ) -> Response:
     """Say that an authorization no longer holds."""
-    return await _add(commands, body, s.AuthorizationEnded(session_id=""))
+    return await add_to_session(commands, body, s.AuthorizationEnded(session_id=""))
 
 
 @router.post(
@@ -306,7 +187,9 @@ async def post_authorization_end(
 )
 async def post_parking_start(commands: Commanding, body: ParkingStartBody) -> Response:
     """Report that parking began."""
-    return await _add(commands, body, s.ParkingStarted(session_id="", place=body.place))
+    return await add_to_session(
+        commands, body, s.ParkingStarted(session_id="", place=body.place)
+    )
 
 
 @router.post(
@@ -317,7 +200,7 @@ async def post_parking_start(commands: Commanding, body: ParkingStartBody) -> Re
 )
 async def post_parking_end(commands: Commanding, body: ParkingEndBody) -> Response:
     """Report that parking ended."""
-    return await _add(commands, body, s.ParkingEnded(session_id=""))
+    return await add_to_session(commands, body, s.ParkingEnded(session_id=""))
 
 
 @router.post(
@@ -328,7 +211,7 @@ async def post_parking_end(commands: Commanding, body: ParkingEndBody) -> Respon
 )
 async def post_other_start(commands: Commanding, body: OtherStartBody) -> Response:
     """Report that another service began."""
-    return await _add(
+    return await add_to_session(
         commands, body, s.OtherStarted(session_id="", service=body.service)
     )
 
@@ -341,10 +224,12 @@ async def post_other_start(commands: Commanding, body: OtherStartBody) -> Respon
 )
 async def post_other_end(commands: Commanding, body: OtherEndBody) -> Response:
     """Report that another service ended."""
-    return await _add(commands, body, s.OtherEnded(session_id="", service=body.service))
+    return await add_to_session(
+        commands, body, s.OtherEnded(session_id="", service=body.service)
+    )
 
 
-async def _add(
+async def add_to_session(
     commands: Commands,
     body: InSessionBody | OnSessionBody,
     transaction: Event,
@@ -360,7 +245,7 @@ async def _add(
     def check() -> None:
         if reach is not None:
             reach()
-        _check_session(commands, command, must_be=isinstance(body, InSessionBody))
+        check_session(commands, command, must_be=isinstance(body, InSessionBody))
 
     return await commands.run(
         add_transaction,
@@ -370,12 +255,13 @@ async def _add(
     )
 
 
-def _check_session(
+def check_session(
     commands: Commands,
     command: AddTransaction | AskAuthorization,
     *,
     must_be: bool = False,
 ) -> None:
+    """Refuse a session or reference that is not the caller's to add to."""
     system, caller, reference = commands.system, commands.caller, command.reference
     if command.session_id:
         check_commanded(system, caller, command.session_id)
@@ -384,12 +270,3 @@ def _check_session(
     check_reference(system, caller, reference)
     if must_be and not command.session_id and not find_by_reference(system, reference):
         raise unknown("reference", reference.key)
-
-
-def _check_place(commands: Commands, made: s.ReservationMade) -> None:
-    if made.evse_id:
-        check_evse(commands.system, commands.caller, made.evse_id)
-    if made.station_id:
-        check_station(commands.system, commands.caller, made.station_id)
-    if made.evse_class:
-        check_zone(commands.caller, made.evse_class.rpartition("/")[0])

@@ -30,7 +30,7 @@ SENT, NOT_SENT, ACCEPTED = "sent", "not sent", "accepted"
 SCHEDULED, UNANSWERED, AGAIN = "scheduled", "unanswered", "to be sent again"
 
 # In names of variables that hold a station's own secrets.
-_SECRETS = ("password", "authorizationkey")
+_SECRETS = ("password", "authorizationkey", "secret", "psk", "privatekey")
 
 # Of what is asked for without an EVSE of ours: the number that the station has for it.
 EVSE_NUMBER = "evse_number"
@@ -189,11 +189,16 @@ def _check_evse(system: System, command: AskActivity) -> None:
 def _check_no_secret(command: AskActivity) -> None:
     """Refuse what would stand in the log in the clear."""
     for name, _ in command.parameters:
-        if any(word in name.lower() for word in _SECRETS):
+        if is_secret(name):
             raise Refused(
                 f"variable {name} is a credential: a station gets new ones by the "
                 "command for its credentials"
             )
+
+
+def is_secret(name: str) -> bool:
+    """Whether a variable of this name holds a secret of its station's."""
+    return any(word in name.lower() for word in _SECRETS)
 
 
 def _due_after(command: AskActivity) -> Instant:

@@ -192,6 +192,44 @@ _ACTIVITIES = [
         body={"text": "The garage closes at ten."},
     ),
 ]
+_UPKEEP = [
+    Call("post_credentials_rotation", _AT_STATION, body={"due_within_s": 300}),
+    Call(
+        "post_firmware",
+        _AT_STATION,
+        body={"location": "https://firmware.example/acme-2.4.bin"},
+    ),
+    Call(
+        "post_log_upload",
+        _AT_STATION,
+        body={"location": "https://logs.example/cs-1/", "log": "diagnostics"},
+    ),
+    Call("post_cache_clear", _AT_STATION, body={}),
+    Call("post_local_list", _AT_STATION, body={"update": "full"}),
+    Call("post_local_list_version", _AT_STATION, body={}),
+    Call(
+        "post_data_transfer",
+        _AT_STATION,
+        body={"vendor_id": "com.example", "message_id": "lamp", "data": "on"},
+    ),
+    Call(
+        "post_network_profile",
+        _AT_STATION,
+        body={
+            "slot": 1,
+            "url": "wss://csms.example/ocpp",
+            "security_profile": 2,
+            "interface": "Wired0",
+        },
+    ),
+    Call(
+        "post_charging_schedule",
+        _AT_STATION,
+        body={**_AT_EVSE, "duration_s": 600, "unit": "W"},
+    ),
+    Call("post_charging_profile_clear", _AT_STATION, body={"profile_id": 77}),
+    Call("post_reservation_cancel", _AT_STATION, body={"number": 4_711}),
+]
 _SESSIONS = [
     Call(
         "post_reservation",
@@ -360,6 +398,7 @@ CALLS = [
     *_MERGING,
     *_STATIONS,
     *_ACTIVITIES,
+    *_UPKEEP,
     *_INCENTIVES,
     *_READING,
     *_KEYS,

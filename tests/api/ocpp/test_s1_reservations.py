@@ -47,7 +47,7 @@ def reserve(
     from_at: Instant = NOW,
     until_at: Instant = NOW + HOUR,
     token: str = TOKEN,
-    **place: str,
+    **place: Any,
 ) -> str:
     """Reserve EVSE 2, or another place; return the session."""
     place = place or {"evse_id": TWO}
