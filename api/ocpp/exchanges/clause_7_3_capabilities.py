@@ -144,7 +144,7 @@ def _phases(evse_number: int) -> str:
 
 def _go_on(gateway: Gateway, desk: Desk, peer: Peer, going: _Survey) -> None:
     if going.reads:
-        call = going.reads.pop(0)
+        call = going.reads[0]
         _ask(gateway, desk, peer, call, partial(_read, going=going))
         return
     while going.sets:
@@ -179,9 +179,10 @@ def _read(
     if going.number != peer.survey:
         return
     if isinstance(answered, NotAnswered):  # the weakest form may be one it has not
-        again = partial(_again, gateway=gateway, peer=peer, begun=going.number)
+        again = partial(_again, gateway=gateway, peer=peer, going=going)
         gateway.at(desk.now + _BOOTS_WITHIN, again)
         return
+    going.reads.pop(0)
     going.values.update(variables.values_of(answered))
     _go_on(gateway, desk, peer, going)
 
@@ -304,9 +305,12 @@ def _unread(desk: Desk, gateway: Gateway, peer: Peer, begun: int) -> None:
         survey(gateway, desk, peer)
 
 
-def _again(desk: Desk, gateway: Gateway, peer: Peer, begun: int) -> None:
-    if peer.survey == begun and peer.standing is Standing.ACCEPTED:
-        survey(gateway, desk, peer)
+def _again(desk: Desk, gateway: Gateway, peer: Peer, going: _Survey) -> None:
+    if peer.connection is None or peer.standing is not Standing.ACCEPTED:
+        return
+    if peer.survey == going.number:
+        is_same = peer.connection.version == going.version
+        _go_on(gateway, desk, peer, going) if is_same else survey(gateway, desk, peer)
 
 
 def report_every(gateway: Gateway, desk: Desk, peer: Peer, seconds: int) -> None:
