@@ -70,7 +70,8 @@ class OpenTransaction:
     ``is_metered``: a register of it is known. ``last_seq_no`` is the highest number
     that came, and ``unreported`` are ranges of those that held nothing but readings.
     ``is_rebuilt``: it was read from the log, and nothing came of it since. The last
-    report that came in order was of ``reported_at``.
+    report that came in order was of ``reported_at``. It is at ``connector`` of its
+    EVSE; 0 while that is not known.
     """
 
     transaction_id: int | str
@@ -90,6 +91,7 @@ class OpenTransaction:
     unreported: list[tuple[int, int]] = field(default_factory=list)
     is_rebuilt: bool = False
     reported_at: Instant = 0
+    connector: int = 0
     # The ETP that an EV's own schedule went beyond, so that it was told again.
     told_again: int = 0
     # When the station was last asked why the rate of charging changed.

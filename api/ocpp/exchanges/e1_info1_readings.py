@@ -48,8 +48,8 @@ def meter_values_1_6(
 ) -> v16.MeterValuesResponse:
     """Take readings of 1.6; connector 0 is the meter of the main."""
     number, told_id = request.connector_id, request.transaction_id
-    transaction = _of_connector(peer, number, told_id)
     values = request.meter_value
+    transaction = _of_connector(peer, number, told_id, values)
     found = _take(desk, peer, number, values, transaction)
     if transaction is not None:
         _book(gateway, desk, peer, transaction, found)
@@ -62,15 +62,27 @@ def meter_values_1_6(
 
 
 def _of_connector(
-    peer: Peer, number: int, told_id: int | UnsetType
+    peer: Peer,
+    number: int,
+    told_id: int | UnsetType,
+    meter_values: Sequence[MeterValue],
 ) -> OpenTransaction | None:
-    """Return whose readings they are; a transaction that is late may have no number."""
+    """Return whose readings they are; a transaction that is late may have no number.
+
+    What a connector's meter shows after a transaction began there is of that one, also
+    under a number that we gave to none.
+    """
+    running = peer.transactions.get(number)
     if isinstance(told_id, int) and told_id > 0:
-        return peer.open_transactions.get(told_id)
-    if number in peer.transactions or told_id is UNSET:
-        return peer.transactions.get(number)
-    known = peer.open_transactions.values()
-    return next((one for one in known if one.evse_number == number), None)
+        known = peer.open_transactions.get(told_id)
+        if known is not None or running is None:
+            return known
+        at = our_time(peer, instant_of(meter_values[0].timestamp))
+        return running if at >= running.started_at else None
+    if running is not None or told_id is UNSET:
+        return running
+    late = peer.open_transactions.values()
+    return next((one for one in late if one.evse_number == number), None)
 
 
 def meter_values_2_0_1(

@@ -244,13 +244,19 @@ def _plug_or_free(
         # Where the meter stands only the transaction tells.
         plug = PlugEv(evse_id=evse_id, register_wh=None)
         plug_ev(desk.system, plug, _by(desk, peer, told))
-    elif told.status == _FREE and evse.session_id:
+    elif told.status == _FREE and evse.session_id and not _is_beside(peer, told):
         free = partial(_free, peer=peer, told=told, session_id=evse.session_id)
         was_seen = told.before not in ("", _FREE)
         if was_seen and told.evse_number not in peer.transactions:
             free(desk)
         else:
             gateway.at(desk.now + _END_COMES_WITHIN, free)
+
+
+def _is_beside(peer: Peer, told: _Told) -> bool:
+    """Whether a status is another connector's than the one in use at its EVSE."""
+    running = peer.transactions.get(told.evse_number)
+    return running is not None and running.connector not in (0, told.connector)
 
 
 def _free(desk: Desk, peer: Peer, told: _Told, session_id: str) -> None:

@@ -351,6 +351,8 @@ def _told(
     if known is None:
         known = began(peer, transaction_id, number, at)
         known.meter.rank = next((m.rank for m in found if m.import_milli), None)
+    if request.evse is not UNSET:
+        known.connector = request.evse.connector_id or known.connector
     known.unreported.clear()
     known.session_id, known.is_metered = reported.session_id, reported.is_metered
     if known.last_seq_no is None or request.seq_no >= known.last_seq_no:

@@ -259,6 +259,7 @@ def test_a_transaction_goes_on_after_a_restart_of_the_gateway(office: Office) ->
 def test_what_does_not_come_is_asked_for_and_then_recorded_as_lost(
     office: Office, version: Version
 ) -> None:
+    office.ask_nothing()
     wire = office.connect("S1", version)
     started(office, wire)
     told = event(office, "Updated", 3, "ChargingStateChanged", chargingState="Charging")
@@ -494,6 +495,7 @@ def test_1_6_a_refused_tag_gets_its_reason_and_a_number(office: Office) -> None:
 def test_a_gap_found_while_another_look_is_under_way_is_looked_into_too(
     office: Office,
 ) -> None:
+    office.ask_nothing()
     wire = office.connect("S1", "2.1")
     started(office, wire)
     office.pass_time(4 * MINUTE)
