@@ -146,7 +146,6 @@ ASKED: list[tuple[str, Any, str]] = [
 SENSELESS: list[tuple[str, Any]] = [
     ("reset", {"how": "gently"}),
     ("trigger", {"message": "Heart beat"}),
-    ("variables/read", {"names": []}),
     ("variables/read", {"names": ["A.B"] * 5}),
     ("variables/change", {"values": {"A.B": 1}}),
     ("unlock", {"evse_id": FREE, "due_within_s": 4}),

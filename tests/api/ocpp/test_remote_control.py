@@ -368,6 +368,21 @@ def test_variables_are_read(office: Office, version: Version) -> None:
     assert ended(office).outcome == "done"
 
 
+def test_all_variables_are_read_of_1_6_and_no_secret_is_kept(office: Office) -> None:
+    wire = connected(office, "1.6")
+    ask(office, ActivityKind.GET_VARIABLES)
+    (call,) = wire.calls("GetConfiguration")
+    assert call[3] == {"key": []}
+    told = [("HeartbeatInterval", "300"), ("AuthorizationKey", "secret")]
+    keys = [{"key": key, "readonly": False, "value": value} for key, value in told]
+    wire.answer(call, {"configurationKey": keys})
+    shown = (("HeartbeatInterval", "300"), ("AuthorizationKey", "(not kept)"))
+    assert ended(office).results == shown
+    connected(office, "2.1")
+    ask(office, ActivityKind.GET_VARIABLES)
+    assert ended(office).outcome == "refused"
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_variables_are_set(office: Office, version: Version) -> None:
     wire = connected(office, version)
