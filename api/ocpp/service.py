@@ -10,6 +10,7 @@ import socket
 import ssl
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final, NamedTuple
@@ -50,16 +51,24 @@ class LoopScheduler:
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock) -> None:
         self._loop = loop
         self._clock = clock
+        self._asked: deque[tuple[Instant, _Due]] = deque()
+        self._is_told = False
 
     def at(self, instant: Instant, do: Callable[[], None]) -> Callable[[], None]:
         """Do something at an instant; asked and called off from any thread."""
         due = _Due(do)
-        self._loop.call_soon_threadsafe(self._arm, instant, due)
+        self._asked.append((instant, due))
+        if not self._is_told:  # to wake the loop's thread costs more than all else here
+            self._is_told = True
+            self._loop.call_soon_threadsafe(self._arm)
         return due.call_off
 
-    def _arm(self, instant: Instant, due: "_Due") -> None:
-        wait_s = max(instant - self._clock.now(), 0) / SECOND
-        self._loop.call_later(wait_s, due.run)
+    def _arm(self) -> None:
+        self._is_told = False
+        while self._asked:
+            instant, due = self._asked.popleft()
+            wait_s = max(instant - self._clock.now(), 0) / SECOND
+            self._loop.call_later(wait_s, due.run)
 
 
 class _Due:
