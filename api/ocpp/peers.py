@@ -103,7 +103,7 @@ class EtpOnWire:
     """The newest ETP of an EVSE, and what of it its station was told.
 
     ``transaction_id`` is that of the transaction it was told for; None: it waits.
-    ``periods`` are those of its message; ``before`` is the last one that was accepted
+    ``periods`` are those that its EVSE was last known to have; ``before`` is the last one that was accepted
     before it, while it is not; ``call_off`` ends what is due for it later.
     """
 
@@ -162,6 +162,7 @@ class Peer:
     # EVSEs whose availability it is told again in a while, as it did not take it in.
     unheeded: set[str] = field(default_factory=set)
     kept: Kept = field(default_factory=Kept)
+    kept_unreadable: Kept = field(default_factory=Kept)
     # Sessions whose reservation it is told of when that begins, and when that is.
     reservations: set[tuple[str, Instant]] = field(default_factory=set)
     # Which reading of its capabilities is the last that began.

@@ -49,8 +49,9 @@ class Slot:
     """One EVSE of the zone.
 
     ``has_transaction``: its station has one open, though no register may be known of
-    it yet. ``limits`` are others' by source. What an EVSE may draw is its
-    ``delivery``'s to say, whether an EV is there or not.
+    it yet. ``limits`` are others' of this EVSE by source, its station's has those of
+    all. What an EVSE may draw is its ``delivery``'s to say, whether an EV is there or
+    not.
     """
 
     evse_id: str
@@ -63,7 +64,7 @@ class Slot:
     has_transaction: bool = False
     station: StationState = field(default_factory=StationState)
     delivery: Delivery = field(default_factory=Delivery)
-    limits: dict[tuple[str, str], Course] = field(default_factory=dict)
+    limits: dict[str, Course] = field(default_factory=dict)
     learned_settle: Instant = 0
     etp_number: int = 0
     # Whether the station was sent what the plan says; None when to be found out again.
@@ -93,16 +94,11 @@ class Slot:
         )
         return self.ev is not None and has_begun
 
-    @property
-    def may_draw(self) -> bool:
-        """Whether somebody may draw power; of a silent station nobody knows.
-
-        One that never was there, or is there no more for good, has nobody.
-        """
-        station = self.station
-        is_unseen = station.is_silent and station.has_connected
-        may_begin = is_unseen and station.default_of(self.max_w) > 0
-        return self.ev is not None or (may_begin and not station.is_retired)
+    def may_draw(self, at: Instant) -> bool:
+        """Whether somebody may draw power, seen or not."""
+        if self.ev is not None:
+            return True
+        return self.station.may_be_used(at) and self.station.default_of(self.max_w) > 0
 
     @property
     def is_reachable(self) -> bool:

@@ -24,6 +24,8 @@ SETTLE = {Current.AC: 10 * SECOND, Current.DC: 5 * SECOND}
 # An EV that negotiates its schedule (ISO 15118-2) takes longer, and is asked less.
 SETTLE_SCHEDULED = MINUTE
 PACE_SCHEDULED = 5 * MINUTE
+# Who came back has told within this what goes on at its EVSEs.
+TELLS_WITHIN = 5 * MINUTE
 # Who is further off is told what holds now, and no steps.
 CLOCK_LIMIT_MS = 60_000
 
@@ -34,12 +36,14 @@ class StationState:
 
     ``max_periods`` is how many steps of a schedule it keeps, ``clock_ms`` its clock
     less ours, as told since it connected or booted last, and ``steps_from`` since when
-    it was told steps at all.
+    it was told steps at all. ``limits`` are others' of all its EVSEs together, by
+    source.
     """
 
     is_registered: bool = False
     is_silent: bool = False
     has_connected: bool = False
+    unseen_until: Instant = 0
     is_retired: bool = False
     has_smart_charging: bool = True
     default_w: int | None = None
@@ -47,12 +51,21 @@ class StationState:
     clock_ms: int | None = None
     steps_from: Instant = 0
     slots: "list[Slot]" = field(default_factory=list)
+    limits: dict[str, Course] = field(default_factory=dict)
 
     @property
     def keeps_steps(self) -> bool:
         """Whether it goes on with the steps of its ETPs when nobody can reach it."""
         knows_time = self.clock_ms is not None and abs(self.clock_ms) <= CLOCK_LIMIT_MS
         return self.max_periods > 1 and knows_time
+
+    def may_be_used(self, at: Instant) -> bool:
+        """Whether somebody may charge at its EVSEs whom nobody has seen come.
+
+        Nobody is at one that never was there, or is there no more for good.
+        """
+        is_unseen = self.is_silent or at < self.unseen_until
+        return is_unseen and self.has_connected and not self.is_retired
 
     def told_by(self, at: Instant, *, clock_ms: int | None, max_periods: int) -> None:
         """Take in what its ETPs are made for, from now on."""
@@ -99,6 +112,8 @@ def _connected(
     row: Recorded,
 ) -> None:
     station = state.station(event.station_id)
+    if station.is_silent:
+        station.unseen_until = row.occurred_at + TELLS_WITHIN
     station.is_silent, station.has_connected = False, True
     station.clock_ms = None
     _lost(state, event.station_id, row.occurred_at)
@@ -165,14 +180,15 @@ def _clock(state: "ZoneState", event: t.StationClockMeasured, row: Recorded) -> 
 
 
 def _limited(state: "ZoneState", event: t.LimitReported, row: Recorded) -> None:
-    for slot in state.station(event.station_id).slots:
-        if event.evse_id not in ("", slot.evse_id):
-            continue
-        source = (event.source, event.evse_id)
-        if event.is_over or event.profile is None:
-            slot.limits.pop(source, None)
-        else:
-            slot.limits[source] = Course(event.profile)
+    limited: StationState | Slot | None = state.slots.get(event.evse_id)
+    if not event.evse_id:
+        limited = state.station(event.station_id)
+    if limited is None:
+        return
+    if event.is_over or event.profile is None:
+        limited.limits.pop(event.source, None)
+    else:
+        limited.limits[event.source] = Course(event.profile)
 
 
 def _learned(state: "ZoneState", event: t.SettleLearned, row: Recorded) -> None:

@@ -32,6 +32,7 @@ from domain.model.profile import (
 )
 from domain.model.values import MINUTE, SECOND, Current, Event, Instant
 from domain.ports import Append, Batch, Recorded
+from optimizer import Planner
 from tests.loop.world import FLOOR_W, MAX_W, START, ZONE, evse_id, world
 
 STATION = "s0"
@@ -326,6 +327,21 @@ def test_at_a_silent_station_somebody_may_charge_where_nobody_was() -> None:
     assert problem.pre_upper_w[0] == 30_000 - 2_000 - 2_000
 
 
+def test_who_came_while_its_station_was_silent_counts_until_that_has_told() -> None:
+    zone = Zone()
+    zone.tell(connected(), able(), installed(2_000))
+    zone.now += 10 * MINUTE
+    zone.tell(clock())
+    assert build(zone.state, zone.now).problem.pre_upper_w[0] == 30_000
+    zone.tell(disconnected())
+    zone.now += 10 * MINUTE
+    zone.tell(connected())
+    assert build(zone.state, zone.now).problem.pre_upper_w[0] == 30_000 - 2_000
+    zone.now += 5 * MINUTE
+    zone.tell(clock())
+    assert build(zone.state, zone.now).problem.pre_upper_w[0] == 30_000
+
+
 def test_after_a_boot_the_default_counts_until_the_etp_is_accepted_again() -> None:
     zone = ready(2_000)
     accepted(zone, (0, 1_500))
@@ -568,20 +584,61 @@ def test_where_the_pre_cannot_hold_who_does_not_follow_it_is_told_to_stop() -> N
 # Others' limits
 
 
+def limited(evse_id: str, *changes: tuple[int, int]) -> t.LimitReported:
+    return t.LimitReported(
+        station_id=STATION,
+        evse_id=evse_id,
+        source="EMS",
+        profile=PowerProfile(START, changes),
+    )
+
+
+def planned_w(zone: Zone, at_s: int = 0) -> list[int]:
+    """Return what each EV is planned for [W], with all the PRE it could take."""
+    allocation = build(zone.state, zone.now)
+    result = Planner().plan(allocation.problem)
+    assert result.certificate.accepted
+    step = int(np.searchsorted(allocation.boundaries, at(at_s), side="right")) - 1
+    return [round(power_w) for power_w in result.power_w[:, step]]
+
+
 def test_somebody_elses_limit_lowers_what_is_planned_until_it_is_over() -> None:
     zone = ready()
-    limit = t.LimitReported(
-        station_id=STATION,
-        evse_id="",
-        source="EMS",
-        profile=PowerProfile(START, ((0, 3_000), (3_600, MAX_W))),
-    )
-    zone.tell(limit)
+    zone.tell(limited(EVSE, (0, 3_000), (3_600, MAX_W)))
     most_w = build(zone.state, zone.now).problem.power_max_w[0]
     assert most_w[:5].tolist() == [3_000, 3_000, 3_000, 3_000, MAX_W]
-    over = t.LimitReported(station_id=STATION, evse_id="", source="EMS", is_over=True)
+    over = t.LimitReported(station_id=STATION, evse_id=EVSE, source="EMS", is_over=True)
     zone.tell(over)
     assert build(zone.state, zone.now).problem.power_max_w[0, 0] == MAX_W
+
+
+def test_a_limit_of_the_station_is_one_of_the_sum_of_its_evses() -> None:
+    zone = Zone(3)
+    zone.tell(connected(), able(), clock(), installed(0))
+    for i in range(3):
+        plugged(zone, i)
+    assert planned_w(zone) == [MAX_W] * 3
+    zone.tell(limited("", (0, 9_000), (1_800, 99_000)))
+    assert sum(planned_w(zone)) == 9_000
+    assert planned_w(zone, 1_800) == [MAX_W] * 3
+    zone.tell(limited(evse_id(0), (0, 1_500)))
+    assert planned_w(zone)[0] <= 1_500
+    assert 9_000 - FLOOR_W < sum(planned_w(zone)) <= 9_000
+    over = t.LimitReported(station_id=STATION, evse_id="", source="EMS", is_over=True)
+    zone.tell(over)
+    assert planned_w(zone) == [1_500, MAX_W, MAX_W]
+
+
+def test_of_a_limit_of_the_station_others_have_what_a_fixed_evse_leaves() -> None:
+    zone = Zone(2)
+    zone.tell(connected(), able(), clock(), installed(0))
+    plugged(zone)
+    plugged(zone, 1)
+    zone.tell(limited("", (0, 5_000)))
+    zone.plan((0, 3_000))
+    (sent,) = zone.send()
+    zone.tell(p.EtpTimedOut(evse_id=EVSE, number=sent.number))
+    assert planned_w(zone) == [2_000]
 
 
 # Pace

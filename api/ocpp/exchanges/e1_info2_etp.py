@@ -60,7 +60,8 @@ def etp_sent(gateway: Gateway, desk: Desk, row: Recorded) -> None:
         if before.transaction_id is None and before.etp.number < etp.number:
             _superseded(desk, peer, before.etp, etp.number)
         told.periods = before.periods
-        told.before = before if before.is_accepted else before.before
+        is_again = before.etp.number == etp.number and not before.is_accepted
+        told.before = before.before if is_again else before
     peer.etps[number] = told
     tell(gateway, desk, peer, number)
 
@@ -136,11 +137,11 @@ def tell(
     except InvalidValue as error:
         _refused(desk, peer, told.etp, str(error))
         return
-    before, told.periods = told.periods, periods_of(request)
-    if is_renewal and told.periods == before and len(before) == 1:
+    before, periods = told.periods, periods_of(request)
+    if is_renewal and periods == before and len(before) == 1:
         _renew_later(gateway, desk, peer, number, conditions)
         return  # it says the same, and has no end
-    is_decrease = told.etp.mandatory or not before or told.periods[0][1] < before[0][1]
+    is_decrease = told.etp.mandatory or not before or periods[0][1] < before[0][1]
     told.transaction_id = transaction.transaction_id
     told.phases_in_use = transaction.phases_in_use
     told.is_voltage_known = transaction.measured_v is not None
@@ -148,7 +149,7 @@ def tell(
         _answered,
         number=number,
         told=told,
-        before=before,
+        periods=periods,
         conditions=conditions,
     )
     call = Call(
@@ -216,29 +217,30 @@ def _answered(
     *,
     number: int,
     told: EtpOnWire,
-    before: tuple[tuple[int, float], ...],
+    periods: tuple[tuple[int, float], ...],
     conditions: Conditions,
 ) -> None:
     newest = peer.etps.get(number)
     match answered:
         case Refusal():
             _refused(desk, peer, told.etp, f"{answered.code}: {answered.description}")
-            _goes_on(desk, peer, told, before)
+            _goes_on(desk, peer, told)
         case NotAnswered.SUPERSEDED:
             if newest is not None and newest.etp.number > told.etp.number:
                 _superseded(desk, peer, told.etp, newest.etp.number)
         case NotAnswered.NOT_CONNECTED:
             told.transaction_id = None  # it never left, and waits
         case NotAnswered():
-            _goes_on(desk, peer, told, before)
+            _goes_on(desk, peer, told)
         case _ if _status(answered) != "Accepted":
             _refused(desk, peer, told.etp, _reason(answered))
-            _goes_on(desk, peer, told, before)
+            _goes_on(desk, peer, told)
         case _:
             if not told.is_accepted:  # else it was told again for a step, or phases
                 event = EtpAccepted(evse_id=told.etp.evse_id, number=told.etp.number)
                 record(desk, peer, event)
             told.is_accepted, told.before = True, None
+            before, told.periods = told.periods, periods
             if newest is told:
                 _accepted(gateway, desk, peer, number, before, conditions)
 
@@ -292,17 +294,17 @@ def _forget(told: EtpOnWire) -> None:
         told.call_off = None
 
 
-def _goes_on(
-    desk: Desk, peer: Peer, told: EtpOnWire, before: tuple[tuple[int, float], ...]
-) -> None:
+def _goes_on(desk: Desk, peer: Peer, told: EtpOnWire) -> None:
     """Take in that a station may go on with the one period it was told before.
 
     Nobody tells it the further steps of that ETP any more; that a new one may not be
     stored is the loop's to notice.
     """
-    older = told if told.is_accepted else told.before
-    told.periods, told.before = before, None
-    if older is None or len(before) != 1:
+    older: EtpOnWire | None = told
+    while older is not None and not older.is_accepted:
+        older = older.before
+    told.before = None
+    if older is None or len(older.periods) != 1:
         return
     now, profile = desk.now, older.etp.profile
     steps = (profile.start_at + offset_s * SECOND for offset_s, _ in profile.changes)
