@@ -39,6 +39,8 @@ TAGS = {
     "E2": "Demand response: incentives and their answers",
     "E3": "Constraints sent to the resource manager",
     "E4": "PRE set by the resource manager",
+    "M4": "Firmware of a station",
+    "M8": "Logs of a station",
     "S1": "Reservation of an EVSE",
     "S2": "Authorization with credentials",
     "S3": "Remote start and stop",

@@ -95,9 +95,14 @@ def id_token_of(version: Version, kind: str, text: str) -> Any:
     return types.IdToken(id_token=text, type=_TOKEN_TYPES.get(kind, "Central"))
 
 
+def is_short_enough(version: Version, text: str) -> bool:
+    """Whether a version has room for a token."""
+    return len(text) <= _TOKEN_LENGTH[version]
+
+
 def _checked_token(text: str, version: Version) -> str:
     longest = _TOKEN_LENGTH[version]
-    if len(text) > longest:
+    if not is_short_enough(version, text):
         raise InvalidValue(
             f"OCPP {version} takes tokens of {longest} characters, not {len(text)}"
         )

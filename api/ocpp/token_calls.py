@@ -8,7 +8,15 @@ from typing import Any, Final, Literal
 
 from msgspec import UNSET
 
-from api.ocpp.asking import V2_TYPES, Asking, ListEntry, Verdict, id_token_of
+from api.ocpp.asking import (
+    V2_TYPES,
+    Asking,
+    ListEntry,
+    Verdict,
+    id_token_of,
+    is_short_enough,
+    reason_of,
+)
 from api.ocpp.v16 import datatypes as d16
 from api.ocpp.v16 import messages as m16
 from api.ocpp.wire import Wire
@@ -44,7 +52,7 @@ def _version_told(asking: Asking, answer: Any) -> Verdict:
 def _local_list(asking: Asking) -> tuple[str, Wire]:
     told = asking.parameters
     number, update = int(told[VERSION]), _UPDATES[told[UPDATE]]
-    entries = tuple(_entry(asking, each) for each in asking.entries)
+    entries = tuple(_entry(asking, each) for each in _fitting(asking))
     if asking.version == "1.6":
         return "SendLocalList", m16.SendLocalListRequest(
             list_version=number, update_type=update, local_authorization_list=entries
@@ -55,6 +63,19 @@ def _local_list(asking: Asking) -> tuple[str, Wire]:
         update_type=update,
         local_authorization_list=entries or UNSET,
     )
+
+
+def _fitting(asking: Asking) -> list[ListEntry]:
+    """Return the entries whose tokens the version has room for: no other is shown."""
+    return [e for e in asking.entries if is_short_enough(asking.version, e.text)]
+
+
+def _list_taken(asking: Asking, answer: Any) -> Verdict:
+    found = {"Accepted": Outcome.DONE, "Failed": Outcome.FAILED}
+    outcome = found.get(answer.status, Outcome.REFUSED)
+    sent = len(_fitting(asking))
+    results = (("tokens", str(sent)), ("too long", str(len(asking.entries) - sent)))
+    return Verdict(outcome, detail=reason_of(answer), results=results)
 
 
 def _entry(asking: Asking, entry: ListEntry) -> Any:
@@ -108,11 +129,11 @@ CALLS: Final[Mapping[str, Callable[[Asking], tuple[str, Wire]]]] = {
 }
 
 VERDICTS: Final[Mapping[str, Mapping[str, Outcome | str]]] = {
-    ActivityKind.LOCAL_LIST: {"Accepted": Outcome.DONE, "Failed": Outcome.FAILED},
     ActivityKind.RESERVE: {"Accepted": Outcome.DONE},
     ActivityKind.CANCEL_RESERVATION: {"Accepted": Outcome.DONE},
 }
 
 JUDGES: Final[Mapping[str, Callable[[Asking, Any], Verdict]]] = {
+    ActivityKind.LOCAL_LIST: _list_taken,
     ActivityKind.LOCAL_LIST_VERSION: _version_told,
 }

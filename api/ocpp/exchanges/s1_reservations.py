@@ -16,6 +16,7 @@ from api.ocpp.peers import Peer
 from api.ocpp.v21 import messages as m21
 from api.ocpp.v201 import messages as m201
 from api.ocpp.wire import Wire
+from domain.model import ids
 from domain.model import session_events as s
 from domain.model import station_events as t
 from domain.model.activity_events import ActivityKind, Outcome
@@ -57,7 +58,7 @@ def _look(gateway: Gateway, desk: Desk, session_id: str) -> None:
     state = resolve(desk.system, session_id)
     made = state.reservation
     peer = gateway.peers.by_id.get(station_of(desk.system, made))
-    if made is None or peer is None or not peer.identity:
+    if made is None or peer is None or not peer.identity or peer.retired:
         return
     if made.from_at <= desk.now:
         told = TellReservation(session_id=state.session_id)
@@ -73,13 +74,14 @@ def _later(gateway: Gateway, desk: Desk, session_id: str) -> None:
 
 
 def ended(gateway: Gateway, desk: Desk, row: Recorded) -> None:
-    """Tell the station that the place is free, unless it knows by the time."""
+    """Tell the station that the place is free, unless it knows by time or plug."""
     assert isinstance(row.event, s.ReservationEnded)
     session_id = row.event.session_id
-    until_at = _until_at(desk, session_id)
+    is_used = bool(resolve(desk.system, session_id).evse_id)
+    until_at = 0 if is_used else _until_at(desk, session_id)
     for station_id, number in told_to(desk.system, session_id):
         peer = gateway.peers.by_id.get(station_id)
-        if peer is None or _is_called_off(desk, peer, session_id):
+        if peer is None or peer.retired or _is_called_off(desk, peer, session_id):
             continue
         if row.occurred_at < until_at:
             asking = AskActivity(
@@ -94,7 +96,7 @@ def ended(gateway: Gateway, desk: Desk, row: Recorded) -> None:
 def _until_at(desk: Desk, session_id: str) -> int:
     """Return the end of the session's last reservation."""
     until_at = 0
-    for row in desk.system.log.read_stream(f"session-{session_id}"):
+    for row in desk.system.log.read_stream(ids.session_stream(session_id)):
         if isinstance(row.event, s.ReservationMade | s.ReservationChanged):
             until_at = row.event.until_at
     return until_at

@@ -17,6 +17,7 @@ from domain.use_cases.clause_6_2_service_sessions import (
     credential_context,
     run_due_timers,
 )
+from domain.use_cases.clause_7_3_stations import RetireStation, retire_station
 from domain.use_cases.s1_station_reservations import ReserveFor, reserve_for
 from tests.api.ocpp.office import NOW, Office, evse_data, open_office
 from tests.api.ocpp.test_remote_control import (
@@ -272,3 +273,27 @@ def test_another_ev_user_does_not_join_what_is_reserved_for_one(
     wire.ask("StartTransaction", {**begun, "timestamp": iso_of(office.clock.at)})
     office.follow()
     assert office.system.log.owner("occupant", TWO) != session_id
+
+
+def test_a_reservation_whose_car_is_there_is_not_cancelled_at_its_station(
+    office: Office,
+) -> None:
+    wire = connected(office, "1.6")
+    reserve(office)
+    call = wire.calls("ReserveNow")[0]
+    wire.answer(call, {"status": "Accepted"})
+    begun = {"connectorId": 2, "idTag": TOKEN, "meterStart": 1_000}
+    number = {"reservationId": call[3]["reservationId"]}
+    at = iso_of(office.clock.at)
+    wire.ask("StartTransaction", {**begun, **number, "timestamp": at})
+    add(office, s.ReservationEnded(session_id="", reason="used"))
+    assert wire.calls("CancelReservation") == []
+
+
+def test_a_retired_station_is_told_of_no_reservation(office: Office) -> None:
+    retire = RetireStation(station_id="S1", reason="sold")
+    retire_station(office.system, retire, office.by())
+    office.follow()
+    reserve(office)
+    add(office, s.ReservationEnded(session_id="", reason="cancelled"))
+    assert steps(office) == []

@@ -115,6 +115,19 @@ def test_who_ended_or_was_erased_since_is_not_on_the_list_that_is_sent(
     assert listed("1.6", call)[2] == {"CERT-TAG-1": True}
 
 
+def test_a_token_that_1_6_has_no_room_for_is_left_out_and_counted(
+    office: Office,
+) -> None:
+    contract(office, "c-1", "CERT-TAG-1")
+    contract(office, "c-2", "a token of more than 20 characters")
+    wire = connected(office, "1.6")
+    send(office, True)
+    (call,) = wire.calls("SendLocalList")
+    assert listed("1.6", call)[2] == {"CERT-TAG-1": True}
+    wire.answer(call, {"status": "Accepted"})
+    assert ended(office).results == (("tokens", "1"), ("too long", "1"))
+
+
 def test_a_list_of_contracts_nobody_registered_is_refused(office: Office) -> None:
     with pytest.raises(InvalidValue, match="'c-9' was never registered"):
         send(office, False, "c-9")
