@@ -103,8 +103,8 @@ class EtpOnWire:
     """The newest ETP of an EVSE, and what of it its station was told.
 
     ``transaction_id`` is that of the transaction it was told for; None: it waits.
-    ``periods`` are those that its EVSE was last known to have; ``before`` is the last one that was accepted
-    before it, while it is not; ``call_off`` ends what is due for it later.
+    ``periods`` are those that its EVSE was last known to have; ``before`` is the ETP
+    before it, while it is not accepted; ``call_off`` ends what is due for it later.
     """
 
     etp: EtpSent
