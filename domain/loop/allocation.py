@@ -1,13 +1,15 @@
 """The problem of a plan: a pure function of the zone's state and the plan's instant."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.loop.course import Ints
+from domain.loop.course import Course, Ints
 from domain.loop.envelope import Envelope
 from domain.loop.slot import Ev, Slot, energy_at
+from domain.loop.station_state import StationState
 from domain.loop.zone_state import ZoneState
 from domain.model.values import DAY, HOUR, MINUTE, QUARTER_HOUR, SECOND, Instant
 from optimizer.problem import Problem
@@ -99,7 +101,7 @@ def build(state: ZoneState, now: Instant) -> Allocation:
     departure = np.array([_departure_at(ev, now) for ev in evs], np.int64)
     problem = Problem(
         step_s=step_s,
-        power_max_w=_limited(table[:, 0], free, starts),
+        power_max_w=_limited(state, table, free, starts, now),
         power_floor_w=table[:, 1],
         arrival_step=np.zeros(len(free), np.int64),
         departure_step=np.maximum(np.searchsorted(edges, departure, side="left"), 1)
@@ -172,18 +174,68 @@ def _is_fixed(slot: Slot, now: Instant) -> bool:
 
 
 def _limited(
-    power_w: NDArray[np.float64], slots: list[Slot], starts: Ints
+    state: ZoneState,
+    table: NDArray[np.float64],
+    free: list[Slot],
+    starts: Ints,
+    now: Instant,
 ) -> NDArray[np.float64]:
     """Return what each EV may take over each step, by others' limits too [W]."""
-    if not any(slot.limits for slot in slots):
-        return power_w
-    limited = np.tile(power_w[:, None], starts.size)
+    most_w = table[:, 0]
+    if not any(slot.limits or slot.station.limits for slot in free):
+        return most_w
+    limited = np.tile(most_w[:, None], starts.size)
+    for row, slot in enumerate(free):
+        np.minimum(limited[row], _least(slot.limits.values(), starts), out=limited[row])
+    left = _left_by_station(state, free, starts, now)
+    for row in _by_service(table):
+        if (room := left.get(free[row].station)) is not None:
+            _share(limited[row], room, table[row, 1])
+    return limited
+
+
+def _left_by_station(
+    state: ZoneState, free: list[Slot], starts: Ints, now: Instant
+) -> dict[StationState, NDArray[np.float64]]:
+    """Return what each station's limits leave its EVSEs that are planned [W]."""
+    left = {
+        station: _least(station.limits.values(), starts)
+        for station in dict.fromkeys(slot.station for slot in free)
+        if station.limits
+    }
+    planned = {slot.evse_id for slot in free}
+    for slot in state.counting():
+        if slot.evse_id not in planned and slot.station in left:
+            left[slot.station] -= _counted(state, [slot], starts, now)
+    return left
+
+
+def _by_service(table: NDArray[np.float64]) -> Ints:
+    """Return the rows in the order in which a shortage serves them."""
+    asks_nothing = table[:, 2] <= 0
+    return np.lexsort((table[:, 4], asks_nothing, table[:, 5]))
+
+
+def _share(
+    power_w: NDArray[np.float64], left: NDArray[np.float64], floor_w: float
+) -> None:
+    """Let one EV have what is left of its station's limit, or nothing below its floor.
+
+    A plan with a limit of the sum would be as good; but it knows no order of service.
+    """
+    np.minimum(power_w, np.maximum(left, 0.0), out=power_w)
+    power_w[power_w < floor_w] = 0.0
+    left -= power_w
+
+
+def _least(limits: Iterable[Course], starts: Ints) -> NDArray[np.float64]:
+    """Return the least of others' limits over each step, infinite before them [W]."""
     begun = starts + SECOND - 1
-    for row, slot in enumerate(slots):
-        for course in slot.limits.values():
-            most_w = np.where(begun < course.at[0], np.inf, course.over(begun))
-            np.minimum(limited[row], most_w, out=limited[row])
-    return np.maximum(limited, 0.0)
+    least = np.full(starts.size, np.inf)
+    for course in limits:
+        most_w = np.where(begun < course.at[0], np.inf, course.over(begun))
+        np.minimum(least, most_w, out=least)
+    return np.maximum(least, 0.0)
 
 
 def _departure_at(ev: Ev, now: Instant) -> Instant:
