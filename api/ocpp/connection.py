@@ -20,7 +20,7 @@ from api.ocpp.codec import CODECS
 from api.ocpp.desk import Desk, Link
 from api.ocpp.peers import Peer
 from api.ocpp.unreadable import keep_unreadable
-from api.ocpp.violations import Version, Violation
+from api.ocpp.violations import Rule, Version, Violation
 from api.ocpp.wire import Wire
 from api.security.notes import Kind, Origin
 from domain.errors import DomainError, StoreError
@@ -64,6 +64,8 @@ class Connection:
         self.origin = origin
         self.frames_in = 0
         self.frames_out = 0
+        # Whether what it said last is among what can wait.
+        self.waits = False
         self._codec = CODECS[version]
         self._queue: list[tuple[int, int, Call]] = []
         self._asked = 0
@@ -74,13 +76,18 @@ class Connection:
         """Take a frame that came; on the links' thread."""
         self.gateway.desk.put(partial(self.take, frame=frame))
 
-    def receive_all(self, frames: Sequence[bytes], taken: Callable[[], None]) -> None:
+    def receive_all(
+        self, frames: Sequence[bytes], taken: Callable[[], None], *, can_wait: bool
+    ) -> None:
         """Take frames that came together; ``taken`` is called when all is durable."""
-        self.gateway.desk.put(partial(self._take_all, frames=frames, taken=taken))
+        self.waits = can_wait
+        work = partial(self._take_all, frames=frames, taken=taken)
+        self.gateway.desk.put(work, can_wait=can_wait)
 
     def _take_all(
         self, desk: Desk, frames: Sequence[bytes], taken: Callable[[], None]
     ) -> None:
+        self.waits = False
         desk.after(taken)
         if self.peer.connection is not self:
             return  # another took its place: who has no answer will ask again there
@@ -270,7 +277,8 @@ class Connection:
     ) -> None:
         self._unreadable(desk, violation, action, frame)
         code = violation.code(self.version)
-        if code is not None and violation.message_type in (None, frames.CALL):
+        is_call = violation.message_type in (None, frames.CALL)
+        if code is not None and (is_call or violation.rule is Rule.MESSAGE_TYPE):
             refusal = frames.encode_error(violation.message_id, code, str(violation))
             self._send(desk, refusal)
 

@@ -11,7 +11,7 @@ needs no lock, whatever thread runs them.
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import msgspec
@@ -30,6 +30,8 @@ _logger = logging.getLogger(__name__)
 # writers wait.
 BATCH = 256
 _BATCH_S = 0.025
+# Where both wait, one of so many works is one that can wait.
+_PATIENT_EACH = 4
 
 
 class Link(Protocol):
@@ -136,7 +138,7 @@ class InlineDesk:
         self._works: deque[Work] = deque()
         self._is_busy = False
 
-    def put(self, work: Work) -> None:
+    def put(self, work: Work, *, can_wait: bool = False) -> None:
         """Do a work now, or after the one that is being done."""
         self._works.append(work)
         if self._is_busy:
@@ -166,11 +168,15 @@ class CommitterDesk:
         self._committer = committer
         self._call_soon = call_soon
         self._works: deque[Work] = deque()
+        self._patient: deque[Work] = deque()
         self._is_deciding = False
 
-    def put(self, work: Work) -> None:
-        """Have a work done with the next batch; called on the links' thread."""
-        self._works.append(work)
+    def put(self, work: Work, *, can_wait: bool = False) -> None:
+        """Have a work done with the next batch; called on the links' thread.
+
+        Those that can wait come in their order, but mostly after the others.
+        """
+        (self._patient if can_wait else self._works).append(work)
         if not self._is_deciding:
             self._is_deciding = True
             self._call_soon(self._decide)
@@ -182,29 +188,41 @@ class CommitterDesk:
 
     def queued(self) -> int:
         """Return how many works wait."""
-        return len(self._works)
+        return len(self._works) + len(self._patient)
 
     def _decide(self) -> None:
         try:
             self._committer.decide(self._batch, self._decided)
         except StoreError as error:  # it is closed: nothing more is taken
             self._works.clear()
+            self._patient.clear()
             self.desk.drop(error)
 
     def _batch(self, ledger: Log) -> None:
         if self.desk.system.log is not ledger:
             self.desk.system = msgspec.structs.replace(self.desk.system, log=ledger)
         ends_at = time.perf_counter() + _BATCH_S
-        for _ in range(min(len(self._works), BATCH)):
+        for queue in self._turns():
             if time.perf_counter() > ends_at:
                 break
-            work = self._works.popleft()
+            work = queue.popleft()
             try:
                 work(self.desk)
             except StoreError:
                 raise
             except Exception:  # one message's error must not take others down
                 _logger.exception("a work of the gateway failed")
+
+    def _turns(self) -> Iterator[deque[Work]]:
+        """Yield where the next work is, of those that wait now."""
+        works, patient = len(self._works), len(self._patient)
+        for n in range(min(works + patient, BATCH)):
+            if patient and (not works or n % _PATIENT_EACH == 0):
+                patient -= 1
+                yield self._patient
+            else:
+                works -= 1
+                yield self._works
 
     def _decided(self, error: Exception | None) -> None:
         self._call_soon(lambda: self._flush(error))
@@ -217,6 +235,6 @@ class CommitterDesk:
                 self.desk.flush()
         except StoreError as failed:
             self.desk.drop(failed)
-        self._is_deciding = bool(self._works)
+        self._is_deciding = bool(self._works or self._patient)
         if self._is_deciding:
             self._decide()

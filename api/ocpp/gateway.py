@@ -39,8 +39,8 @@ class Desks(Protocol):
         """The desk itself."""
         ...
 
-    def put(self, work: Work) -> None:
-        """Have a work done."""
+    def put(self, work: Work, *, can_wait: bool = False) -> None:
+        """Have a work done; others may come before one that can wait."""
         ...
 
 
@@ -91,7 +91,9 @@ class Gateway:
     def disconnect(self, connection: Connection, reason: str) -> None:
         """Take in that a link is gone."""
         self._connections.pop(connection, None)
-        self.desk.put(partial(self._disconnected, connection=connection, reason=reason))
+        work = partial(self._disconnected, connection=connection, reason=reason)
+        # After what it said last.
+        self.desk.put(work, can_wait=connection.waits)
 
     def ask(self, desk: Desk, peer: Peer, call: Call) -> None:
         """Call a station; one that is not there is told so at once."""

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 # Most messages of one work: a bound on how long it makes others wait.
 _AT_ONCE: Final = 16
+# Who says the next thing so soon after an answer tells what happened before, or floods:
+# it can wait for others.
+_EAGER_S: Final = 1.0
 _REASON_BYTES: Final = 123
 
 
@@ -81,6 +84,7 @@ class StationLink(WSListener):
         self._connection: Connection | None = None
         self._heard: list[bytes] = []
         self._is_taking = False
+        self._taken_at = float("-inf")
         self._is_paused = False
         self._is_behind = False
         self.is_closing = False
@@ -219,23 +223,23 @@ class StationLink(WSListener):
             self._timer = None
         self._traffic.messages_in += 1
         if not self._is_taking:
-            self._take([payload])
+            self._take([payload], self._loop.time() - self._taken_at < _EAGER_S)
             return
         # The rest when that is durable.
         self._heard.append(payload)
         if len(self._heard) == self._limits.waiting:
             self._flooded()
 
-    def _take(self, frames: list[bytes]) -> None:
+    def _take(self, frames: list[bytes], can_wait: bool) -> None:
         assert self._connection is not None
         self._is_taking = True
-        self._connection.receive_all(frames, self._taken)
+        self._connection.receive_all(frames, self._taken, can_wait=can_wait)
 
     def _taken(self) -> None:
-        self._is_taking = False
+        self._is_taking, self._taken_at = False, self._loop.time()
         if self._heard:
             frames, self._heard = self._heard[:_AT_ONCE], self._heard[_AT_ONCE:]
-            self._take(frames)
+            self._take(frames, can_wait=True)
         if len(self._heard) < self._limits.waiting:
             self._resume()
 

@@ -40,6 +40,8 @@ _logger = logging.getLogger(__name__)
 _picows = logging.getLogger("picows.stations")
 _picows.setLevel(logging.ERROR)
 _READ_BYTES: Final = 4 * 1024
+_BACKLOG: Final = 4_096
+_TRY_AGAIN_S: Final = 0.1
 
 
 class _Parting(WSListener):
@@ -80,23 +82,48 @@ class StationServer:
         self.traffic = {tenant: Traffic() for tenant in gateways}
         self._gateways = gateways
         self._limits = limits
-        self._server: asyncio.Server | None = None
+        self._sock: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        self._shaking: set[asyncio.Task[None]] = set()
 
     async def listen(self, sock: socket.socket, tls: ssl.SSLContext | None) -> None:
         """Begin to take connections."""
-        patience_s = self._limits.handshake_within_s
-        self._server = await asyncio.get_running_loop().create_server(
-            self._protocol,
-            sock=sock,
-            ssl=tls,
-            backlog=4096,
-            ssl_handshake_timeout=None if tls is None else patience_s,
-        )
+        self._sock = sock
+        sock.setblocking(False)
+        sock.listen(_BACKLOG)
+        self._accepting = asyncio.create_task(self._accept(sock, tls))
+
+    async def _accept(self, sock: socket.socket, tls: ssl.SSLContext | None) -> None:
+        """Take connections one by one, so that thousands of them hold up nobody."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, _ = await loop.sock_accept(sock)
+            except OSError as error:  # too many files are open
+                _logger.warning("a connection cannot be taken: %s", error)
+                await asyncio.sleep(_TRY_AGAIN_S)
+                continue
+            task = asyncio.create_task(self._shake_hands(connection, tls))
+            self._shaking.add(task)
+            task.add_done_callback(self._shaking.discard)
+            await asyncio.sleep(0)
+
+    async def _shake_hands(
+        self, connection: socket.socket, tls: ssl.SSLContext | None
+    ) -> None:
+        patience_s = None if tls is None else self._limits.handshake_within_s
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                self._protocol, connection, ssl=tls, ssl_handshake_timeout=patience_s
+            )
+        except OSError as error:  # it left, or does not speak TLS
+            _logger.debug("a connection came to nothing: %s", error)
 
     async def close(self, within_s: float = 5.0) -> None:
         """Take no more connections, and end those there are."""
-        if self._server is not None:
-            self._server.close()
+        if self._accepting is not None and self._sock is not None:
+            self._accepting.cancel()
+            self._sock.close()
         links = [link for t in self.traffic.values() for link in t.links]
         for link in links:
             link.close(WSCloseCode.GOING_AWAY.value, "the service stops")
