@@ -145,6 +145,7 @@ def _serve(pipe: Connection, site: Site) -> None:
             stations.start()
             gc.collect()
             gc.freeze()
+            gc.set_threshold(10_000, 20, 50)
             pipe.send(sock.getsockname()[1])
             _obey(pipe, service, stations)
             stations.close()
@@ -255,7 +256,7 @@ def books(system: System) -> Books:
             case TransferSettled() as event:
                 # A later one of the same transaction takes the place of an earlier.
                 key = (event.session_id, event.evse_id)
-                settled[key] = sum(wh for _, _, wh in event.intervals)
+                settled[key] = event.energy_wh
     return Books(messages, len(settled), sum(settled.values()))
 
 
