@@ -231,11 +231,11 @@ def _share(
 def _least(limits: Iterable[Course], starts: Ints) -> NDArray[np.float64]:
     """Return the least of others' limits over each step, infinite before them [W]."""
     begun = starts + SECOND - 1
-    least = np.full(starts.size, np.inf)
+    least: NDArray[np.float64] = np.full(starts.size, np.inf)
     for course in limits:
         most_w = np.where(begun < course.at[0], np.inf, course.over(begun))
         np.minimum(least, most_w, out=least)
-    return np.maximum(least, 0.0)
+    return np.maximum(least, 0.0, out=least)
 
 
 def _departure_at(ev: Ev, now: Instant) -> Instant:
