@@ -1,7 +1,7 @@
 """The problem of a plan: a pure function of the zone's state and the plan's instant."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from domain.loop.station_state import StationState
 from domain.loop.zone_state import ZoneState
 from domain.model.values import DAY, HOUR, MINUTE, QUARTER_HOUR, SECOND, Instant
 from optimizer.problem import Problem
+from optimizer.service import service_order
 
 HORIZON = DAY
 # An EV past its stated departure is planned to leave this much later, again and again.
@@ -101,7 +102,7 @@ def build(state: ZoneState, now: Instant) -> Allocation:
     departure = np.array([_departure_at(ev, now) for ev in evs], np.int64)
     problem = Problem(
         step_s=step_s,
-        power_max_w=_limited(state, table, free, starts, now),
+        power_max_w=_limited(table[:, 0], free, starts),
         power_floor_w=table[:, 1],
         arrival_step=np.zeros(len(free), np.int64),
         departure_step=np.maximum(np.searchsorted(edges, departure, side="left"), 1)
@@ -121,7 +122,7 @@ def build(state: ZoneState, now: Instant) -> Allocation:
         previous_power_w=_in_force(free, starts).astype(np.float64),
     )
     return Allocation(
-        problem,
+        _shared(state, problem, free, starts, now),
         envelope_w,
         tuple(free),
         tuple(evs),
@@ -174,24 +175,36 @@ def _is_fixed(slot: Slot, now: Instant) -> bool:
 
 
 def _limited(
-    state: ZoneState,
-    table: NDArray[np.float64],
-    free: list[Slot],
-    starts: Ints,
-    now: Instant,
+    power_w: NDArray[np.float64], slots: list[Slot], starts: Ints
 ) -> NDArray[np.float64]:
     """Return what each EV may take over each step, by others' limits too [W]."""
-    most_w = table[:, 0]
-    if not any(slot.limits or slot.station.limits for slot in free):
-        return most_w
-    limited = np.tile(most_w[:, None], starts.size)
-    for row, slot in enumerate(free):
+    if not any(slot.limits for slot in slots):
+        return power_w
+    limited = np.tile(power_w[:, None], starts.size)
+    for row, slot in enumerate(slots):
         np.minimum(limited[row], _least(slot.limits.values(), starts), out=limited[row])
-    left = _left_by_station(state, free, starts, now)
-    for row in _by_service(table):
-        if (room := left.get(free[row].station)) is not None:
-            _share(limited[row], room, table[row, 1])
     return limited
+
+
+def _shared(
+    state: ZoneState, problem: Problem, free: list[Slot], starts: Ints, now: Instant
+) -> Problem:
+    """Return the problem with each station's limits shared by its EVSEs.
+
+    The first in the order of service has what it can take, the next what is left, and
+    none less than its floor. (A limit of the sum would be a group of the problem. But
+    with groups the planner serves by no order.)
+    """
+    left = _left_by_station(state, free, starts, now)
+    if not left:
+        return problem
+    power_w = problem.power_max_w.copy()
+    for row in service_order(problem):
+        if (room := left.get(free[row].station)) is not None:
+            np.minimum(power_w[row], np.maximum(room, 0.0), out=power_w[row])
+            power_w[row, power_w[row] < problem.power_floor_w[row]] = 0.0
+            room -= power_w[row]
+    return replace(problem, power_max_w=power_w)
 
 
 def _left_by_station(
@@ -203,29 +216,13 @@ def _left_by_station(
         for station in dict.fromkeys(slot.station for slot in free)
         if station.limits
     }
+    if not left:
+        return left
     planned = {slot.evse_id for slot in free}
     for slot in state.counting():
         if slot.evse_id not in planned and slot.station in left:
             left[slot.station] -= _counted(state, [slot], starts, now)
     return left
-
-
-def _by_service(table: NDArray[np.float64]) -> Ints:
-    """Return the rows in the order in which a shortage serves them."""
-    asks_nothing = table[:, 2] <= 0
-    return np.lexsort((table[:, 4], asks_nothing, table[:, 5]))
-
-
-def _share(
-    power_w: NDArray[np.float64], left: NDArray[np.float64], floor_w: float
-) -> None:
-    """Let one EV have what is left of its station's limit, or nothing below its floor.
-
-    A plan with a limit of the sum would be as good; but it knows no order of service.
-    """
-    np.minimum(power_w, np.maximum(left, 0.0), out=power_w)
-    power_w[power_w < floor_w] = 0.0
-    left -= power_w
 
 
 def _least(limits: Iterable[Course], starts: Ints) -> NDArray[np.float64]:
