@@ -157,12 +157,14 @@ def said(event: t.StationTransactionReported) -> t.StationTransactionReported:
     """Return what a message says, by which a repeat is told from another one.
 
     Its instants are left out: what the station's clock is off may be known better when
-    the message comes again.
+    the message comes again; and its transaction, which may not have been told its
+    number when the message came first.
     """
     points = tuple(msgspec.structs.replace(each, at=0) for each in event.points)
     return msgspec.structs.replace(
         event,
         evse_id="",
+        transaction_id="",
         credential=None,
         is_offline=False,
         seen=(),
@@ -219,7 +221,6 @@ def with_told(
             state,
             stream=row.stream,
             number=row.position,
-            station_id=event.station_id,
             transaction_id=event.transaction_id,
         )
     state = after(state, row.occurred_at, event)
@@ -237,6 +238,7 @@ def after(
         numbers = with_range(numbers, first, last)
     if event.seq_no is not None:
         numbers = with_range(numbers, event.seq_no, event.seq_no)
+    state = _replace(state, station_id=state.station_id or event.station_id)
     one = Told(at, event)
     if event.quality not in USABLE:
         contradicting = (*state.contradicting, one)

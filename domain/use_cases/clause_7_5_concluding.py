@@ -4,15 +4,17 @@ The live state is left as soon as the end is known, whatever else is missing; th
 are closed when all is known, or given up.
 """
 
+import msgspec
+
 from domain.model import station_events as t
 from domain.model.station_transaction import StationTransaction
 from domain.model.values import Quality
-from domain.ports import System
-from domain.use_cases.clause_7_5_books import books_of, settle
+from domain.ports import Batch, System
+from domain.use_cases.clause_7_5_books import books_of, load_transaction, settle
 from domain.use_cases.clause_7_5_drafts import Draft
-from domain.use_cases.clause_7_5_finding import OPEN
+from domain.use_cases.clause_7_5_finding import OPEN, adopt, stray_end_of
 from domain.use_cases.clause_7_5_news import end, leads
-from domain.use_cases.shared_path import By
+from domain.use_cases.shared_path import By, record
 
 
 def conclude(draft: Draft, known: StationTransaction, by: By) -> str:
@@ -32,6 +34,25 @@ def conclude(draft: Draft, known: StationTransaction, by: By) -> str:
         now = max(draft.system.clock.now(), known.ended.at)
         at = now if is_late else known.ended.at
         end(draft, known, at, is_settled=bool(session_id))
+    return session_id
+
+
+def end_at_once(system: System, stream: str, command: msgspec.Struct, by: By) -> str:
+    """Add the end that came before its start; return the session it is booked in.
+
+    The start is recorded by now, so that it has its number.
+    """
+    session_id = ""
+
+    def decide() -> Batch:
+        nonlocal session_id
+        known, draft = load_transaction(system, stream), Draft(system)
+        stray = stray_end_of(system, known)
+        if stray is not None:
+            session_id = conclude(draft, adopt(draft, known, stray), by)
+        return draft.batch()
+
+    record(system, By(actor=by.actor, at=by.at), command, decide)
     return session_id
 
 

@@ -110,7 +110,12 @@ def _stray_stream(event: Message, at: Instant) -> str:
 
 
 def _by_place(system: System, event: Message, at: Instant) -> StationTransaction | None:
-    """Return the one open transaction that a message without its number can be of."""
+    """Return the one open transaction that a message without its number can be of.
+
+    None where a later one has ended whose start is not known: it may be of that.
+    """
+    if event.kind != "ended" and _has_stray_since(system, event.station_id, at):
+        return None
     candidates = [
         known
         for claim in system.log.claims(OPEN, f"{event.station_id}/")
@@ -119,6 +124,11 @@ def _by_place(system: System, event: Message, at: Instant) -> StationTransaction
         and can_be(known, event, at)
     ]
     return candidates[0] if len(candidates) == 1 else None
+
+
+def _has_stray_since(system: System, station_id: str, at: Instant) -> bool:
+    claims = system.log.claims(STRAY, f"{station_id}/")
+    return any(claim.key >= f"{station_id}/{at:020d}" for claim in claims)
 
 
 def can_be(known: StationTransaction, event: Message, at: Instant) -> bool:

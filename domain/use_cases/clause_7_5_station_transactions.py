@@ -23,11 +23,10 @@ from domain.model.values import MINUTE, Instant, Quality, Sealed
 from domain.ports import Authorization, Batch, System
 from domain.use_cases.clause_6_2_joining import Reference, resolve
 from domain.use_cases.clause_7_5_books import load_transaction
-from domain.use_cases.clause_7_5_concluding import conclude
+from domain.use_cases.clause_7_5_concluding import conclude, end_at_once
 from domain.use_cases.clause_7_5_drafts import Draft
 from domain.use_cases.clause_7_5_finding import (
     OPEN,
-    adopt,
     find,
     keep_stray,
     stray_end_of,
@@ -124,6 +123,8 @@ def report_transaction(system: System, command: ReportTransaction, by: By) -> Re
         return _decided(system, command, by, outcome)
 
     answer = record(system, by, command, decide)
+    if outcome.has_ended_before:
+        outcome.session_id = end_at_once(system, outcome.known.stream, command, by)
     return Reported(
         number=outcome.known.number or answer.first,
         session_id=outcome.session_id or outcome.known.session_id,
@@ -142,6 +143,7 @@ class _Outcome:
     session_id: str = ""
     is_new: bool = True
     is_news: bool = False
+    has_ended_before: bool = False
     authorization: Authorization | None = None
 
 
@@ -157,26 +159,26 @@ def _decided(
         outcome.authorization = _answer(system, known, event, by.at)
         return Batch(appends=())
     draft = Draft(system)
-    stray = None
     if event.kind == "started" and event.seq_no is None:
         stray = stray_end_of(system, after(known, by.at, event))
+        outcome.has_ended_before = stray is not None
+    is_adrift = place.is_stray or outcome.has_ended_before
     quality = Quality.LATE
     if place.contradicts or _is_other(known, event):
         quality = Quality.CONTRADICTS
-    elif not place.is_stray and not stray and _is_news(draft, known, event, by.at):
+    elif not is_adrift and _is_news(draft, known, event, by.at):
         quality = Quality.GOOD
     told = msgspec.structs.replace(event, quality=quality)
     outcome.known = after(known, by.at, told)
     draft.tell_transaction(known.stream, known.decision_version, by.at, told)
     if quality == Quality.CONTRADICTS:
+        outcome.has_ended_before = False
         return draft.batch()
     if place.is_stray:
         if event.kind == "ended":
             keep_stray(draft, outcome.known, by.at)
         return draft.batch()
     draft.claim(OPEN, f"{event.station_id}/{known.stream}", known.stream)
-    if stray is not None:
-        outcome.known = adopt(draft, outcome.known, stray)
     _follow(draft, News(draft, known, told, by), outcome)
     return draft.batch()
 

@@ -104,3 +104,62 @@ def test_an_end_with_readings_of_its_own_is_booked_with_them(station: Station) -
     information = station.information(first.session_id)
     assert [i.to_ev_wh for i in information.energy.intervals] == [1_000, 1_000]
     assert information.energy.to_ev_wh == 3_000
+
+
+def test_an_end_that_came_before_its_start_is_booked_once_with_what_comes_yet(
+    station: Station,
+) -> None:
+    """The reading repeats, now with its number, what the station said without."""
+    station.clock.at = NINE + DAY
+    late = {"is_offline": True}
+    stopped_16(station, NINE + HOUR, -1, 2_100, **late)
+    told = started_16(station, **late)
+    station.report(
+        NINE + 30 * MINUTE,
+        kind="updated",
+        evse_id=E1,
+        transaction_id=str(told.number),
+        wh=1_100,
+        **late,
+    )
+    again = stopped_16(station, NINE + HOUR, told.number, 2_100, **late)
+    assert not again.is_new
+    information = station.information(told.session_id)
+    assert [part.kind for part in information.parts] == ["transfer"]
+    (place,) = information.places
+    assert place.station_id == "s1"
+    assert information.energy.to_ev_wh == 2_000
+    assert [i.to_ev_wh for i in information.energy.intervals] == [1_000]
+    bound = events(station, t.StationTransactionBound)[-1]
+    assert (bound.station_id, bound.transaction_id) == ("s1", str(told.number))
+    for kind in ("station-transaction", "stray-end"):
+        assert not station.system.log.claims(kind)
+
+
+def test_an_end_without_a_start_is_not_that_of_another_station(
+    station: Station,
+) -> None:
+    station.clock.at = NINE + DAY
+    stopped_16(station, NINE + HOUR, -1, 2_100, station_id="s2", is_offline=True)
+    told = started_16(station, is_offline=True)
+    assert len(open_transactions(station.system, "s1")) == 1
+    assert told.session_id == ""
+
+
+def test_what_is_of_a_later_transaction_is_not_bound_to_an_open_one(
+    station: Station,
+) -> None:
+    """All of the later one comes before its start, and has no number yet."""
+    first = started_16(station, subject_id=ANNA)
+    station.clock.at = NINE + DAY
+    later = NINE + 5 * HOUR
+    stopped_16(station, later, -1, 4_100, subject_id=BEN)
+    reading = {"kind": "updated", "evse_id": E1, "transaction_id": "-1", "wh": 3_100}
+    station.report(later - MINUTE, **reading)
+    stopped_16(station, NINE + HOUR, first.number, 2_100, subject_id=ANNA)
+    assert station.information(first.session_id).energy.to_ev_wh == 2_000
+    second = started_16(station, later - HOUR, wh=2_100, subject_id=BEN)
+    assert second.session_id != first.session_id
+    assert station.information(second.session_id).energy.to_ev_wh == 2_000
+    kept = [e.quality for e in events(station, t.StationTransactionReported)]
+    assert Quality.CONTRADICTS not in kept

@@ -95,6 +95,7 @@ def stop_transaction_1_6(
         is_unplugged=reason == "EVDisconnected",
         points=(*points_of(found), *_meter(at, request.meter_stop)),
         reason=reason,
+        subject_id=_shown(desk, request),
     )
     by = By(actor=peer.station_id, at=at)
     reported = report_transaction(desk.system, command, by)
@@ -105,6 +106,13 @@ def stop_transaction_1_6(
         hand_over(gateway, desk, peer, found, evse_id, None)
     keep_aside(desk, peer, "StopTransaction", request, 0, found)
     return v16.StopTransactionResponse()
+
+
+def _shown(desk: Desk, request: v16.StopTransactionRequest) -> str:
+    """Return whose token ends it; by that its start may be known."""
+    if request.id_tag is UNSET:
+        return ""
+    return tokens.subject_of(desk.system.vault, request.id_tag)
 
 
 def _of_nobody(desk: Desk, peer: Peer, number: int) -> None:
