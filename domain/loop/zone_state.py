@@ -42,15 +42,13 @@ class ZoneState:
     received: list[tuple[Instant, p.PreReceived]] = field(default_factory=list)
     fallback_at: Instant = 0
     position: int = 0
-    # When the last row came: the time, as far as the ledger tells it.
-    told_at: Instant = 0
     last_plan_at: Instant = 0
     learned_permille: int = 1000
     _envelope: Envelope | None = None
 
     def apply(self, row: Recorded) -> None:
         """Take in one row of the ledger."""
-        self.position, self.told_at = row.position, row.recorded_at
+        self.position = row.position
         if row.event is not None and (rule := _RULES.get(type(row.event))):
             rule(self, row.event, row)
 
@@ -73,8 +71,9 @@ class ZoneState:
         ]
 
     def counting(self) -> list[Slot]:
-        """Return every EVSE that may draw power."""
-        return [slot for slot in self.slots.values() if slot.may_draw(self.told_at)]
+        """Return every EVSE that may draw power; the last plan tells the time."""
+        at = self.last_plan_at
+        return [slot for slot in self.slots.values() if slot.may_draw(at)]
 
     def station(self, station_id: str) -> StationState:
         """Return what is known of a station, from now on if it was nothing."""

@@ -156,6 +156,12 @@ def clock() -> t.StationClockMeasured:
     return t.StationClockMeasured(station_id=STATION, offset_ms=0)
 
 
+def planned(at: Instant) -> p.PlanSuperseded:
+    return p.PlanSuperseded(
+        zone_id=ZONE, planned_at=at, seen_position=0, problem_digest=b"", reason="test"
+    )
+
+
 def installed(power_w: int) -> t.StationDefaultsInstalled:
     return t.StationDefaultsInstalled(station_id=STATION, default_w=power_w)
 
@@ -331,14 +337,14 @@ def test_who_came_while_its_station_was_silent_counts_until_that_has_told() -> N
     zone = Zone()
     zone.tell(connected(), able(), installed(2_000))
     zone.now += 10 * MINUTE
-    zone.tell(clock())
+    zone.tell(planned(zone.now))
     assert build(zone.state, zone.now).problem.pre_upper_w[0] == 30_000
     zone.tell(disconnected())
     zone.now += 10 * MINUTE
     zone.tell(connected())
     assert build(zone.state, zone.now).problem.pre_upper_w[0] == 30_000 - 2_000
     zone.now += 5 * MINUTE
-    zone.tell(clock())
+    zone.tell(planned(zone.now))
     assert build(zone.state, zone.now).problem.pre_upper_w[0] == 30_000
 
 
