@@ -1,15 +1,15 @@
-"""What a station tells that nobody asked for: kept as it came, sealed, in bounds.
+"""Messages of a station that are kept as they came, sealed, in bounds.
 
-Of each station so many messages are kept in an hour; those beyond are counted, so that
-a flood costs a row.
+Of each station so many are kept in an hour: of those that nobody asked for, and, as
+more depends on them, of those about transactions that cannot be read. What comes beyond
+is counted, so that a flood costs a row.
 """
 
 from typing import Final
 
 from api.ocpp.codec import encode
 from api.ocpp.desk import Desk
-from api.ocpp.peers import Peer
-from api.ocpp.unreadable import CONTEXT, messages_subject
+from api.ocpp.peers import Kept, Peer
 from api.ocpp.wire import Wire
 from domain.errors import Refused
 from domain.model import ids
@@ -17,7 +17,14 @@ from domain.model import station_events as t
 from domain.model.values import HOUR, Event, Quality, Sealed
 from domain.ports import Append, Batch
 
+CONTEXT: Final = "station.message_kept"
 MOST_AN_HOUR: Final = 120
+MOST_UNREADABLE_AN_HOUR: Final = 720
+
+
+def messages_subject(station_id: str) -> str:
+    """Return the subject under whose key a station's messages are sealed."""
+    return f"messages-{station_id}"
 
 
 def keep(desk: Desk, peer: Peer, action: str, request: Wire) -> None:
@@ -28,15 +35,23 @@ def keep(desk: Desk, peer: Peer, action: str, request: Wire) -> None:
         station_id=peer.station_id,
         action=action,
         quality=Quality.GOOD,
-        payload=_sealed(desk, peer, encode(request)),
+        payload=sealed(desk, peer, encode(request)),
     )
     record_of_station(desk, peer, event)
 
 
 def may_keep(desk: Desk, peer: Peer) -> bool:
     """Whether one more row of the station is within its bound; count it if not."""
+    return _is_within(desk, peer, peer.kept, MOST_AN_HOUR)
+
+
+def may_keep_unreadable(desk: Desk, peer: Peer) -> bool:
+    """Whether one more message that cannot be read is; count it if not."""
+    return _is_within(desk, peer, peer.kept_unreadable, MOST_UNREADABLE_AN_HOUR)
+
+
+def _is_within(desk: Desk, peer: Peer, bound: Kept, most: int) -> bool:
     hour = desk.now - desk.now % HOUR
-    bound = peer.kept
     if bound.from_at != hour:
         if bound.beyond:
             counted = t.StationMessagesCounted(
@@ -44,7 +59,7 @@ def may_keep(desk: Desk, peer: Peer) -> bool:
             )
             record_of_station(desk, peer, counted)
         bound.from_at, bound.count, bound.beyond = hour, 0, 0
-    if bound.count >= MOST_AN_HOUR:
+    if bound.count >= most:
         bound.beyond += 1
         return False
     bound.count += 1
@@ -58,7 +73,8 @@ def record_of_station(desk: Desk, peer: Peer, event: Event) -> None:
     desk.system.log.append(Batch(actor=peer.station_id, appends=(append,)))
 
 
-def _sealed(desk: Desk, peer: Peer, payload: bytes) -> Sealed | None:
+def sealed(desk: Desk, peer: Peer, payload: bytes) -> Sealed | None:
+    """Seal what a station said."""
     subject_id = messages_subject(peer.station_id)
     try:
         return desk.system.vault.seal(subject_id, CONTEXT, payload)

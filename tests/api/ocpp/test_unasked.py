@@ -8,7 +8,7 @@ import pytest
 from api.ocpp.codec import CODECS
 from api.ocpp.exchange import handlers_of
 from api.ocpp.exchanges import MODULES
-from api.ocpp.unreadable import CONTEXT
+from api.ocpp.kept import CONTEXT
 from api.ocpp.violations import Version
 from domain.model import station_events as t
 from domain.model.values import HOUR, Quality
@@ -248,6 +248,22 @@ def test_a_flood_is_answered_and_counted_but_not_kept(office: Office) -> None:
     office.pass_time(HOUR)
     flood(wire, 1)
     assert len(kept(office)) == 121
+    (counted,) = office.events(t.StationMessagesCounted)
+    assert isinstance(counted, t.StationMessagesCounted)
+    assert counted.count == 10
+
+
+def test_a_flood_of_what_cannot_be_read_is_kept_within_a_larger_bound(
+    office: Office,
+) -> None:
+    wire = office.connect("S1", "2.1")
+    for n in range(730):
+        wire.raw(f'[2,"u{n}","TransactionEvent",{{}}]'.encode())
+    unreadable = [e for e in kept(office) if e.quality == Quality.UNREADABLE]
+    assert len(unreadable) == 720
+    assert office.gateway.peers.by_id["S1"].unreadable.total() == 730
+    office.pass_time(HOUR)
+    wire.raw(b'[2,"again","TransactionEvent",{}]')
     (counted,) = office.events(t.StationMessagesCounted)
     assert isinstance(counted, t.StationMessagesCounted)
     assert counted.count == 10
