@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from api.ocpp import v16, v21, v201
-from api.ocpp.violations import Rule, Version, Violation, rule_broken
+from api.ocpp.violations import Rule, Version, Violation, described, rule_broken
 from api.ocpp.wire import Exchange, Wire, closed, opened
 
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=closed)
@@ -73,7 +73,7 @@ def _decode(decoder: msgspec.json.Decoder[Wire], payload: bytes) -> Wire:
     try:
         message = _read(decoder, payload)
     except msgspec.ValidationError as error:
-        raise Violation(rule_broken(error), str(error)) from None
+        raise Violation(rule_broken(error), described(error)) from None
     except RecursionError:
         raise Violation(Rule.DEPTH, "Too many levels") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -102,6 +102,7 @@ _SAID: Final = tuple(
         (r"Expected `\w+`", Rule.TYPE),
     )
 )
+_VALUE: Final = re.compile(r"(Invalid enum value) '.*'", re.DOTALL)
 
 
 class Violation(Exception):
@@ -130,6 +131,11 @@ class Violation(Exception):
         """Return the error code to answer with, or None: it is ignored."""
         of_1_6, of_2 = CODES[self.rule]
         return of_1_6 if version == "1.6" else of_2
+
+
+def described(error: msgspec.ValidationError) -> str:
+    """Return what msgspec says is broken, without the value: it may be a token."""
+    return _VALUE.sub(r"\1", str(error))
 
 
 def rule_broken(error: msgspec.ValidationError) -> Rule:

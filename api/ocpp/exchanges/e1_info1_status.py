@@ -25,7 +25,7 @@ from api.ocpp.exchanges.clause_7_10_safety import (
     sign_of_status,
 )
 from api.ocpp.gateway import Gateway
-from api.ocpp.kept import may_keep, record_of_station
+from api.ocpp.kept import keep, may_keep, record_of_station
 from api.ocpp.peers import Peer
 from api.ocpp.v16 import messages as v16
 from api.ocpp.v21 import datatypes as d21
@@ -56,6 +56,8 @@ _PLUGGED_1_6: Final = frozenset(
 _PLUGGED_2: Final = frozenset({"Occupied"})
 _FREE: Final = "Available"
 _AVAILABILITY: Final = "AvailabilityState"
+# What these tell, as the id of a vehicle, is of a person, and is kept sealed.
+_OF_PERSONS: Final = frozenset({"ConnectedEV", "TokenReader"})
 
 
 class _Told(NamedTuple):
@@ -174,18 +176,21 @@ def _status_of(event: d201.EventData | d21.EventData) -> _Told:
 
 def _alert(desk: Desk, peer: Peer, event: d201.EventData | d21.EventData) -> None:
     """Keep an alert within the station's bound; one of danger is always taken in."""
-    evse = event.component.evse
+    evse, component = event.component.evse, event.component.name
     severity = getattr(event, "severity", None)
+    is_of_person = component in _OF_PERSONS and event.variable.name != "Problem"
     alert = t.StationAlertReported(
         station_id=peer.station_id,
         evse_number=evse.id if evse else 0,
-        component=event.component.name,
+        component=component,
         variable=event.variable.name,
-        value=event.actual_value[:200],
+        value="" if is_of_person else event.actual_value[:200],
         severity=severity if isinstance(severity, int) else None,
         is_cleared=event.cleared is True,
-        info=(event.tech_info or "")[:200],
+        info="" if is_of_person else (event.tech_info or "")[:200],
     )
+    if is_of_person:
+        keep(desk, peer, "NotifyEvent", event)
     issue = sign_of_alert(alert)
     if may_keep(desk, peer) or issue:
         record_of_station(desk, peer, alert)

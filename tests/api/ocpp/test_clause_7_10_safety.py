@@ -248,6 +248,16 @@ def test_an_alert_of_danger_blocks_its_evse(
     assert kept.component == message["eventData"][0]["component"]["name"]
 
 
+def test_what_an_alert_tells_of_the_car_is_sealed(office: Office) -> None:
+    wire = office.connect("S1", "2.1")
+    wire.ask("NotifyEvent", alert("ConnectedEV", "VehicleId", "WVWZZZ1KZ7W000001"))
+    rows = office.system.log.read(after=0, limit=1_000)
+    assert not [row for row in rows if "WVWZZZ1KZ7W000001" in repr(row)]
+    (kept,) = office.events(t.StationMessageKept)
+    assert isinstance(kept, t.StationMessageKept)
+    assert kept.payload is not None
+
+
 def test_an_alert_of_danger_is_heard_in_a_flood_of_others(office: Office) -> None:
     wire = office.connect("S1", "2.1")
     for _ in range(130):

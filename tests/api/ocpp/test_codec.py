@@ -129,6 +129,14 @@ def test_an_unknown_action_is_not_implemented(version: Any) -> None:
     _refuses(version, "A" * 5_000, b"{}", Rule.ACTION, "NotImplemented")
 
 
+def test_a_value_that_is_no_choice_is_not_repeated() -> None:
+    payload = b'{"idToken":{"idToken":"T","type":"04A2B3"}}'
+    with pytest.raises(Violation) as refused:
+        CODECS["2.0.1"].request("Authorize", payload)
+    assert refused.value.rule is Rule.CHOICE
+    assert str(refused.value) == "Invalid enum value - at `$.idToken.type`"
+
+
 def test_nothing_answers_a_send() -> None:
     with pytest.raises(Violation, match="Nothing answers"):
         CODECS["2.1"].response("NotifyPeriodicEventStream", b"{}")
