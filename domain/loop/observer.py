@@ -68,11 +68,15 @@ class Reading(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class _Memory:
-    """What the last readings of one EV were; lost at a restart, and found again."""
+    """What the last readings of one EV were; lost at a restart, and found again.
+
+    ``register_wh`` is the last plausible one, of ``register_at``.
+    """
 
     session_id: str
     begun_at: Instant
     at: Instant
+    register_at: Instant
     register_wh: int
     power_w: int = 0
     above_at: Instant = 0
@@ -100,18 +104,21 @@ class Observer:
         memory = self._memory(slot, ev)
         if reading.at <= memory.at:
             return []
-        if ev.is_transferring and (rule := _implausible(slot, memory, reading)):
+        rule = _implausible(slot, memory, reading) if ev.is_transferring else ""
+        if rule and reading.mean_since:  # its power is made of what is implausible
             return self._kept(ev, memory, reading, rule)
-        memory.is_implausible = False
         facts: list[Event] = []
         facts += self._confirmed(slot, memory, reading)
         facts += self._following(slot, reading)
+        memory.at, memory.power_w = reading.at, reading.power_w
+        if rule:
+            return facts + self._kept(ev, memory, reading, rule)
+        memory.is_implausible = False
         if ev.is_transferring:
             facts += _metered(ev, reading)
             if observed := self._observed(slot, ev, memory, reading):
                 facts.append(observed)
-        memory.at, memory.register_wh = reading.at, reading.register_wh
-        memory.power_w = reading.power_w
+        memory.register_at, memory.register_wh = reading.at, reading.register_wh
         return facts
 
     def contradicted_w(self, slot: Slot) -> int:
@@ -122,17 +129,13 @@ class Observer:
         is_last = memory.above_at == memory.at > slot.delivery.acked_at
         return memory.power_w if is_last else 0
 
-    def last_energy_wh(self, slot: Slot, ev: Ev) -> int:
-        """Return the energy by the last plausible reading [Wh]."""
-        return self._memory(slot, ev).register_wh - ev.register_wh
-
     def _memory(self, slot: Slot, ev: Ev) -> _Memory:
         memory = self._memories.get(slot.evse_id)
         transfer = (ev.session_id, ev.begun_at)
         if memory is None or (memory.session_id, memory.begun_at) != transfer:
             begun_at = ev.begun_at or ev.connected_at
             register_wh = ev.register_wh + ev.carried_wh
-            memory = _Memory(*transfer, begun_at, register_wh)
+            memory = _Memory(*transfer, begun_at, begun_at, register_wh)
             self._memories[slot.evse_id] = memory
         return memory
 
@@ -331,7 +334,7 @@ def _implausible(slot: Slot, memory: _Memory, reading: Reading) -> str:
     gained_wh = reading.register_wh - memory.register_wh
     if gained_wh < 0:
         return f"a register runs forward; it stood at {memory.register_wh} Wh"
-    before = Register(memory.at, memory.register_wh)
+    before = Register(memory.register_at, memory.register_wh)
     if faster_than(before, Register(reading.at, reading.register_wh), slot.max_w):
         return (
             f"{gained_wh} Wh in {(reading.at - memory.at) / SECOND:.0f} s is more than "

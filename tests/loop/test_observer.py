@@ -7,6 +7,7 @@ from domain.loop.slot import Ev, Slot
 from domain.model import session_events as s
 from domain.model.plan_events import EtpConfirmed
 from domain.model.profile import PowerProfile
+from domain.model.station_events import EtpNotFollowed
 from domain.model.values import SECOND, Event, Quality
 from tests.loop.world import MAX_W, START, World, evse_id, world
 from tests.store.fakes import MONDAY
@@ -175,10 +176,19 @@ def test_a_register_that_runs_backwards_is_kept_once_and_changes_nothing() -> No
     assert kept(facts) == [("register_wh", 1, Quality.IMPLAUSIBLE)]
     assert len(facts) == 1
     assert bench.read(4_000, 60, wh=2) == []  # the same run
-    energy_wh = bench.observer.last_energy_wh(bench.slot, bench.ev)
-    assert energy_wh == int(4_000 * 40 / 3600)
     assert bench.read(4_000, 70) == []  # well again
     assert len(kept(bench.read(4_000, 80, wh=1))) == 1  # another run
+
+
+def test_who_draws_too_much_is_seen_though_its_register_was_reset() -> None:
+    bench = Bench(4_000)
+    bench.reads(4_000, 10, 20, 30, 40)
+    facts = [
+        fact for second in (50, 60, 70) for fact in bench.read(6_000, second, wh=1)
+    ]
+    assert len(kept(facts)) == 1
+    seen = [f for f in facts if isinstance(f, EtpNotFollowed)]
+    assert {f.power_w for f in seen} == {6_000}
 
 
 def test_a_register_that_jumps_is_kept_once_and_changes_nothing() -> None:
@@ -194,10 +204,8 @@ def test_a_register_that_jumps_is_kept_once_and_changes_nothing() -> None:
 def test_a_reading_of_the_past_or_twice_is_no_news() -> None:
     bench = Bench(4_000)
     bench.reads(4_000, 10, 20)
-    before = bench.observer.last_energy_wh(bench.slot, bench.ev)
     reading = Reading(EVSE, at(15), 0, 0)
     assert bench.observer.take(bench.slot, bench.ev, reading) == []
-    assert bench.observer.last_energy_wh(bench.slot, bench.ev) == before
 
 
 def test_intervals_are_metered_at_each_quarter_and_add_up() -> None:
