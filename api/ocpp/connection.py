@@ -80,7 +80,7 @@ class Connection:
         self, frames: Sequence[bytes], taken: Callable[[], None], *, can_wait: bool
     ) -> None:
         """Take frames that came together; ``taken`` is called when all is durable."""
-        self.waits = can_wait
+        self.waits = can_wait = can_wait or self.waits
         work = partial(self._take_all, frames=frames, taken=taken)
         self.gateway.desk.put(work, can_wait=can_wait)
 

@@ -5,22 +5,29 @@ is durable. Outward, the gateway follows the log: an ETP that was recorded as se
 activity that was asked for, an EVSE that was blocked becomes a call to its station.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 from api.ocpp.calls import Call, NotAnswered
 from api.ocpp.connection import Connection
 from api.ocpp.desk import Desk, Link, Work
-from api.ocpp.exchange import Follower, Handler, Module, followers_of, handlers_of
+from api.ocpp.exchange import Handler, Module, followers_of, handlers_of
 from api.ocpp.peers import OBSERVED, Peer, Peers
 from api.ocpp.violations import Version
 from api.security.notes import Origin
+from domain.errors import StoreError
 from domain.model import ids
 from domain.model import station_events as t
 from domain.model.registry import BY_CLASS
 from domain.model.values import DAY, Event, Instant
 from domain.ports import Append, Batch, Recorded, RowFilter, System
+
+_logger = logging.getLogger(__name__)
+
+# Most rows of one work: others wait for it.
+_ROWS_AT_ONCE: Final = 32
 
 
 class Scheduler(Protocol):
@@ -73,7 +80,8 @@ class Gateway:
         """Take a station's new connection; one that it had gives way."""
         connection = Connection(self, peer, version, link, origin)
         self._connections[connection] = None
-        self.desk.put(partial(self._connected, connection=connection))
+        connection.waits = True
+        self.desk.put(partial(self._connected, connection=connection), can_wait=True)
         return connection
 
     def resume(self, desk: Desk) -> None:
@@ -108,11 +116,9 @@ class Gateway:
 
     def follow(self, rows: Sequence[Recorded]) -> None:
         """Act on rows that were committed; each row once, in order."""
-        for row in rows:
-            if row.stream.startswith(("station-", "evse-")):
-                self.desk.put(partial(self._observed, row=row))
-            for follower in self._followers.get(type(row.event), ()):
-                self.desk.put(partial(self._followed, follower=follower, row=row))
+        for at in range(0, len(rows), _ROWS_AT_ONCE):
+            some = rows[at : at + _ROWS_AT_ONCE]
+            self.desk.put(partial(self._follow, rows=some))
 
     @property
     def followed(self) -> tuple[str, ...]:
@@ -147,13 +153,20 @@ class Gateway:
             if module.on_transaction is not None:
                 module.on_transaction(self, desk, peer, evse_number)
 
-    def _observed(self, desk: Desk, row: Recorded) -> None:
-        self.peers.observe(row)
-
-    def _followed(self, desk: Desk, follower: Follower, row: Recorded) -> None:
-        follower(self, desk, row)
+    def _follow(self, desk: Desk, rows: Sequence[Recorded]) -> None:
+        for row in rows:
+            if row.stream.startswith(("station-", "evse-")):
+                self.peers.observe(row)
+            for follower in self._followers.get(type(row.event), ()):
+                try:
+                    follower(self, desk, row)
+                except StoreError:
+                    raise
+                except Exception:  # one row's error must not take others down
+                    _logger.exception("following row %d", row.position)
 
     def _connected(self, desk: Desk, connection: Connection) -> None:
+        connection.waits = False
         # Not the one that was there at the upgrade when all was read anew since.
         peer = connection.peer = self.peers.by_id[connection.peer.station_id]
         if peer.connection is not None:
