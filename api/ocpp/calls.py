@@ -22,12 +22,13 @@ class Urgency(enum.IntEnum):
     REPORT = 3
 
 
-# How long an answer is awaited, by how much a station has to do for it.
+# How long an answer is awaited, by how much a station has to do for it. While it is,
+# nothing else can be asked: a station that does not answer gets its ETP after so long.
 ANSWER_WITHIN: Final = {
     Urgency.DECREASE: 10 * SECOND,
     Urgency.INCREASE: 10 * SECOND,
-    Urgency.COMMAND: 30 * SECOND,
-    Urgency.REPORT: 60 * SECOND,
+    Urgency.COMMAND: 20 * SECOND,
+    Urgency.REPORT: 20 * SECOND,
 }
 
 
