@@ -167,21 +167,6 @@ def maximum_request(
     )
 
 
-def least_power_w(
-    wiring: EvseWiring, conditions: Conditions, capabilities: Capabilities
-) -> int:
-    """Return the least power above 0 that does not become 0 on the wire [W].
-
-    Without a measured voltage it is a tenth above the floor of the EVSE: an ETP at the
-    floor itself would pause the EV.
-    """
-    scale = _scale(wiring, conditions, capabilities)
-    if scale.unit == "W":
-        return max(1, scale.floor_w)
-    volts, per = scale.voltage_v.as_integer_ratio()
-    return max(scale.floor_w, -(-PILOT_FLOOR_A * (scale.phases or 1) * volts // per))
-
-
 def allowed_w(
     limit: float,
     unit: RateUnit,

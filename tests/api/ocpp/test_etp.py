@@ -14,7 +14,6 @@ from api.ocpp.charging_profiles import Purpose, Request, profile_id
 from api.ocpp.etp import (
     default_request,
     etp_request,
-    least_power_w,
     maximum_request,
 )
 from api.ocpp.violations import Version
@@ -209,18 +208,23 @@ def test_periods_too_many_become_the_lower_of_two_those_after_the_renewal_first(
     assert limits(etp_request(told, WIRING, renewed, watts), "2.1") == kept
 
 
-def test_below_the_floor_nothing_is_sent_and_the_least_power_is() -> None:
-    unmeasured = msgspec.structs.replace(MEASURED, measured_v=None)
-    for conditions, unit in ((MEASURED, "A"), (unmeasured, "A"), (unmeasured, "W")):
-        capabilities = able("1.6", unit=unit)
-        least_w = least_power_w(WIRING, conditions, capabilities)
-        for power_w, is_sent in ((least_w, True), (least_w - 1, False)):
-            told = order("1.6", (0, power_w), safe_w=power_w)
-            ((_, limit),) = limits(
-                etp_request(told, WIRING, conditions, capabilities), "1.6"
-            )
-            assert (limit > 0) is is_sent
-    assert least_power_w(WIRING, unmeasured, able("1.6")) == 4555
+@pytest.mark.parametrize(
+    ("measured_v", "unit", "least_w"),
+    [
+        (MEASURED.measured_v, "A", 4140),
+        (None, "A", 4555),
+        (None, "W", 4140),
+    ],
+)
+def test_below_the_floor_nothing_is_sent_and_the_least_power_is(
+    measured_v: float | None, unit: str, least_w: int
+) -> None:
+    conditions = msgspec.structs.replace(MEASURED, measured_v=measured_v)
+    for power_w, is_sent in ((least_w, True), (least_w - 1, False)):
+        told = order("1.6", (0, power_w), safe_w=power_w)
+        message = etp_request(told, WIRING, conditions, able("1.6", unit=unit))
+        ((_, limit),) = limits(message, "1.6")
+        assert (limit > 0) is is_sent
 
 
 def test_only_a_station_that_switches_phases_is_told_fewer() -> None:
