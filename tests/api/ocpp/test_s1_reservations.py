@@ -297,3 +297,12 @@ def test_a_retired_station_is_told_of_no_reservation(office: Office) -> None:
     reserve(office)
     add(office, s.ReservationEnded(session_id="", reason="cancelled"))
     assert steps(office) == []
+
+
+def test_a_station_is_told_once(office: Office) -> None:
+    wire = connected(office, "2.1")
+    reserve(office)
+    wire.answer(wire.calls("ReserveNow")[0], {"status": "Occupied"})
+    assert wire.connection is not None
+    office.gateway.disconnect(wire.connection, "gone")
+    assert connected(office, "2.1").calls("ReserveNow") == []
