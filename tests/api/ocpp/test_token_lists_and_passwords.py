@@ -11,11 +11,16 @@ import pytest
 from api.ocpp.handshake import is_password_of
 from api.ocpp.violations import Version
 from domain.errors import InvalidValue, Refused
+from domain.model import activity_events as y
 from domain.model import station_events as t
 from domain.model.activity_events import ActivityKind
 from domain.model.values import DAY, HOUR, SECOND
 from domain.use_cases.clause_6_2_service_sessions import run_due_timers
-from domain.use_cases.clause_7_3_passwords import RotatePassword, rotate_password
+from domain.use_cases.clause_7_3_passwords import (
+    PASSWORD_CONTEXT,
+    RotatePassword,
+    rotate_password,
+)
 from domain.use_cases.clause_7_3_stations import digest_of
 from domain.use_cases.s2_back_office import (
     EndContract,
@@ -256,13 +261,11 @@ def test_a_password_is_nowhere_in_the_clear_and_its_key_goes_when_all_is_over(
     assert files
     told = (password.encode(), base64.b64encode(password.encode()))
     assert not any(text in path.read_bytes() for path in files for text in told)
-    asked = office.system.log.read(after=0, limit=1_000)
-    (sealed,) = [
-        row.event.credential
-        for row in asked
-        if getattr(row.event, "kind", "") == ActivityKind.CHANGE_PASSWORD
-    ]
-    assert office.system.vault.open(sealed, "activity.asked/password") is None
+    (asked,) = office.events(y.ActivityAsked)
+    assert isinstance(asked, y.ActivityAsked)
+    assert asked.credential is not None
+    opened = office.system.vault.open(asked.credential, PASSWORD_CONTEXT)
+    assert opened is None
 
 
 def test_one_password_at_a_time(office: Office) -> None:
