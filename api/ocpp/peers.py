@@ -35,6 +35,7 @@ OBSERVED: Final = (
     t.StationRetired,
     t.StationCapabilities,
     t.StationDefaultsInstalled,
+    t.StationDefaultsRefused,
     z.StationCommissioned,
     z.EvseCommissioned,
     z.EvseLimitsChanged,
@@ -268,6 +269,8 @@ class Peer:
                 self.told = event
             case t.StationDefaultsInstalled() as event:
                 self.defaults = event
+            case t.StationDefaultsRefused():
+                self.defaults = None
             case t.StationAvailabilityChanged(is_operative=True) as event:
                 self.inoperative.discard(event.evse_id)
             case t.StationAvailabilityChanged() as event:

@@ -147,6 +147,9 @@ def install(gateway: Gateway, desk: Desk, peer: Peer) -> None:
     installed = t.StationDefaultsInstalled(
         station_id=peer.station_id, default_w=default_w, maximum_w=known_w
     )
+    if peer.defaults is not None and default_w > peer.defaults.default_w:
+        # One EVSE after the other stores it: from now on some may give so much.
+        _record(desk, peer, ids.station_stream(peer.station_id), installed)
     _go_on(gateway, desk, peer, _Installing(peer.installing, installed, requests))
     _find_foreign(gateway, desk, peer)
 
@@ -239,6 +242,7 @@ def _refused(desk: Desk, peer: Peer, reason: str) -> None:
         station_id=peer.station_id, reason=reason[:_REASON_LENGTH]
     )
     _record(desk, peer, ids.station_stream(peer.station_id), event)
+    peer.defaults = None
 
 
 def _find_foreign(gateway: Gateway, desk: Desk, peer: Peer) -> None:

@@ -169,6 +169,37 @@ def test_a_smaller_safe_envelope_is_told_at_once(office: Office) -> None:
     ]
 
 
+def test_a_larger_share_counts_before_the_first_evse_has_it(office: Office) -> None:
+    able(office, "2.0.1")
+    wire = booted(office, "2.0.1")
+    serve(wire)
+    command = ChangeZoneLimits(zone_id="site", limit_w=100_000, safe_upper_w=30_000)
+    change_zone_limits(office.system, command, office.by())
+    office.follow()
+    counted = last(office, t.StationDefaultsInstalled)
+    assert isinstance(counted, t.StationDefaultsInstalled)
+    assert counted.default_w == 15_000
+    assert read(wire.calls("SetChargingProfile")[-1][3])[2] == 15_000
+
+
+def test_who_refused_its_default_is_told_it_again_when_it_comes_back(
+    office: Office,
+) -> None:
+    able(office, "2.0.1")
+    wire = booted(office, "2.0.1")
+    serve(wire)
+    serve(booted(office, "2.0.1", "boot-2"), "Rejected")
+    assert office.gateway.peers.by_id["S1"].defaults is None
+    assert (
+        Gateway(office.system, office.desk, office, MODULES).peers.by_id["S1"].defaults
+        is None
+    )
+    wire = office.connect("S1", "2.0.1")
+    office.pass_time(61 * SECOND)
+    serve(wire)
+    assert office.gateway.peers.by_id["S1"].defaults is not None
+
+
 def test_new_members_make_the_shares_smaller_once_they_are_all_there(
     office: Office,
 ) -> None:
@@ -187,7 +218,7 @@ def test_new_members_make_the_shares_smaller_once_they_are_all_there(
 def test_who_does_not_answer_is_told_again(office: Office) -> None:
     able(office, "2.0.1")
     wire = booted(office, "2.0.1")
-    office.pass_time(100 * SECOND)
+    office.pass_time(70 * SECOND)
     assert len(wire.calls("SetChargingProfile")) > 1
     serve(wire)
     assert len(office.events(t.StationDefaultsInstalled)) == 1
