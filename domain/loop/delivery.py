@@ -144,13 +144,21 @@ class Delivery:
         """Take in that a station that keeps no steps stays with what holds now."""
         unknown = [f.course for f in self.fading if f.until == _OPEN_END]
         for course in (self.acked, *(s.course for s in self.sent), *unknown):
-            holds = flat(course.largest(at, at))
-            self.fading.append(Fading(holds, at, _OPEN_END))
+            self._may_stay(flat(course.largest(at, at)), at)
 
     def on_found(self, power_w: int, at: Instant) -> None:
         """Take in that the station would allow more than we believe: tell it again."""
-        self.fading.append(Fading(flat(power_w), at, _OPEN_END))
+        self._may_stay(flat(power_w), at)
         self.on_lost(at)
+
+    def _may_stay(self, course: Course, since: Instant) -> None:
+        """Take in that a course may hold until another one is accepted.
+
+        One that adds nothing is not counted again: a station may come and go for days.
+        """
+        staying = Fading(course, since, _OPEN_END)
+        if not any(f.covers(staying, since) for f in self.fading):
+            self.fading.append(staying)
 
     def on_sent(
         self, number: int, profile: PowerProfile, at: Instant, attempt: int

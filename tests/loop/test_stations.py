@@ -460,6 +460,20 @@ def test_what_readings_confirm_does_not_end_what_nobody_knows() -> None:
     assert zone.counted_w() == 4_000
 
 
+def test_a_station_that_comes_and_goes_all_night_costs_no_more_than_once() -> None:
+    zone = ready()
+    accepted(zone, (0, 5_000), (60, 3_000))
+    delivery = zone.slot().delivery
+    delivery.on_frozen(zone.now)
+    counted = len(delivery.fading)
+    for _ in range(100):
+        zone.now += SECOND
+        delivery.on_frozen(zone.now)
+        delivery.on_found(5_000, zone.now)
+    assert len(delivery.fading) <= counted + 2
+    assert zone.counted_w() == 5_000
+
+
 # Following
 
 
