@@ -53,7 +53,9 @@ def restore(log: Log, zone_id: str, now: Instant) -> tuple[int, list[Recorded]]:
     They are the zone's own streams, its stations' and EVSEs', its open sessions' and
     transactions', what its stations told of themselves in a year, and the plans and
     deliveries of today and the two days before: no ETP reaches further than the horizon
-    of one day. Rows appended while this reads are left to whoever follows the log.
+    of one day. Of a station that fell silent before, and may still go by one of then,
+    they are also those of then. Rows appended while this reads are left to whoever
+    follows the log.
     """
     upto = log.last_position()
     rows: list[Recorded] = []
@@ -64,19 +66,23 @@ def restore(log: Log, zone_id: str, now: Instant) -> tuple[int, list[Recorded]]:
             evse_ids = row.event.evse_ids
     rows += log.read_stream(ids.pre_stream(zone_id))
     stations = [c.key for c in log.claims("station") if c.owner == zone_id]
+    days = (now - 2 * DAY, now - DAY, now)
+    streams = [ids.plan_stream(zone_id, day) for day in days]
     for station_id in stations:
         rows += log.read_stream(ids.station_stream(station_id))
-        rows += _connectivity_rows(log, station_id, now, upto)
+        told = _connectivity_rows(log, station_id, now, upto)
+        rows += told
+        silent_at = _silent_at(told)
+        of_then = () if silent_at is None else (silent_at - DAY, silent_at)
+        streams += [ids.delivery_stream(station_id, day) for day in (*of_then, *days)]
     for evse_id in evse_ids:
         rows += log.read_stream(ids.evse_stream(evse_id))
         if session_id := log.owner("occupant", evse_id):
             rows += _session_rows(log, session_id)
         if transaction := log.owner("live-transaction", evse_id):
             rows += log.read_stream(transaction)
-    for day in (now - 2 * DAY, now - DAY, now):
-        rows += log.read_stream(ids.plan_stream(zone_id, day))
-        for station_id in stations:
-            rows += log.read_stream(ids.delivery_stream(station_id, day))
+    for stream in dict.fromkeys(streams):
+        rows += log.read_stream(stream)
     rows = [row for row in rows if row.position <= upto]
     return upto, sorted(rows, key=lambda row: row.position)
 
@@ -94,6 +100,15 @@ def _connectivity_rows(
         first_of_month = int(utc_day_of(at)[8:]) - 1
         at -= (first_of_month + 1) * DAY
     return rows
+
+
+def _silent_at(told: list[Recorded]) -> Instant | None:
+    """Return when a station fell silent; None when it did not, or came back."""
+    kinds = t.StationConnected | t.StationDisconnected
+    links = [row for row in told if isinstance(row.event, kinds)]
+    last = max(links, key=lambda row: row.position, default=None)
+    is_silent = last is not None and isinstance(last.event, t.StationDisconnected)
+    return last.occurred_at if last is not None and is_silent else None
 
 
 def _session_rows(log: Log, session_id: str) -> list[Recorded]:

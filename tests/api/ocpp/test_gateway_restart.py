@@ -11,12 +11,12 @@ from domain.model import ids
 from domain.model import station_events as t
 from domain.model.plan_events import EtpAccepted, EtpSent
 from domain.model.profile import PowerRangeEnvelope, Range
-from domain.model.values import MINUTE, SECOND
+from domain.model.values import DAY, MINUTE, SECOND
 from domain.ports import Fence
 from domain.use_cases.e4_pre_from_rm import ReceivePre, receive_pre
 from optimizer import Planner
 from tests.api.ocpp.office import NOW, Office, Wire, evse_data, open_office
-from tests.api.ocpp.test_e1_info1_transactions import event, meter
+from tests.api.ocpp.test_e1_info1_transactions import event, iso, meter
 from tests.api.ocpp.test_e1_info2_etp import connected, etps, record, told
 
 ONE, TWO = "DE*VLT*ES1*1", "DE*VLT*ES1*2"
@@ -153,6 +153,31 @@ def test_the_station_comes_back_and_is_told_again(site: Site, loop_too: bool) ->
     # Who came to the other one meanwhile the station has yet to tell.
     assert [slot.evse_id for slot in site.loop.state.counting()] == [ONE, TWO]
     assert site.counted_w() == UPPER_W - DEFAULT_W
+
+
+def test_a_station_that_is_silent_for_days_goes_by_its_last_schedule(
+    site: Site,
+) -> None:
+    wire = connected(site.office, "1.6", max_periods=1)
+    default = t.StationDefaultsInstalled(station_id="S1", default_w=DEFAULT_W)
+    record(site.office, ids.station_stream("S1"), default)
+    started = {
+        "connectorId": 1,
+        "idTag": "04A2B3C4",
+        "meterStart": 0,
+        "timestamp": iso(site.office.clock.at),
+    }
+    wire.ask("StartTransaction", started)
+    site.drive(5)
+    told(wire)
+    site.drive(60)
+    assert site.counted_w() == UPPER_W
+    assert wire.connection is not None
+    site.office.gateway.disconnect(wire.connection, "gone")
+    site.drive(2)
+    site.office.clock.at += 5 * DAY
+    site.begin_loop()
+    assert site.counted_w() == UPPER_W
 
 
 def test_what_was_sent_and_never_left_is_told_when_the_station_is_back(
