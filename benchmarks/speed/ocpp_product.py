@@ -168,7 +168,8 @@ def _obey(pipe: Connection, service: Any, stations: Any) -> None:
     while True:
         match pipe.recv():
             case ("pre", str() as zone_id, int() as upper_w):
-                pipe.send(_receive_pre(service.system, zone_id, upper_w))
+                _receive_pre(service.system, zone_id, upper_w)
+                pipe.send(None)
             case ("figures",):
                 pipe.send(
                     service.loop_metrics()
@@ -205,7 +206,7 @@ def _rows(system: System, after: int) -> Iterator[Recorded]:
 class Plans(NamedTuple):
     """Plans of a time: how many, and from their reason to when they were applied."""
 
-    count: int
+    made: int
     after_s: list[float]
     late: int
 
@@ -234,7 +235,7 @@ def plans_after(system: System, after: int) -> Plans:
         if row.position > after:
             late = row.recorded_at > max(reason_at, paced_at) + gap
             found.after_s.append((row.recorded_at - reason_at) / SECOND)
-            found = found._replace(count=found.count + 1, late=found.late + late)
+            found = found._replace(made=found.made + 1, late=found.late + late)
     return found
 
 

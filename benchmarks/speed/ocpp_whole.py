@@ -38,7 +38,7 @@ async def run(product: Product, given: argparse.Namespace) -> dict[str, Any]:
         "server_us": round(1e6 * cpu_s / max(figures.answered, 1)),
         "server_share": round(cpu_s / figures.took_s, 2),
         "memory_mib": round(product.memory_mib),
-        "plans": plans.count,
+        "plans": plans.made,
         "late_plans": plans.late,
         "plan_after_p99_ms": plan_p99_ms,
         "plan_after_worst_ms": plan_worst_ms,
