@@ -230,6 +230,31 @@ def test_waiting_ends_with_the_commit_or_the_time(
             timer.join()
 
 
+def test_a_group_that_records_nothing_wakes_nobody(committer: Committer) -> None:
+    last, woken = committer.last_position(), list[bool]()
+    feed = committer.feed
+
+    def seen() -> bool:
+        woken.append(True)
+        return False
+
+    def wait() -> None:
+        with feed._advanced:
+            feed._advanced.wait_for(seen, 0.3)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    done = threading.Event()
+    for _ in range(5):
+        done.clear()
+        committer.decide(lambda ledger: None, lambda error: done.set())
+        assert done.wait(5)
+    waiting.join()
+    # Once when it began to wait and once when its time ran out.
+    assert len(woken) <= 2
+    assert committer.last_position() == last
+
+
 def test_readers_read_while_a_writer_writes(
     committer: Committer, tmp_path: Path
 ) -> None:

@@ -107,6 +107,37 @@ def test_a_work_reads_what_those_before_it_recorded(bench: Bench) -> None:
     assert seen == [1, 2, 3]
 
 
+def test_what_can_wait_comes_after_the_others_and_is_not_put_off_for_ever(
+    bench: Bench,
+) -> None:
+    patient, others = [f"p{n}" for n in range(40)], [f"o{n}" for n in range(60)]
+    for reason in patient:
+        bench.desk.put(partial(keep, bench, reason), can_wait=True)
+    for reason in others:
+        bench.desk.put(partial(keep, bench, reason))
+    assert bench.desk.queued() == 100
+    bench.settle()
+    rows = bench.rows()
+    assert [r for r in rows if r in patient] == patient
+    assert [r for r in rows if r in others] == others
+    # One in four is of those that wait: all others are through after 80.
+    assert rows[:5] == ["p0", "o0", "o1", "o2", "p1"]
+    assert sorted(rows[:80]) == sorted(patient[:20] + others)
+
+
+def test_what_a_work_puts_comes_after_the_answers_whoever_waits(bench: Bench) -> None:
+    said: list[int] = []
+
+    def work(desk: Desk) -> None:
+        keep(bench, "a", desk)
+        bench.desk.put(lambda _: said.append(len(bench.link.frames)))
+
+    bench.desk.put(work)
+    bench.desk.put(partial(keep, bench, "b"), can_wait=True)
+    bench.settle()
+    assert said == [2]
+
+
 def test_nothing_is_said_before_it_is_durable(bench: Bench) -> None:
     bench.desk.put(partial(keep, bench, "a"))
     bench.thread.run(lambda: bool(bench.rows()))
