@@ -41,7 +41,7 @@ _picows = logging.getLogger("picows.stations")
 _picows.setLevel(logging.ERROR)
 _READ_BYTES: Final = 4 * 1024
 _BACKLOG: Final = 4_096
-_TRY_AGAIN_S: Final = 0.1
+_TRY_AGAIN_S: Final = 1.0
 
 
 class _Parting(WSListener):
@@ -99,6 +99,8 @@ class StationServer:
         while True:
             try:
                 connection, _ = await loop.sock_accept(sock)
+            except ConnectionError:
+                continue
             except OSError as error:  # too many files are open
                 _logger.warning("a connection cannot be taken: %s", error)
                 await asyncio.sleep(_TRY_AGAIN_S)
