@@ -1,14 +1,11 @@
 """A day of stations over real sockets in which everything goes wrong, by its books."""
 
-import asyncio
 import json
 import os
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
-from typing import NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -19,7 +16,6 @@ from api.commands.day_request import DayOptions, request_of
 from api.compose import open_simulation
 from benchmarks.data.sessions import COLUMNS, read_sessions
 from benchmarks.data.site import site_of_stations
-from benchmarks.simulator.clock import SeededIds, SimulatedClock
 from benchmarks.simulator.day import (
     EQUAL_SHARE,
     OURS,
@@ -31,26 +27,19 @@ from benchmarks.simulator.day import (
     order_of,
     span_of,
 )
-from benchmarks.simulator.memory_day import policy_of
 from benchmarks.simulator.ocpp.behaviour import Behaviour
-from benchmarks.simulator.ocpp.day import Trouble, WiredDay, simulate_wired_day
+from benchmarks.simulator.ocpp.day import Trouble, simulate_wired_day
 from benchmarks.simulator.ocpp.fleet import VERSIONS, version_of
-from benchmarks.simulator.ocpp.site import WiredSite
 from benchmarks.strategies.compare import CALTECH
-from domain.model import session_events as s
 from domain.model import station_events as t
 from domain.model.profile import PowerRangeEnvelope, Range
-from domain.model.sdr_information import SdrInformation, information_of
-from domain.model.site_events import EvseCommissioned
-from domain.model.values import DAY, HOUR, MINUTE, SECOND, Event, instant_of
-from domain.ports import System
+from domain.model.values import DAY, HOUR, MINUTE, SECOND, instant_of
 from domain.use_cases.e4_pre_from_rm import ReceivePre
-from domain.use_cases.s6_sdr_information import increments_of
 from optimizer import Planner
 from tests.api.small_day import CARS, sessions_file, simulate
 from tests.api.small_day import DAY as SMALL_DAY
+from tests.benchmarks.wired_days import Ran, ran
 
-EventT = TypeVar("EventT", bound=Event)
 TZ = ZoneInfo("UTC")
 TODAY = date(2019, 10, 29)
 START = instant_of(datetime(2019, 10, 29, tzinfo=TZ))
@@ -98,60 +87,6 @@ def request(folder: Path) -> DayRequest:
     )
 
 
-class Ran(NamedTuple):
-    """A day that was run, with its log still open."""
-
-    system: System
-    site: WiredSite
-    request: DayRequest
-    trouble: Trouble
-
-    def told_wh(self) -> dict[str, int]:
-        """Return what each meter counted."""
-        places = self.site.places.items()
-        return {evse_id: place.evse.told_register_wh for evse_id, place in places}
-
-    def information(self) -> dict[str, SdrInformation]:
-        """Return the SDR information of each session."""
-        evses: dict[str, EvseCommissioned] = {}
-        opened: list[str] = []
-        rows = self.system.log.read(after=0, limit=1_000_000)
-        for row in rows:
-            if isinstance(row.event, EvseCommissioned):
-                evses[row.event.evse_id] = row.event
-            elif isinstance(row.event, s.SessionOpened):
-                opened.append(row.event.session_id)
-        return {
-            session_id: information_of(
-                session_id,
-                increments_of(self.system, session_id),
-                lambda evse_id, position: evses.get(evse_id),
-            )
-            for session_id in opened
-        }
-
-    def events(self, kind: type[EventT]) -> list[EventT]:
-        """Return the events of a kind."""
-        rows = self.system.log.read(after=0, limit=1_000_000)
-        return [row.event for row in rows if isinstance(row.event, kind)]
-
-
-@contextmanager
-def ran(
-    folder: Path, trouble: Trouble | None = None, asked: DayRequest | None = None
-) -> Iterator[Ran]:
-    """Run a day over sockets, this module's unless another is asked for."""
-    folder.mkdir(exist_ok=True)
-    asked = asked or request(folder)
-    clock = SimulatedClock(span_of(asked).start_at)
-    trouble = trouble or Trouble()
-    with open_simulation(folder / "store", clock, SeededIds(1)) as system:
-        day = WiredDay(system, clock, asked, trouble)
-        strategist = Planner().plan, policy_of(OURS)
-        site = asyncio.run(day.run(strategist, open_conducted_gateway))
-        yield Ran(system, site, asked, trouble)
-
-
 def shrinking() -> ReceivePre:
     """Return the PRE that comes without notice."""
     length_s = (START + DAY - SHRINKS_AT) // SECOND
@@ -180,7 +115,8 @@ ROUGH = Trouble(
 
 @pytest.fixture(scope="module")
 def rough(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
-    with ran(tmp_path_factory.mktemp("rough") / "day", ROUGH) as day:
+    folder = tmp_path_factory.mktemp("rough")
+    with ran(folder / "day", request(folder), ROUGH) as day:
         yield day
 
 
@@ -253,7 +189,7 @@ def test_a_day_late_twice_and_backwards_is_booked_as_if_it_had_been_online(
             behaviours=dict.fromkeys(("S1", "S2", "S3"), behaviour),
             closed_at=START + DAY + 2 * HOUR,
         )
-        with ran(tmp_path / name, trouble) as day:
+        with ran(tmp_path / name, request(tmp_path), trouble) as day:
             essence[name] = [_essence(day, st) for st in ("S1", "S2", "S3")]
     assert essence["late"] == essence["online"]
 
@@ -270,7 +206,7 @@ def test_two_runs_over_sockets_end_with_the_same_chain_head(tmp_path: Path) -> N
         )
     )
     for name in ("one", "two"):
-        with ran(tmp_path / name, trouble, asked) as day:
+        with ran(tmp_path / name, asked, trouble) as day:
             log = day.system.log
             heads.add(log.hash_at(log.last_position()))
     assert len(heads) == 1

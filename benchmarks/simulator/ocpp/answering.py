@@ -20,6 +20,8 @@ def store(station: Station, number: int, raw: Json) -> str:
     """Store a profile; return why not, empty when it was."""
     if station.behaviour.refuses_profiles:
         return "NotNow"
+    if station.offline_since:
+        return ""  # it does not listen
     evse = evse_of(station, number)
     if evse is None and number != 0:
         return "UnknownEvse"

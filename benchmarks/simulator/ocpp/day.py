@@ -208,6 +208,9 @@ class WiredDay:
         for from_at, until_at in station.behaviour.reboots:
             at(from_at, rank, station.switch_off)
             at(until_at, rank, station.switch_on)
+        for from_at, until_at in station.behaviour.hears_nothing:
+            at(from_at, rank, station.stop_listening)
+            at(until_at, rank, station.listen_again)
 
 
 class _AsCsms:

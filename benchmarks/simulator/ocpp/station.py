@@ -78,6 +78,16 @@ class Station(Speech):
         await self.disconnect()
         self._apply_all()
 
+    def stop_listening(self) -> None:
+        """Do from now on what the station would do without a connection."""
+        self.offline_since = self.world.now()
+        self._apply_all()
+
+    def listen_again(self) -> None:
+        """Store what it is told again."""
+        self.offline_since = 0
+        self._apply_all()
+
     async def find_connection_again(self) -> None:
         """Connect without a boot, and say what was kept."""
         await self._reach("PowerUp")
