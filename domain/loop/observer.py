@@ -27,6 +27,8 @@ from domain.model.values import (
 
 SUSPENDED_BELOW_W = 100
 SUSPENDED_AFTER = MINUTE
+# A station that keeps no steps is given the least of its ETP over so long at once.
+STEPS_TOLD_WITHIN = 5 * MINUTE
 # Power that differs this much from what was known is a new fact.
 STEP_W = 250
 STEP_SHARE = 0.10
@@ -85,6 +87,20 @@ class _Memory:
     low_since: Instant = 0
     below: int = 0
     is_implausible: bool = False
+
+
+def _given_w(slot: Slot, at: Instant) -> int:
+    """Return what the station surely lets the EV draw under its ETP [W]."""
+    profile, station = slot.delivery.acked.profile, slot.station
+    values_w = [profile.power_w(at)]
+    if station.is_registered and not station.keeps_steps:
+        begin_at = profile.start_at
+        values_w += [
+            power_w
+            for offset_s, power_w in profile.changes
+            if at < begin_at + offset_s * SECOND <= at + STEPS_TOLD_WITHIN
+        ]
+    return min(values_w)
 
 
 def _step_w(power_w: int) -> float:
@@ -273,7 +289,7 @@ class Observer:
         return value_w if earlier_w == value_w else None
 
     def _is_suspended(self, slot: Slot, memory: _Memory, reading: Reading) -> bool:
-        value_w = slot.delivery.acked.profile.power_w(reading.at)
+        value_w = _given_w(slot, reading.at)
         if (
             value_w < max(slot.floor_w, SUSPENDED_BELOW_W)
             or reading.power_w >= SUSPENDED_BELOW_W

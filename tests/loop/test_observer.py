@@ -127,6 +127,19 @@ def test_a_car_that_draws_nothing_for_a_minute_is_suspended() -> None:
     assert woken.limit_w is None
 
 
+def test_an_ev_whose_station_was_told_a_later_step_already_is_not_suspended() -> None:
+    for max_periods, is_suspended in ((1, False), (24, True)):
+        bench = Bench(4_000)
+        station = bench.slot.station
+        station.is_registered = True
+        station.told_by(at(0), clock_ms=0, max_periods=max_periods)
+        profile = PowerProfile(at(0), ((0, 4_000), (400, 0)))
+        bench.slot.delivery.on_sent(2, profile, at(0), 1)
+        bench.slot.delivery.on_accepted(2, at(0), REACTION)
+        facts = observed(bench.reads(0, *range(120, 400, 10)))
+        assert any(fact.suspended_by_ev for fact in facts) == is_suspended
+
+
 def test_100_w_is_not_suspended_and_a_pause_by_plan_is_none() -> None:
     bench = Bench(4_000)
     assert not [
