@@ -12,8 +12,8 @@ import platform
 import time
 from typing import Any
 
+from benchmarks.speed.ocpp_fleet import Fleet, report
 from benchmarks.speed.ocpp_product import Product, Site, serving
-from benchmarks.speed.ocpp_stations import Fleet, report
 
 
 async def run(product: Product, given: argparse.Namespace) -> dict[str, Any]:

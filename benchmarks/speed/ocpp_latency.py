@@ -14,14 +14,9 @@ import platform
 import time
 from typing import Any, Final
 
+from benchmarks.speed.ocpp_fleet import Fleet, percentiles_ms, report
 from benchmarks.speed.ocpp_product import Product, Site, serving
-from benchmarks.speed.ocpp_stations import (
-    MAX_W,
-    Fleet,
-    Station,
-    percentiles_ms,
-    report,
-)
+from benchmarks.speed.ocpp_stations import MAX_W, Station
 
 _ROOM_W: Final = 25_000_000
 _REST_S: Final = 1.0

@@ -26,8 +26,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from benchmarks.speed.ocpp_fleet import Figures, Fleet, each, report
 from benchmarks.speed.ocpp_product import Books, Product, Site, serving
-from benchmarks.speed.ocpp_stations import Figures, Fleet, Station, each, report
+from benchmarks.speed.ocpp_stations import Station
 
 _EVENTS: Final = 30
 _EACH_WH: Final = 100
