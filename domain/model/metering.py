@@ -13,7 +13,8 @@ from domain.model.values import HOUR, QUARTER_HOUR, Instant
 
 # A register may run this much faster than the EVSE's limit before it is implausible.
 PLAUSIBLE_SHARE = 1.2
-PLAUSIBLE_WH = 100
+# Some meters tell whole kWh: theirs stands still, then takes a step of one.
+PLAUSIBLE_WH = 1_000
 
 
 class MeterPoint(msgspec.Struct, frozen=True, array_like=True):

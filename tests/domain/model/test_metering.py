@@ -69,3 +69,11 @@ def test_intervals_are_the_same_whatever_of_them_was_known_before(
     whole = course_of(points, MAX_W)
     assert intervals_of(known.totals) == intervals_of(whole.totals)
     assert whole.energy_wh == wh - 7
+
+
+def test_a_meter_that_tells_whole_kilowatt_hours_loses_none() -> None:
+    told = [0, 0, 0, 1_000, 1_000, 1_000, 2_000]
+    registers = [at(i / 2, wh) for i, wh in enumerate(told)]
+    course = course_of(registers, 22_000)
+    assert course.energy_wh == 2_000
+    assert course.implausible == ()
