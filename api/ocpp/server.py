@@ -42,6 +42,9 @@ _picows.setLevel(logging.ERROR)
 _READ_BYTES: Final = 4 * 1024
 _BACKLOG: Final = 4_096
 _TRY_AGAIN_S: Final = 1.0
+# So many handshakes take some tens of milliseconds, and live messages no longer.
+_HANDSHAKES: Final = 32
+_SOON_S: Final = 0.1
 
 
 class _Parting(WSListener):
@@ -94,8 +97,12 @@ class StationServer:
         self._accepting = asyncio.create_task(self._accept(sock, tls))
 
     async def _accept(self, sock: socket.socket, tls: ssl.SSLContext | None) -> None:
-        """Take connections one by one, so that thousands of them hold up nobody."""
+        """Take connections, few at once, so that thousands of them hold up nobody.
+
+        Those that do not shake hands soon are waited for no longer.
+        """
         loop = asyncio.get_running_loop()
+        recent: set[asyncio.Task[None]] = set()
         while True:
             try:
                 connection, _ = await loop.sock_accept(sock)
@@ -108,7 +115,14 @@ class StationServer:
             task = asyncio.create_task(self._shake_hands(connection, tls))
             self._shaking.add(task)
             task.add_done_callback(self._shaking.discard)
-            await asyncio.sleep(0)
+            recent.add(task)
+            if len(recent) < _HANDSHAKES:
+                continue
+            done, recent = await asyncio.wait(
+                recent, timeout=_SOON_S, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not done:
+                recent = set()
 
     async def _shake_hands(
         self, connection: socket.socket, tls: ssl.SSLContext | None
