@@ -3,21 +3,15 @@
 Real cars draw nothing below their floor, taper, and finish early: a plan that gives all
 to the first of an order strands PRE on them. `rounded` turns a linear plan into whole
 watts, 0 or at least the floor, step by step: `optimizer.kernels.rounding`. Who comes
-first, and why, is in docs/adr/0005.
+first is `optimizer.order_of_service`'s.
 """
 
 import numpy as np
 
-from optimizer.checks import Floats, Ints
+from optimizer.checks import Floats
 from optimizer.kernels.rounding import NONE_WH, round_steps
+from optimizer.order_of_service import service_order
 from optimizer.problem import Problem
-
-# In the order of service an EV expected to take 1 kWh more comes this much later [h].
-ORDER_H_PER_WH = 0.18 / 1_000
-# Drivers leave late: nobody is expected to leave sooner than this [h].
-LEAST_STAY_H = 2.0
-# The class of EVs that are offered what is left.
-OFFERED = 2
 
 
 def rounded(problem: Problem, linear_w: Floats) -> Floats:
@@ -38,23 +32,3 @@ def rounded(problem: Problem, linear_w: Floats) -> Floats:
         power,
     )
     return power
-
-
-def service_order(problem: Problem) -> Ints:
-    """Return the EVs in their order of service, those offered again last.
-
-    By laxity, the hours an EV could wait and still take what it is expected to take,
-    plus hours for that energy: who stays can be served when the shortage is over, who
-    needs the whole stay cannot, and many small needs go before one large. An overdue
-    EV counts like one that leaves within `LEAST_STAY_H`, and after it among equals.
-    """
-    expected_wh = problem.energy_expected_wh
-    until_h = np.concatenate([[0.0], np.cumsum(problem.step_s)]) / 3600
-    stay_h = np.maximum(until_h[problem.departure_step], LEAST_STAY_H)
-    most_w = problem.power_max_w.max(axis=1)
-    takes_h = np.divide(
-        expected_wh, most_w, out=np.zeros_like(expected_wh), where=most_w > 0
-    )
-    lateness_h = stay_h - takes_h + ORDER_H_PER_WH * expected_wh
-    is_offered = problem.priority == OFFERED
-    return np.lexsort((expected_wh, problem.priority, lateness_h, is_offered))

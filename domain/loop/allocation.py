@@ -12,8 +12,8 @@ from domain.loop.slot import Ev, Slot, energy_at
 from domain.loop.station_state import StationState
 from domain.loop.zone_state import ZoneState
 from domain.model.values import DAY, HOUR, MINUTE, QUARTER_HOUR, SECOND, Instant
+from optimizer.order_of_service import service_order
 from optimizer.problem import Problem
-from optimizer.service import service_order
 
 HORIZON = DAY
 # An EV past its stated departure is planned to leave this much later, again and again.

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optimizer import Planner, Problem, Result, Status, plan
-from optimizer.service import service_order
+from optimizer.order_of_service import service_order
 from optimizer.tiers import NOTHING_W, NOTHING_WH
 from tests.optimizer.problems import problem_of, problems
 
