@@ -63,7 +63,7 @@ def admit(
     """Return whom a request comes from, with its tenant, or raise `NotAdmitted`."""
     tenant, identity = _named(request.path)
     gateway = gateways.get(tenant)
-    peer = None if gateway is None else gateway.peers.by_identity.get(identity)
+    peer = None if gateway is None else gateway.peers.find(identity)
     if gateway is None or peer is None:
         known = tenant if gateway is not None else TENANT
         detail = "no station is registered under this identity"

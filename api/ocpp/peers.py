@@ -300,12 +300,24 @@ class Peers:
         self.unsafe_defaults: dict[str, tuple[int, int]] = {}
         # By zone: how often its members changed; after the last one it is looked at.
         self.zone_looks: dict[str, int] = {}
+        self._log = log
         for claim in log.claims("identity"):
-            for row in log.read_stream(ids.station_stream(claim.owner)):
+            self._read(claim.owner)
+
+    def find(self, identity: str) -> Peer | None:
+        """Return the station of an identity, also one registered this very moment."""
+        if identity not in self.by_identity:
+            station_id = self._log.owner("identity", identity)
+            if station_id is not None:
+                self._read(station_id)
+        return self.by_identity.get(identity)
+
+    def _read(self, station_id: str) -> None:
+        for row in self._log.read_stream(ids.station_stream(station_id)):
+            self.observe(row)
+        for evse_id in self.by_id[station_id].evse_ids:
+            for row in self._log.read_stream(ids.evse_stream(evse_id)):
                 self.observe(row)
-            for evse_id in self.by_id[claim.owner].evse_ids:
-                for row in log.read_stream(ids.evse_stream(evse_id)):
-                    self.observe(row)
 
     def of_evse(self, evse_id: str) -> Peer | None:
         """Return the registered station of an EVSE."""

@@ -188,7 +188,7 @@ def test_every_evse_of_the_zone_is_told_or_recorded_and_told_when_it_is_there(
         ("DE*VLT*ES2*1", ""),
     ]
     assert {outcome for _, _, outcome in told(office)} == {"not-told"}
-    wire = settled(office, "2.1")
+    wire = connected(office, "2.1")
     answer_all(wire)
     assert len(wire.calls("SetDisplayMessage")) == 2
     assert (TWO, "display", "accepted") in told(office)

@@ -13,6 +13,11 @@ from domain.model.plan_events import EtpAccepted, EtpSent
 from domain.model.profile import PowerRangeEnvelope, Range
 from domain.model.values import DAY, MINUTE, SECOND
 from domain.ports import Fence
+from domain.use_cases.clause_7_3_stations import (
+    RegisterStation,
+    digest_of,
+    register_station,
+)
 from domain.use_cases.e4_pre_from_rm import ReceivePre, receive_pre
 from optimizer import Planner
 from tests.api.ocpp.office import NOW, Office, Wire, evse_data, open_office
@@ -194,3 +199,17 @@ def test_what_was_sent_and_never_left_is_told_when_the_station_is_back(
     wire = site.office.connect("S1", "2.1")
     site.drive(2)
     assert len(etps(wire)) == 1
+
+
+def test_a_station_that_was_registered_this_very_moment_is_known(
+    tmp_path: Path,
+) -> None:
+    with open_office(tmp_path) as office:
+        command = RegisterStation(station_id="S9", identity="CS-9", security_profile=1)
+        digest = digest_of("secret")
+        register_station(office.system, command, office.by(), password_digest=digest)
+        # The gateway has not followed the log since.
+        peer = office.gateway.peers.find("CS-9")
+        assert peer is not None
+        assert peer.station_id == "S9"
+        assert office.gateway.peers.find("CS-10") is None
