@@ -10,7 +10,7 @@ import pytest
 from api.ocpp.violations import Version
 from domain.model import incentive_events as n
 from domain.model import station_events as t
-from domain.model.values import HOUR, MINUTE
+from domain.model.values import HOUR, MINUTE, SECOND
 from domain.use_cases.clause_6_2_service_sessions import run_due_timers
 from domain.use_cases.e2_demand_response import (
     AnswerIncentive,
@@ -189,7 +189,9 @@ def test_every_evse_of_the_zone_is_told_or_recorded_and_told_when_it_is_there(
     ]
     assert {outcome for _, _, outcome in told(office)} == {"not-told"}
     wire = connected(office, "2.1")
-    answer_all(wire)
+    for _ in range(12):  # it has patience for less than a minute
+        office.pass_time(5 * SECOND)
+        answer_all(wire)
     assert len(wire.calls("SetDisplayMessage")) == 2
     assert (TWO, "display", "accepted") in told(office)
     assert len(told(office)) == 5
