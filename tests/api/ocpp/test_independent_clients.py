@@ -313,7 +313,9 @@ async def drive(desk: Desk, url: str, password: str, version: str) -> None:
 
 
 @pytest.mark.requirement("E1.Req1")
+@pytest.mark.requirement("E1.Req2")
 @pytest.mark.requirement("7.3.1")
+@pytest.mark.requirement("7.5.1")
 @pytest.mark.parametrize("version", list(STATIONS))
 def test_a_station_of_another_make_boots_charges_and_is_reset(
     tmp_path: Path, version: str, caplog: pytest.LogCaptureFixture
@@ -335,3 +337,14 @@ def test_a_station_of_another_make_boots_charges_and_is_reset(
 
         asyncio.run(until(energy_wh, "the energy of the session"))
         assert energy_wh() == 40
+        # All that happened, the ETP's change too, is a transaction of the one session.
+        rows = desk.get("/events?limit=200")["items"]
+        of_session = f"session-{sessions[0]['session_id']}"
+        recorded = {row["type"] for row in rows if row["stream"] == of_session}
+        assert recorded >= {
+            "authorization.requested",
+            "authorization.accepted",
+            "transfer.started",
+            "transfer.plan_changed",
+            "transfer.ended",
+        }
