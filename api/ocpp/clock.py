@@ -11,11 +11,10 @@ from typing import Final
 
 from api.ocpp.desk import Desk
 from api.ocpp.etp import CLOCK_TOLERANCE
+from api.ocpp.facts import record_of_station
 from api.ocpp.peers import Peer
-from domain.model import ids
 from domain.model import station_events as t
 from domain.model.values import DAY, SECOND, Instant
-from domain.ports import Append, Batch
 
 # So many messages in a row must agree, this well, over so long.
 _AGREEING: Final = 3
@@ -89,6 +88,4 @@ def _record(desk: Desk, peer: Peer, offset: Instant) -> None:
     event = t.StationClockMeasured(
         station_id=peer.station_id, offset_ms=round(offset / 1000)
     )
-    stream = ids.connectivity_stream(peer.station_id, desk.now)
-    append = Append(stream, (event,), desk.now)
-    desk.system.log.append(Batch(actor=peer.station_id, appends=(append,)))
+    record_of_station(desk, peer, event)

@@ -13,6 +13,7 @@ from api.ocpp.calls import Answered, Call, NotAnswered, Refusal, Urgency
 from api.ocpp.capabilities import Conditions, RateUnit
 from api.ocpp.desk import Desk
 from api.ocpp.etp import allowed_w
+from api.ocpp.facts import record_of_delivery, record_of_station
 from api.ocpp.gateway import Gateway
 from api.ocpp.peers import EtpOnWire, Peer
 from api.ocpp.v16 import datatypes as d16
@@ -23,11 +24,9 @@ from api.ocpp.v201 import datatypes as d201
 from api.ocpp.v201 import messages as v201
 from api.ocpp.wire import Wire
 from domain.errors import InvalidValue
-from domain.model import ids
 from domain.model.profile import PowerProfile
 from domain.model.station_events import LimitReported, ScheduleCompared
-from domain.model.values import MINUTE, SECOND, Event, Instant, instant_of
-from domain.ports import Append, Batch
+from domain.model.values import MINUTE, SECOND, Instant, instant_of
 
 # The source of a limit that only the composite schedule shows.
 SOURCE: Final = "composite-schedule"
@@ -164,7 +163,7 @@ def _compare(
         expected_w=profile.power_w(now),
         allowed_w=allowed,
     )
-    record(desk, peer, ids.delivery_stream(peer.station_id, now), compared)
+    record_of_delivery(desk, peer, compared)
     if is_less:
         _limited(gateway, desk, peer, told, allowed)
 
@@ -191,7 +190,7 @@ def _limited(
         source=SOURCE,
         profile=PowerProfile(start_at, changes),
     )
-    record(desk, peer, ids.connectivity_stream(peer.station_id, desk.now), event)
+    record_of_station(desk, peer, event)
     again = partial(_again, gateway, station_id=peer.station_id, told=told)
     gateway.at(desk.now + _HOLDS, again)
 
@@ -201,9 +200,3 @@ def _again(gateway: Gateway, desk: Desk, station_id: str, told: EtpOnWire) -> No
     number = peer.evse_number(told.etp.evse_id)
     if number in peer.transactions and number in peer.etps:
         compare_later(gateway, desk, peer, number)
-
-
-def record(desk: Desk, peer: Peer, stream: str, event: Event) -> None:
-    """Record a fact that a station's answer tells."""
-    append = Append(stream, (event,), desk.now)
-    desk.system.log.append(Batch(actor=peer.station_id, appends=(append,)))

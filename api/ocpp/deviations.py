@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from api.ocpp.desk import Desk
-from api.ocpp.kept import record_of_station
+from api.ocpp.facts import record_of_station
 from api.ocpp.peers import Peer
 from api.ocpp.violations import Violation
 from api.ocpp.wire import Wire

@@ -14,6 +14,7 @@ from api.ocpp.calls import Call, NotAnswered
 from api.ocpp.connection import Connection
 from api.ocpp.desk import Desk, Link, Work
 from api.ocpp.exchange import Handler, Module, followers_of, handlers_of
+from api.ocpp.facts import record_of_station
 from api.ocpp.peers import OBSERVED, Peer, Peers
 from api.ocpp.violations import Version
 from api.security.notes import Origin
@@ -22,7 +23,7 @@ from domain.model import ids
 from domain.model import station_events as t
 from domain.model.registry import BY_CLASS
 from domain.model.values import DAY, Event, Instant
-from domain.ports import Append, Batch, Recorded, RowFilter, System
+from domain.ports import Recorded, RowFilter, System
 
 _logger = logging.getLogger(__name__)
 
@@ -94,7 +95,7 @@ class Gateway:
                 event = t.StationDisconnected(
                     station_id=peer.station_id, reason="the service was cut off"
                 )
-                _record(desk, peer, event)
+                record_of_station(desk, peer, event)
 
     def disconnect(self, connection: Connection, reason: str) -> None:
         """Take in that a link is gone."""
@@ -181,7 +182,7 @@ class Gateway:
             version=connection.version,
             security_profile=profile,
         )
-        _record(desk, peer, event)
+        record_of_station(desk, peer, event)
         for module in self._modules:
             if module.on_connected is not None:
                 module.on_connected(self, desk, peer)
@@ -193,7 +194,7 @@ class Gateway:
         peer.connection = None
         connection.lost(desk)
         event = t.StationDisconnected(station_id=peer.station_id, reason=reason)
-        _record(desk, peer, event)
+        record_of_station(desk, peer, event)
 
     def _lost(self) -> None:
         """Begin anew from the log: what was learned by works that are lost is wrong.
@@ -214,7 +215,7 @@ class Gateway:
             event = t.StationDisconnected(
                 station_id=connection.peer.station_id, reason="nothing could be kept"
             )
-            _record(desk, connection.peer, event)
+            record_of_station(desk, connection.peer, event)
 
 
 def _was_connected(desk: Desk, peer: Peer) -> bool:
@@ -230,11 +231,3 @@ def _was_connected(desk: Desk, peer: Peer) -> bool:
         if rows:
             return isinstance(rows[-1].event, t.StationConnected)
     return False
-
-
-def _record(
-    desk: Desk, peer: Peer, event: t.StationConnected | t.StationDisconnected
-) -> None:
-    stream = ids.connectivity_stream(peer.station_id, desk.now)
-    append = Append(stream, (event,), desk.now)
-    desk.system.log.append(Batch(actor=peer.station_id, appends=(append,)))

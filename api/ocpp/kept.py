@@ -9,13 +9,12 @@ from typing import Final
 
 from api.ocpp.codec import encode
 from api.ocpp.desk import Desk
+from api.ocpp.facts import record_of_station
 from api.ocpp.peers import Kept, Peer
 from api.ocpp.wire import Wire
 from domain.errors import Refused
-from domain.model import ids
 from domain.model import station_events as t
-from domain.model.values import HOUR, Event, Quality, Sealed
-from domain.ports import Append, Batch
+from domain.model.values import HOUR, Quality, Sealed
 
 CONTEXT: Final = "station.message_kept"
 MOST_AN_HOUR: Final = 120
@@ -64,13 +63,6 @@ def _is_within(desk: Desk, peer: Peer, bound: Kept, most: int) -> bool:
         return False
     bound.count += 1
     return True
-
-
-def record_of_station(desk: Desk, peer: Peer, event: Event) -> None:
-    """Record what a station told of itself."""
-    stream = ids.connectivity_stream(peer.station_id, desk.now)
-    append = Append(stream, (event,), desk.now)
-    desk.system.log.append(Batch(actor=peer.station_id, appends=(append,)))
 
 
 def sealed(desk: Desk, peer: Peer, payload: bytes) -> Sealed | None:

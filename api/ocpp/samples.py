@@ -5,7 +5,8 @@ from typing import Final, NamedTuple, TypeVar
 import numpy as np
 
 from domain.loop.observer import Reading
-from domain.model.plan_events import MeasuresTaken, ReadingsTaken
+from domain.loop.readings_row import column, readings_row
+from domain.model.plan_events import MeasuresTaken
 from domain.model.values import DAY, Event, Instant
 from domain.ports import SampleLog
 
@@ -77,22 +78,6 @@ def _of_rows(told: list[Told]) -> list[list[Told]]:
     return rows
 
 
-def readings_row(zone_id: str, readings: list[Reading]) -> ReadingsTaken:
-    """Return readings of a zone as a row; ``from_at`` is the earliest instant."""
-    from_at = min(reading.at for reading in readings)
-    evse_ids = tuple(dict.fromkeys(reading.evse_id for reading in readings))
-    index = {evse_id: i for i, evse_id in enumerate(evse_ids)}
-    return ReadingsTaken(
-        zone_id=zone_id,
-        from_at=from_at,
-        evse_ids=evse_ids,
-        evse_index=_column([index[r.evse_id] for r in readings]),
-        offset_ms=_column([(r.at - from_at) // 1000 for r in readings]),
-        power_w=_column([r.power_w for r in readings]),
-        register_wh=_column([r.register_wh for r in readings]),
-    )
-
-
 def _measures_row(zone_id: str, measures: list[Measure]) -> MeasuresTaken:
     from_at = min(measure.at for measure in measures)
     evse_ids = tuple(dict.fromkeys(m.evse_id for m in measures))
@@ -104,12 +89,8 @@ def _measures_row(zone_id: str, measures: list[Measure]) -> MeasuresTaken:
         from_at=from_at,
         evse_ids=evse_ids,
         names=names,
-        evse_index=_column([evse_index[m.evse_id] for m in measures]),
-        name_index=_column([name_index[f"{m.name} {m.unit}"] for m in measures]),
-        offset_ms=_column([(m.at - from_at) // 1000 for m in measures]),
+        evse_index=column([evse_index[m.evse_id] for m in measures]),
+        name_index=column([name_index[f"{m.name} {m.unit}"] for m in measures]),
+        offset_ms=column([(m.at - from_at) // 1000 for m in measures]),
         value_milli=np.array([m.value_milli for m in measures], "<i8").tobytes(),
     )
-
-
-def _column(values: list[int]) -> bytes:
-    return np.array(values, "<i4").tobytes()

@@ -7,7 +7,8 @@ so is what a station that floods sends beyond its bound.
 from typing import Final
 
 from api.ocpp.desk import Desk
-from api.ocpp.kept import may_keep_unreadable, record_of_station, sealed
+from api.ocpp.facts import record_of_station
+from api.ocpp.kept import may_keep_unreadable, sealed
 from api.ocpp.peers import Peer
 from domain.model import station_events as t
 from domain.model.values import Quality

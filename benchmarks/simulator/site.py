@@ -16,11 +16,12 @@ from benchmarks.simulator import car as cars
 from benchmarks.simulator.station import SimulatedEvse
 from benchmarks.simulator.timeline import Timeline
 from domain.loop.observer import Reading
+from domain.loop.readings_row import readings_row
 from domain.loop.router import restore, state_of
 from domain.loop.zone_loop import Plan, Planning, Policy, ZoneLoop
 from domain.model import ids
 from domain.model import session_events as s
-from domain.model.plan_events import EtpAccepted, EtpSent, ReadingsTaken
+from domain.model.plan_events import EtpAccepted, EtpSent
 from domain.model.values import MINUTE, SECOND, Instant
 from domain.ports import Append, Batch, Fence, Recorded, System
 from domain.use_cases.clause_6_2_service_sessions import (
@@ -337,16 +338,5 @@ class SiteSimulation:
         )
 
     def _sample(self, now: Instant, readings: Sequence[Reading]) -> None:
-        def column(values: list[int]) -> bytes:
-            return np.array(values, "<i4").tobytes()
-
-        event = ReadingsTaken(
-            zone_id=self.zone_id,
-            from_at=now,
-            evse_ids=tuple(r.evse_id for r in readings),
-            evse_index=column(list(range(len(readings)))),
-            offset_ms=column([0] * len(readings)),
-            power_w=column([r.power_w for r in readings]),
-            register_wh=column([r.register_wh for r in readings]),
-        )
+        event = readings_row(self.zone_id, readings)
         self.system.samples.append(f"samples-{self.zone_id}", event, now)

@@ -13,6 +13,7 @@ from typing import Any, Final
 from api.ocpp.calls import Answered, Call, Urgency
 from api.ocpp.desk import Desk
 from api.ocpp.exchange import ALL_VERSIONS, V2, Carrier, InformationExchange, Module
+from api.ocpp.facts import record_fact
 from api.ocpp.gateway import Gateway
 from api.ocpp.peers import Peer, Standing
 from api.ocpp.v16 import messages as m16
@@ -25,7 +26,7 @@ from domain.model import ids
 from domain.model import site_events as z
 from domain.model import station_events as t
 from domain.model.values import MINUTE
-from domain.ports import Append, Batch, Recorded
+from domain.ports import Recorded
 from domain.use_cases.clause_7_10_safety import ReportSafetyIssue, report_safety_issue
 from domain.use_cases.shared_path import By, load_evse
 
@@ -230,8 +231,7 @@ def _record(desk: Desk, peer: Peer, evse_id: str, is_operative: bool) -> None:
     event = t.StationAvailabilityChanged(
         station_id=peer.station_id, evse_id=evse_id, is_operative=is_operative
     )
-    append = Append(ids.station_stream(peer.station_id), (event,), desk.now)
-    desk.system.log.append(Batch(actor=peer.station_id, appends=(append,)))
+    record_fact(desk, peer, ids.station_stream(peer.station_id), event)
     # The row comes back to the peer later; what is told next depends on it now.
     if is_operative:
         peer.inoperative.discard(evse_id)

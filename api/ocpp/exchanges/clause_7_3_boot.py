@@ -13,6 +13,7 @@ from api.ocpp.calls import Call
 from api.ocpp.clock import forget_clock
 from api.ocpp.desk import Desk
 from api.ocpp.exchange import ALL_VERSIONS, Carrier, InformationExchange, Module
+from api.ocpp.facts import record_of_station
 from api.ocpp.gateway import Gateway
 from api.ocpp.peers import Peer, Standing
 from api.ocpp.v16 import messages as v16
@@ -21,11 +22,10 @@ from api.ocpp.v21 import messages as v21
 from api.ocpp.v201 import datatypes as d201
 from api.ocpp.v201 import messages as v201
 from api.ocpp.wire import Wire
-from domain.model import ids
 from domain.model import site_events as z
 from domain.model import station_events as t
 from domain.model.values import datetime_of
-from domain.ports import Append, Batch, Recorded
+from domain.ports import Recorded
 
 HEARTBEAT_S: Final = 300
 # A station that is not accepted asks again after so long.
@@ -114,9 +114,7 @@ def _booted(gateway: Gateway, desk: Desk, peer: Peer, event: t.StationBooted) ->
     """
     is_accepted = peer.standing is Standing.ACCEPTED
     if is_accepted or event != peer.booted:
-        stream = ids.connectivity_stream(peer.station_id, desk.now)
-        append = Append(stream, (event,), desk.now)
-        desk.system.log.append(Batch(actor=peer.station_id, appends=(append,)))
+        record_of_station(desk, peer, event)
     peer.booted = event
     forget_clock(peer)
     if is_accepted:

@@ -14,13 +14,13 @@ from api.ocpp import variables
 from api.ocpp.calls import Answered, Call, NotAnswered, OnAnswer
 from api.ocpp.desk import Desk
 from api.ocpp.exchange import V2, Carrier, InformationExchange, Module
+from api.ocpp.facts import record_fact
 from api.ocpp.gateway import Gateway
 from api.ocpp.peers import Peer, Standing
 from api.ocpp.violations import Version
 from domain.model import ids
 from domain.model import station_events as t
 from domain.model.values import MINUTE, SECOND, Current
-from domain.ports import Append, Batch
 
 EVERY_S: Final = 30
 _BOOKS_EVERY_S: Final = 900
@@ -220,8 +220,7 @@ def _record(desk: Desk, peer: Peer, done: _Survey) -> None:
     peer.reports_every_s = event.reading_every_s
     if event != peer.told:
         peer.told = event
-        append = Append(ids.station_stream(peer.station_id), (event,), desk.now)
-        desk.system.log.append(Batch(actor=peer.station_id, appends=(append,)))
+        record_fact(desk, peer, ids.station_stream(peer.station_id), event)
 
 
 def _capabilities(peer: Peer, done: _Survey) -> t.StationCapabilities:

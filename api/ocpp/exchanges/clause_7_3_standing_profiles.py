@@ -19,6 +19,7 @@ from api.ocpp.charging_profiles import Request, is_ours
 from api.ocpp.desk import Desk
 from api.ocpp.etp import VOLTAGE_MARGIN, default_request, maximum_request
 from api.ocpp.exchange import ALL_VERSIONS, V2, Carrier, InformationExchange, Module
+from api.ocpp.facts import record_fact
 from api.ocpp.gateway import Gateway
 from api.ocpp.peers import Peer, Standing
 from api.ocpp.v21 import datatypes as d21
@@ -30,7 +31,7 @@ from domain.errors import InvalidValue
 from domain.model import ids
 from domain.model import site_events as z
 from domain.model import station_events as t
-from domain.model.values import SECOND, Event
+from domain.model.values import SECOND
 from domain.ports import Append, Batch, Recorded
 from domain.use_cases.shared_path import load_zone
 
@@ -149,7 +150,7 @@ def install(gateway: Gateway, desk: Desk, peer: Peer) -> None:
     )
     if peer.defaults is not None and default_w > peer.defaults.default_w:
         # One EVSE after the other stores it: from now on some may give so much.
-        _record(desk, peer, ids.station_stream(peer.station_id), installed)
+        record_fact(desk, peer, ids.station_stream(peer.station_id), installed)
     _go_on(gateway, desk, peer, _Installing(peer.installing, installed, requests))
     _find_foreign(gateway, desk, peer)
 
@@ -179,7 +180,7 @@ def station_wiring(peer: Peer) -> EvseWiring:
 
 def _go_on(gateway: Gateway, desk: Desk, peer: Peer, going: _Installing) -> None:
     if not going.requests:
-        _record(desk, peer, ids.station_stream(peer.station_id), going.installed)
+        record_fact(desk, peer, ids.station_stream(peer.station_id), going.installed)
         peer.defaults = going.installed
         if going.installed.default_w > default_w_of(desk, peer):
             _check_zone(gateway, desk, peer.zone_id)  # the zone changed meanwhile
@@ -241,7 +242,7 @@ def _refused(desk: Desk, peer: Peer, reason: str) -> None:
     event = t.StationDefaultsRefused(
         station_id=peer.station_id, reason=reason[:_REASON_LENGTH]
     )
-    _record(desk, peer, ids.station_stream(peer.station_id), event)
+    record_fact(desk, peer, ids.station_stream(peer.station_id), event)
     peer.defaults = None
 
 
@@ -298,11 +299,6 @@ def _check_zone(gateway: Gateway, desk: Desk, zone_id: str) -> None:
     )
     append = Append(ids.zone_stream(zone_id), (event,), desk.now)
     desk.system.log.append(Batch(actor="gateway", appends=(append,)))
-
-
-def _record(desk: Desk, peer: Peer, stream: str, event: Event) -> None:
-    append = Append(stream, (event,), desk.now)
-    desk.system.log.append(Batch(actor=peer.station_id, appends=(append,)))
 
 
 MODULE: Final = Module(

@@ -11,6 +11,7 @@ from msgspec import UnsetType
 from api.ocpp.clock import our_time
 from api.ocpp.desk import Desk
 from api.ocpp.exchange import Carrier, InformationExchange, Module
+from api.ocpp.facts import record_fact
 from api.ocpp.gateway import Gateway
 from api.ocpp.kept import keep
 from api.ocpp.others_schedules import power_profile, wires_of
@@ -22,7 +23,6 @@ from domain.model import ids
 from domain.model.profile import PowerProfile
 from domain.model.session_events import EvScheduleReported
 from domain.model.values import SECOND, Instant, instant_of
-from domain.ports import Append, Batch
 from domain.use_cases.clause_6_2_joining import resolve
 from domain.use_cases.shared_path import load_evse
 
@@ -87,8 +87,7 @@ def _take(
         is_above=is_above,
         selected_schedule_id=selected_id,
     )
-    append = Append(ids.session_stream(session_id), (event,), desk.now)
-    desk.system.log.append(Batch(actor=peer.station_id, appends=(append,)))
+    record_fact(desk, peer, ids.session_stream(session_id), event)
     if is_above:
         _tell_again(gateway, peer, request.evse_id)
     return True

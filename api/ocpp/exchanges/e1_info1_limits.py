@@ -13,8 +13,9 @@ from api.ocpp.composite_schedules import compare_later
 from api.ocpp.desk import Desk
 from api.ocpp.exchange import V2, Carrier, InformationExchange, Module
 from api.ocpp.exchanges.clause_7_3_standing_profiles import clear_foreign
+from api.ocpp.facts import record_of_station
 from api.ocpp.gateway import Gateway
-from api.ocpp.kept import keep, record_of_station
+from api.ocpp.kept import keep
 from api.ocpp.others_schedules import Schedule, lowest, power_profile, wires_of
 from api.ocpp.peers import OpenTransaction, Peer
 from api.ocpp.v21 import messages as v21

@@ -24,8 +24,9 @@ from api.ocpp.exchanges.clause_7_10_safety import (
     sign_of_alert,
     sign_of_status,
 )
+from api.ocpp.facts import record_of_station
 from api.ocpp.gateway import Gateway
-from api.ocpp.kept import keep, may_keep, record_of_station
+from api.ocpp.kept import keep, may_keep
 from api.ocpp.peers import Peer
 from api.ocpp.v16 import messages as v16
 from api.ocpp.v21 import datatypes as d21

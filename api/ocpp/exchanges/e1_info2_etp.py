@@ -19,13 +19,13 @@ from api.ocpp.composite_schedules import compare_later
 from api.ocpp.desk import Desk
 from api.ocpp.etp import CLOCK_LIMIT, EtpOrder, etp_request
 from api.ocpp.exchange import ALL_VERSIONS, V2, Carrier, InformationExchange, Module
+from api.ocpp.facts import record_of_delivery
 from api.ocpp.gateway import Gateway
 from api.ocpp.incentive_prices import priced
 from api.ocpp.open_decreases import ask_reading_later, watch_decrease
 from api.ocpp.peers import EtpOnWire, OpenTransaction, Peer, Standing
 from api.ocpp.wire import Wire
 from domain.errors import InvalidValue
-from domain.model import ids
 from domain.model.plan_events import EtpAccepted, EtpRefused, EtpSent
 from domain.model.site_events import EvseVacated
 from domain.model.station_events import (
@@ -33,8 +33,8 @@ from domain.model.station_events import (
     ScheduleCompared,
     StationTransactionReported,
 )
-from domain.model.values import DAY, MINUTE, SECOND, Event, Instant
-from domain.ports import Append, Batch, Recorded
+from domain.model.values import DAY, MINUTE, SECOND, Instant
+from domain.ports import Recorded
 
 # A station that takes fewer periods than its ETP has is told again within this time;
 # one that takes a single one does not keep to the ETP for longer than this by itself.
@@ -238,7 +238,7 @@ def _answered(
         case _:
             if not told.is_accepted:  # else it was told again for a step, or phases
                 event = EtpAccepted(evse_id=told.etp.evse_id, number=told.etp.number)
-                record(desk, peer, event)
+                record_of_delivery(desk, peer, event)
             told.is_accepted, told.before = True, None
             before, told.periods = told.periods, periods
             if newest is told:
@@ -317,7 +317,7 @@ def _goes_on(desk: Desk, peer: Peer, told: EtpOnWire) -> None:
             expected_w=expected_w,
             allowed_w=allowed_w,
         )
-        record(desk, peer, event)
+        record_of_delivery(desk, peer, event)
 
 
 def _status(answer: Wire) -> str:
@@ -333,20 +333,12 @@ def _reason(answer: Wire) -> str:
 def _refused(desk: Desk, peer: Peer, etp: EtpSent, reason: str) -> None:
     reason = reason[:_REASON_LENGTH]
     event = EtpRefused(evse_id=etp.evse_id, number=etp.number, reason=reason)
-    record(desk, peer, event)
+    record_of_delivery(desk, peer, event)
 
 
 def _superseded(desk: Desk, peer: Peer, etp: EtpSent, by_number: int) -> None:
     event = EtpSuperseded(evse_id=etp.evse_id, number=etp.number, by_number=by_number)
-    record(desk, peer, event)
-
-
-def record(desk: Desk, peer: Peer, event: Event) -> None:
-    """Record a fact of a delivery."""
-    now: Instant = desk.now
-    stream = ids.delivery_stream(peer.station_id, now)
-    append = Append(stream, (event,), now)
-    desk.system.log.append(Batch(actor=peer.station_id, appends=(append,)))
+    record_of_delivery(desk, peer, event)
 
 
 MODULE: Final = Module(

@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from api.ocpp.desk import Desk
 from api.ocpp.exchange import ALL_VERSIONS, V2, Carrier, InformationExchange, Module
+from api.ocpp.facts import record_of_station
 from api.ocpp.gateway import Gateway
-from api.ocpp.kept import keep, may_keep, record_of_station
+from api.ocpp.kept import keep, may_keep
 from api.ocpp.peers import Peer
 from api.ocpp.v21 import messages as m21
 from api.ocpp.v201 import messages as m201

@@ -56,9 +56,13 @@ class Station:
         return frame[2]
 
     async def boot(self) -> None:
-        """Boot and be accepted."""
+        """Boot and be accepted; as stations do, ask again while that is pending."""
         boot = BOOT if self.version == "ocpp1.6" else BOOT_2
-        answer = await self.ask("BootNotification", boot)
+        for _ in range(40):  # the gateway hears of a commissioning a moment later
+            answer = await self.ask("BootNotification", boot)
+            if answer["status"] != "Pending":
+                break
+            await asyncio.sleep(0.05)
         assert answer["status"] == "Accepted"
 
     async def charge(self, at: str) -> None:
