@@ -2,8 +2,9 @@
 
 ``python -m benchmarks.strategies.compare`` takes the ten days of the Caltech file on
 which the cars took most energy; 2019-10-29, on which rules were tuned, is left out.
-Each day runs at 20, 30 and 40 kW flat PRE, seed 0. Uncontrolled charging ignores the
-PRE, so it runs once a day: whom it serves is servable.
+Each day runs at 20, 30 and 40 kW, seed 0, under the PRE that `voltledger simulate` takes
+when none is given (`benchmarks.simulator.building`), or a flat one. Uncontrolled charging
+ignores the PRE, so it runs once a day: whom it serves is servable.
 """
 
 import argparse
@@ -37,8 +38,8 @@ TUNED_ON = date(2019, 10, 29)
 DAYS = 10
 CAPACITIES_KW = (20, 30, 40)
 
-Job = tuple[str, date, int, str]
-"""What one process runs: system factory, day, capacity [kW], strategy."""
+Job = tuple[str, bool, int, date, int, str]
+"""What one process runs: system factory, flat PRE?, seed, day, capacity [kW], strategy."""
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +78,7 @@ def busiest_days(sessions: Sessions, count: int) -> list[date]:
 
 def run(job: Job) -> DayFigures:
     """Run one day under one strategy, in a store that is thrown away."""
-    factory, day, capacity_kw, strategy = job
+    factory, flat_pre, seed, day, capacity_kw, strategy = job
     sessions = read_sessions(CALTECH, TZ)
     request = DayRequest(
         sessions=sessions,
@@ -85,7 +86,8 @@ def run(job: Job) -> DayFigures:
         day=day,
         capacity_w=capacity_kw * 1_000,
         tz=TZ,
-        flat_pre=True,
+        flat_pre=flat_pre,
+        seed=seed,
     )
     with TemporaryDirectory() as folder:
         outcome = simulate_day(
@@ -99,15 +101,22 @@ def run(job: Job) -> DayFigures:
 
 
 def compare(
-    factory: str, days: Sequence[date], capacities_kw: Sequence[int], processes: int
+    factory: str,
+    days: Sequence[date],
+    capacities_kw: Sequence[int],
+    processes: int,
+    *,
+    flat_pre: bool = False,
+    seed: int = 0,
 ) -> Iterator[Compared]:
     """Yield every day at every capacity, as soon as its strategies have run."""
     jobs: list[Job] = []
     for day in days:
-        jobs.append((factory, day, capacities_kw[0], UNCONTROLLED))
+        asked = (factory, flat_pre, seed, day)
+        jobs.append((*asked, capacities_kw[0], UNCONTROLLED))
         for capacity_kw in capacities_kw:
-            jobs.append((factory, day, capacity_kw, OURS))
-            jobs.append((factory, day, capacity_kw, EQUAL_SHARE))
+            jobs.append((*asked, capacity_kw, OURS))
+            jobs.append((*asked, capacity_kw, EQUAL_SHARE))
     with ProcessPoolExecutor(processes) as pool:
         figures = pool.map(run, jobs)
         for day in days:
@@ -186,6 +195,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--capacity-kw", type=int, nargs="+", default=list(CAPACITIES_KW)
     )
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--flat-pre", action="store_true", help="no building, no PV")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of cars, lags, lost answers"
+    )
     parser.add_argument("--json", type=Path, help="also write the figures here")
     parser.add_argument(
         "--system-factory",
@@ -195,7 +208,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     days = busiest_days(read_sessions(CALTECH, TZ), given.days)
     compared: list[Compared] = []
-    for one in compare(given.system_factory, days, given.capacity_kw, given.processes):
+    for one in compare(
+        given.system_factory,
+        days,
+        given.capacity_kw,
+        given.processes,
+        flat_pre=given.flat_pre,
+        seed=given.seed,
+    ):
         compared.append(one)
         print(f"{one.day} {one.capacity_kw} kW", file=sys.stderr, flush=True)
     print(*table(compared), sep="\n")
