@@ -2,9 +2,9 @@
 
 ``python -m benchmarks.strategies.compare`` takes the ten days of the Caltech file on
 which the cars took most energy; 2019-10-29, on which rules were tuned, is left out.
-Each day runs at 20, 30 and 40 kW, seed 0, under the PRE that `voltledger simulate` takes
-when none is given (`benchmarks.simulator.building`), or a flat one. Uncontrolled charging
-ignores the PRE, so it runs once a day: whom it serves is servable.
+Each day runs at 20, 30 and 40 kW, seed 0, under the PRE that `voltledger simulate`
+takes when none is given (`benchmarks.simulator.building`), or a flat one. Uncontrolled
+charging ignores the PRE, so it runs once a day: whom it serves is servable.
 """
 
 import argparse
@@ -39,7 +39,7 @@ DAYS = 10
 CAPACITIES_KW = (20, 30, 40)
 
 Job = tuple[str, bool, int, date, int, str]
-"""What one process runs: system factory, flat PRE?, seed, day, capacity [kW], strategy."""
+"""One process' run: system factory, flat PRE, seed, day, capacity [kW], strategy."""
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
