@@ -15,7 +15,8 @@ from domain.model.ids import session_stream
 from domain.model.session_events import MergedInto, ReservationEnded
 from domain.model.site_events import EvseReserved
 from domain.ports import Recorded
-from projections.evses import Evse, EvseFilter, Evses, EvsesFold
+from projections.evse_queries import EvseFilter, Evses
+from projections.evses import Evse, EvsesFold
 from projections.file import OneConnection, Reader
 from projections.fold import Fold
 from projections.history import Tracked, positions_of
@@ -23,13 +24,14 @@ from projections.plans import Plan
 from projections.read_models import ReadModels
 from projections.runner import fold_rows
 from projections.scope import Scope
+from projections.session_documents import Session
 from projections.session_queries import (
     SessionDetail,
     SessionFilter,
     SessionKey,
     Sessions,
 )
-from projections.sessions import Session, SessionsFold
+from projections.sessions import SessionsFold
 from projections.station_documents import Station
 from projections.station_queries import StationFilter, Stations
 from projections.stations import StationsFold

@@ -5,7 +5,7 @@ from pathlib import Path
 from projections.activities import Activities
 from projections.contracts import Contracts
 from projections.correlations import Correlations
-from projections.evses import Evses
+from projections.evse_queries import Evses
 from projections.incentives import Incentives
 from projections.key_figures import KeyFigures
 from projections.plans import Plans

@@ -12,7 +12,8 @@ from domain.model.values import Event, Instant
 from projections.file import Reader, reader_of
 from projections.fold import Kept
 from projections.scope import Scope, by_states, merged, parts_of
-from projections.sessions import Session, SessionsFold
+from projections.session_documents import Session
+from projections.sessions import SessionsFold
 
 # A chain of merges longer than this is a mistake of ours, not of a driver.
 MERGES_FOLLOWED = 100

@@ -4,14 +4,13 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from domain.model import session_events as s
 from domain.model.registry import encode
 from domain.model.values import Event, Instant
 from domain.ports import Recorded
 from projections.fold import USABLE, Fold, Kept
 from projections.history import Listings, Tracked, listings_ddl
+from projections.session_documents import Session
 
 # Which list of a service session a transaction stands in.
 KINDS: dict[type[Event], str] = {
@@ -47,43 +46,6 @@ KINDS: dict[type[Event], str] = {
     s.TransactionCorrected: "correction",
     s.FactKept: "kept_fact",
 }
-
-
-class Session(msgspec.Struct, array_like=True):
-    """A service session in short.
-
-    ``state`` is ``open``, ``closed`` or ``merged``. ``party`` brought the first
-    transaction; ``parties`` are all who take part, by that or by a reference.
-    ``energy_wh`` is what the last
-    usable reading or the end of the transfer says, ``metered_wh`` the sum of usable
-    metered intervals. ``opened_at`` is the first that is known of the session while its
-    opening is not.
-    """
-
-    session_id: str
-    state: str = "open"
-    party: str = ""
-    parties: tuple[str, ...] = ()
-    subject_id: str = ""
-    zone_id: str = ""
-    station_id: str = ""
-    evse_id: str = ""
-    opened_at: Instant = 0
-    released_at: Instant | None = None
-    closed_at: Instant | None = None
-    close_reason: str = ""
-    merged_into: str = ""
-    merged_from: tuple[str, ...] = ()
-    needs: s.NeedsStated | None = None
-    transferring: bool = False
-    energy_wh: int = 0
-    metered_wh: int = 0
-    power_w: int | None = None
-    limit_w: int | None = None
-    suspended_by_ev: bool = False
-    observed_at: Instant | None = None
-    has_v2g_consent: bool = False
-    safety_issue: str = ""
 
 
 Rule = Callable[[Kept[Session], Recorded, Any], None]
@@ -191,9 +153,9 @@ class SessionsFold(Fold):
             s.V2gConsented: self._consented,
             s.V2gWithdrawn: self._consented,
             s.SafetyReported: self._safety_reported,
-            s.TransferStarted: self._transfer_started,
-            s.TransferPaused: self._transfer_paused,
-            s.TransferResumed: self._transfer_resumed,
+            s.TransferStarted: self._transfer_turned,
+            s.TransferPaused: self._transfer_turned,
+            s.TransferResumed: self._transfer_turned,
             s.TransferEnded: self._transfer_ended,
             s.TransferSettled: self._transfer_settled,
             s.TransferIntervalMetered: self._interval_metered,
@@ -363,23 +325,14 @@ class SessionsFold(Fold):
         if event.subject_id and kept.newer("subject", row):
             kept.view.subject_id = event.subject_id
 
-    def _transfer_started(
-        self, kept: Kept[Session], row: Recorded, event: s.TransferStarted
+    def _transfer_turned(
+        self,
+        kept: Kept[Session],
+        row: Recorded,
+        event: s.TransferStarted | s.TransferPaused | s.TransferResumed,
     ) -> None:
         if event.quality in USABLE and kept.newer("transferring", row):
-            kept.view.transferring = True
-
-    def _transfer_paused(
-        self, kept: Kept[Session], row: Recorded, event: s.TransferPaused
-    ) -> None:
-        if event.quality in USABLE and kept.newer("transferring", row):
-            kept.view.transferring = False
-
-    def _transfer_resumed(
-        self, kept: Kept[Session], row: Recorded, event: s.TransferResumed
-    ) -> None:
-        if event.quality in USABLE and kept.newer("transferring", row):
-            kept.view.transferring = True
+            kept.view.transferring = not isinstance(event, s.TransferPaused)
 
     def _transfer_ended(
         self, kept: Kept[Session], row: Recorded, event: s.TransferEnded

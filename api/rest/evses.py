@@ -24,7 +24,8 @@ from api.rest.reading import (
 )
 from api.security.permissions import Permission
 from api.security.reach import places_of
-from projections.evses import Evse, EvseFilter
+from projections.evse_queries import EvseFilter
+from projections.evses import Evse
 
 router = new_routes()
 

@@ -29,8 +29,8 @@ from api.security.permissions import Permission
 from api.security.principal import Principal
 from api.security.reach import scope_of, sees_session
 from api.security.views import detail_for, session_for
+from projections.session_documents import Session
 from projections.session_queries import ALL_SESSIONS, SessionDetail, SessionFilter
-from projections.sessions import Session
 
 router = new_routes()
 

@@ -29,7 +29,8 @@ from api.security.principal import Principal
 from api.security.reach import check_zone
 from domain.model.profile import PowerProfile
 from domain.model.values import Instant
-from projections.evses import Delivery, EvseFilter
+from projections.evse_queries import EvseFilter
+from projections.evses import Delivery
 from projections.pre_history import PreEvent
 from projections.zones import Zone
 

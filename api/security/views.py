@@ -17,8 +17,8 @@ from domain.model.session_events import MergedFrom, ReferenceBound, SessionOpene
 from domain.model.values import Event
 from domain.use_cases.s2_back_office import BACK_OFFICE
 from projections.sdr import SdrView
+from projections.session_documents import Session
 from projections.session_queries import SessionDetail, Transaction
-from projections.sessions import Session
 
 _STAFF = frozenset({Role.ADMIN, Role.OPERATOR, Role.ANALYST})
 # What of SDR information is told by increments.

@@ -24,7 +24,7 @@ from domain.model import site_events as z
 from domain.model.profile import Etp, PowerProfile
 from domain.model.values import DAY, HOUR, MINUTE, Current, Event, Instant
 from domain.ports import Append, Batch, System
-from projections.evses import ALL_EVSES
+from projections.evse_queries import ALL_EVSES
 from projections.past import Past
 from projections.read_models import ReadModels
 from projections.runner import Runner

@@ -15,7 +15,7 @@ from domain.model import site_events as z
 from domain.model.values import MINUTE
 from domain.ports import Recorded
 from projections import history, past
-from projections.evses import STATES, EvseFilter
+from projections.evse_queries import STATES, EvseFilter
 from projections.past import Past
 from projections.read_models import ReadModels
 from projections.runner import ReadLog, Runner

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from domain.model.values import HOUR, MINUTE, Sealed
-from projections.evses import EvseFilter, Evses
+from projections.evse_queries import EvseFilter, Evses
 from projections.key_figures import KeyFigures
 from projections.plans import Plans
 from projections.runner import Runner

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from domain.model import site_events as z
 from domain.ports import Recorded
-from projections.evses import Evses
+from projections.evse_queries import Evses
 from projections.file import Reader
 from projections.fold import Fold
 from projections.key_figures import KeyFigures
