@@ -13,13 +13,13 @@ from msgspec import UNSET
 from api.ocpp import token_calls, upkeep_calls
 from api.ocpp.asking import (
     LONGEST,
-    V2_TYPES,
     Asking,
     Verdict,
     id_token_of,
     reason_of,
 )
 from api.ocpp.charging_profiles import Request as ProfileRequest
+from api.ocpp.v2 import V2_TYPES
 from api.ocpp.v16 import datatypes as d16
 from api.ocpp.v16 import messages as m16
 from api.ocpp.variables import name_of, named

@@ -1,25 +1,16 @@
 """An activity that is to become a call, and what its station's answer comes to."""
 
-from collections.abc import Mapping
-from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 from msgspec import UNSET
 
 from api.ocpp.charging_profiles import Request as ProfileRequest
-from api.ocpp.v21 import datatypes as d21
-from api.ocpp.v21 import messages as m21
-from api.ocpp.v201 import datatypes as d201
-from api.ocpp.v201 import messages as m201
+from api.ocpp.v2 import V2_TYPES
 from api.ocpp.violations import Version
 from domain.errors import InvalidValue
 from domain.model.activity_events import ActivityAsked, Outcome
 from domain.model.values import Instant
 
-V2_TYPES: Final[Mapping[str, tuple[ModuleType, ModuleType]]] = {
-    "2.0.1": (m201, d201),
-    "2.1": (m21, d21),
-}
 # Of what a station says no more is kept.
 LONGEST: Final = 500
 _TOKEN_LENGTH: Final = {"1.6": 20, "2.0.1": 36, "2.1": 255}

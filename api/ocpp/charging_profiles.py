@@ -5,20 +5,19 @@ from typing import Final, Literal, NamedTuple
 from msgspec import UNSET
 
 from api.ocpp.capabilities import Capabilities, RateUnit
+from api.ocpp.v2 import V2_TYPES
 from api.ocpp.v16 import datatypes as v16_datatypes
 from api.ocpp.v16 import messages as v16_messages
-from api.ocpp.v21 import datatypes as v21_datatypes
 from api.ocpp.v21 import messages as v21_messages
-from api.ocpp.v201 import datatypes as v201_datatypes
 from api.ocpp.v201 import messages as v201_messages
+from api.ocpp.violations import Version
 from domain.model.values import Instant, datetime_of
 
 Purpose = Literal["TxProfile", "TxDefaultProfile", "ChargingStationMaxProfile"]
-Request = (
-    v16_messages.SetChargingProfileRequest
-    | v201_messages.SetChargingProfileRequest
-    | v21_messages.SetChargingProfileRequest
+RequestOf2 = (
+    v201_messages.SetChargingProfileRequest | v21_messages.SetChargingProfileRequest
 )
+Request = v16_messages.SetChargingProfileRequest | RequestOf2
 
 _PURPOSES: Final[tuple[Purpose, ...]] = (
     "TxProfile",
@@ -57,10 +56,8 @@ def request(draft: Draft, capabilities: Capabilities) -> Request:
     match capabilities.version:
         case "1.6":
             return _request_1_6(draft, stack_level)
-        case "2.0.1":
-            return _request_2_0_1(draft, stack_level)
-        case "2.1":
-            return _request_2_1(draft, stack_level)
+        case "2.0.1" | "2.1" as version:
+            return _request_2(draft, stack_level, version)
 
 
 def _request_1_6(
@@ -95,58 +92,28 @@ def _request_1_6(
     )
 
 
-def _request_2_0_1(
-    draft: Draft, stack_level: int
-) -> v201_messages.SetChargingProfileRequest:
-    transaction_id = draft.transaction_id
-    return v201_messages.SetChargingProfileRequest(
-        evse_id=draft.evse_number,
-        charging_profile=v201_datatypes.ChargingProfile(
-            id=profile_id(draft.evse_number, draft.purpose),
-            stack_level=stack_level,
-            charging_profile_purpose=draft.purpose,
-            charging_profile_kind="Absolute",
-            transaction_id=UNSET if transaction_id is None else str(transaction_id),
-            charging_schedule=(
-                v201_datatypes.ChargingSchedule(
-                    id=draft.schedule_id,
-                    charging_rate_unit=draft.unit,
-                    start_schedule=datetime_of(draft.start_at),
-                    charging_schedule_period=tuple(
-                        v201_datatypes.ChargingSchedulePeriod(
-                            start_period=start_s,
-                            limit=limit,
-                            number_phases=draft.number_phases or UNSET,
-                        )
-                        for start_s, limit in draft.periods
-                    ),
-                ),
-            ),
-        ),
-    )
-
-
-def _request_2_1(
-    draft: Draft, stack_level: int
-) -> v21_messages.SetChargingProfileRequest:
+def _request_2(draft: Draft, stack_level: int, version: Version) -> RequestOf2:
+    messages, datatypes = V2_TYPES[version]
     transaction_id, offline_s = draft.transaction_id, draft.max_offline_s
-    return v21_messages.SetChargingProfileRequest(
+    offline = {}
+    if version == "2.1" and offline_s is not None:
+        offline["max_offline_duration"] = offline_s
+        offline["invalid_after_offline_duration"] = False
+    message: RequestOf2 = messages.SetChargingProfileRequest(
         evse_id=draft.evse_number,
-        charging_profile=v21_datatypes.ChargingProfile(
+        charging_profile=datatypes.ChargingProfile(
             id=profile_id(draft.evse_number, draft.purpose),
             stack_level=stack_level,
             charging_profile_purpose=draft.purpose,
             charging_profile_kind="Absolute",
             transaction_id=UNSET if transaction_id is None else str(transaction_id),
-            max_offline_duration=UNSET if offline_s is None else offline_s,
-            invalid_after_offline_duration=UNSET if offline_s is None else False,
             charging_schedule=(
-                v21_datatypes.ChargingSchedule(
+                datatypes.ChargingSchedule(
                     id=draft.schedule_id,
                     charging_rate_unit=draft.unit,
                     start_schedule=datetime_of(draft.start_at),
                     charging_schedule_period=tuple(
-                        v21_datatypes.ChargingSchedulePeriod(
+                        datatypes.ChargingSchedulePeriod(
                             start_period=start_s,
                             limit=limit,
                             number_phases=draft.number_phases or UNSET,
@@ -155,30 +122,23 @@ def _request_2_1(
                     ),
                 ),
             ),
+            **offline,
         ),
     )
+    return message
 
 
 def periods_of(message: Request) -> tuple[tuple[int, float], ...]:
     """Return the periods of a message's one schedule: (start in s, limit)."""
-    match message:
-        case v16_messages.SetChargingProfileRequest():
-            periods = message.cs_charging_profiles.charging_schedule
-            return tuple(
-                (p.start_period, p.limit) for p in periods.charging_schedule_period
-            )
-        case v201_messages.SetChargingProfileRequest():
-            (schedule,) = message.charging_profile.charging_schedule
-            return tuple(
-                (p.start_period, p.limit) for p in schedule.charging_schedule_period
-            )
-        case v21_messages.SetChargingProfileRequest():
-            (one,) = message.charging_profile.charging_schedule
-            found = []
-            for period in one.charging_schedule_period:
-                assert period.limit is not UNSET  # ours has one in each
-                found.append((period.start_period, period.limit))
-            return tuple(found)
+    if isinstance(message, v16_messages.SetChargingProfileRequest):
+        in_1_6 = message.cs_charging_profiles.charging_schedule
+        return tuple((p.start_period, p.limit) for p in in_1_6.charging_schedule_period)
+    (schedule,) = message.charging_profile.charging_schedule
+    found = []
+    for period in schedule.charging_schedule_period:
+        assert period.limit is not UNSET  # ours has one in each
+        found.append((period.start_period, period.limit))
+    return tuple(found)
 
 
 def evse_of_etp(number: int, n_evse: int) -> int:

@@ -9,7 +9,6 @@ from typing import Any, Final, Literal
 from msgspec import UNSET
 
 from api.ocpp.asking import (
-    V2_TYPES,
     Asking,
     ListEntry,
     Verdict,
@@ -17,6 +16,7 @@ from api.ocpp.asking import (
     is_short_enough,
     reason_of,
 )
+from api.ocpp.v2 import V2_TYPES
 from api.ocpp.v16 import datatypes as d16
 from api.ocpp.v16 import messages as m16
 from api.ocpp.wire import Wire

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from msgspec import UNSET
 
-from api.ocpp.asking import LONGEST, V2_TYPES, Asking, Verdict, reason_of
+from api.ocpp.asking import LONGEST, Asking, Verdict, reason_of
+from api.ocpp.v2 import V2_TYPES
 from api.ocpp.v16 import datatypes as d16
 from api.ocpp.v16 import messages as m16
 from api.ocpp.variables import named, status_of
