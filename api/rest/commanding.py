@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict
 from starlette.concurrency import run_in_threadpool
 
 from api.errors import MEDIA_TYPE, Broken, Code, Problem, ProblemDetail, invalid
+from api.paths import route_name
 from api.rest.presentation import json_response
-from api.rest.reading import PERMISSION, PREFIX, SCHEMAS, Caller, Context, Reading
+from api.rest.reading import PERMISSION, SCHEMAS, Caller, Context, Reading
 from api.security.principal import Principal
 from api.serving import traces
 from domain.errors import RequestMismatch
@@ -299,14 +300,13 @@ async def _commands(
     if_match: IfMatch = "",
     on_behalf_of: OnBehalfOf = "",
 ) -> Commands:
-    route = request.scope["route"]
     return Commands(
         context=context,
         caller=caller,
         key=idempotency_key,
         expected_version=_version(if_match),
-        permission=route.openapi_extra[PERMISSION],
-        route=f"{request.method} {route.path.removeprefix(PREFIX)}",
+        permission=request.scope["route"].openapi_extra[PERMISSION],
+        route=route_name(request.scope),
         request_id=request.scope.get("request_id", ""),
         address=request.client.host if request.client else "",
         user_agent=request.headers.get("user-agent", "")[:200],

@@ -7,9 +7,9 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.concurrency import run_in_threadpool
 
+from api.paths import PREFIX
 from api.rest.presentation import json_response
 from api.rest.reading import (
-    PREFIX,
     Caller,
     Context,
     Reading,

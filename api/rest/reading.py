@@ -23,6 +23,7 @@ from api.errors import (
     forbidden,
     invalid,
 )
+from api.paths import PREFIX
 from api.rest.checked_request import CheckedRequest
 from api.rest.presentation import Schemas
 from api.security.keys import KeyRegister
@@ -108,7 +109,6 @@ After = Annotated[
 At = Annotated[str, Query(description="RFC 3339 instant; now when left out")]
 
 
-PREFIX = "/v1"
 PERMISSION = "x-permission"
 
 

@@ -6,10 +6,11 @@ from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import Problem, respond
+from api.paths import PREFIX
 from api.security.principal import Principal
 
 # All that is answered to anybody.
-OPEN_PATHS = frozenset({"/v1/health"})
+OPEN_PATHS = frozenset({f"{PREFIX}/health"})
 
 
 class Gate(Protocol):

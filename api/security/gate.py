@@ -8,6 +8,7 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from api.errors import Code, Problem
+from api.paths import route_name
 from api.security.keys import KeyRegister, Parts, parts_of
 from api.security.notes import Kind, Origin, SecurityLog
 from api.security.oidc import BadToken, Beyond, Expired, Person, Tokens
@@ -133,14 +134,12 @@ class AccessGate:
 
     def _note(self, scope: Scope, kind: Kind, detail: str) -> None:
         principal: Principal = scope["principal"]
-        route = scope.get("route")
-        path = route.path.removeprefix("/v1") if route else ""
         self._doors[principal.tenant].security.note(
             kind,
             origin_of(scope),
             actor=principal.actor,
             subject_id=principal.subject_id,
-            route=f"{scope['method']} {path}" if path else "",
+            route=route_name(scope),
             detail=detail,
         )
 
