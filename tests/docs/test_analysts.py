@@ -1,11 +1,9 @@
 """docs/analysts.md: its blocks run in order on a small site and print what it says."""
 
 import contextlib
-import io
-import re
 import shlex
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -22,31 +20,10 @@ from projections.read_models import ReadModels
 from projections.runner import Runner
 from tests.api.conftest import EVERYBODY, KEY, listening, port_of
 from tests.api.test_history_readings import EIGHT, taken
+from tests.docs.page import DOCS, Block, blocks_of, ran
 from tests.projections.small_site import EVSES, ZONE, DrawnIds, Site, day
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "analysts.md"
-
-
-class Block(NamedTuple):
-    """A fenced block, and the line of the page at which its code begins."""
-
-    language: str
-    code: str
-    line: int
-
-
-def blocks_of(page: str) -> list[Block]:
-    found = re.finditer(r"```(\w+)\n(.*?)```", page, re.DOTALL)
-    return [Block(m[1], m[2], page[: m.start(2)].count("\n")) for m in found]
-
-
-def ran(block: Block, names: dict[str, Any]) -> str:
-    """Run a block as if it stood in the page's own lines; return what it prints."""
-    printed = io.StringIO()
-    code = compile("\n" * block.line + block.code, str(PAGE), "exec")
-    with contextlib.redirect_stdout(printed):
-        exec(code, names)
-    return printed.getvalue()
+PAGE = DOCS / "analysts.md"
 
 
 def commanded(block: Block) -> None:
@@ -97,7 +74,7 @@ def test_the_page_runs_in_order_and_prints_what_it_says(
         met.add(block.language)
         if block.language == "python":
             assert printed == "", f"above line {block.line}: what it prints is missing"
-            printed = ran(block, names)
+            printed = ran(PAGE, block, names)
         elif block.language == "sh":
             commanded(block)
         else:

@@ -1,41 +1,18 @@
 """docs/integrators.md: its code runs in order and prints what the page says."""
 
-import contextlib
-import io
 import re
 import shlex
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 import optimizer
 from api.cli import app
+from tests.docs.page import DOCS, Block, blocks_of, ran
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "integrators.md"
-
-
-class Block(NamedTuple):
-    """A fenced block, and the line of the page at which its code begins."""
-
-    language: str
-    code: str
-    line: int
-
-
-def blocks_of(page: str) -> list[Block]:
-    found = re.finditer(r"```(\w+)\n(.*?)```", page, re.DOTALL)
-    return [Block(m[1], m[2], page[: m.start(2)].count("\n")) for m in found]
-
-
-def run_python(block: Block, names: dict[str, Any]) -> str:
-    """Run a block as if it stood in the page's own lines; return what it prints."""
-    printed = io.StringIO()
-    code = compile("\n" * block.line + block.code, str(PAGE), "exec")
-    with contextlib.redirect_stdout(printed):
-        exec(code, names)
-    return printed.getvalue()
+PAGE = DOCS / "integrators.md"
 
 
 def run_bench(block: Block) -> None:
@@ -61,18 +38,18 @@ def test_the_page_runs_in_order_and_prints_what_it_says(
     monkeypatch.syspath_prepend(str(tmp_path))
     names: dict[str, Any] = {"__name__": "integrators"}
     printed, python = "", ""
-    ran = set()
+    met = set()
     for block in blocks_of(PAGE.read_text("utf-8")):
-        ran.add(block.language)
+        met.add(block.language)
         if block.language == "python":
-            python, printed = block.code, run_python(block, names)
+            python, printed = block.code, ran(PAGE, block, names)
         elif block.language == "text":
             assert block.code == printed, f"line {block.line} of the page"
         elif block.language == "toml":
             install_strategy(tmp_path, python, block.code)
         elif block.language == "sh":
             run_bench(block)
-    assert ran == {"python", "text", "toml", "sh"}
+    assert met == {"python", "text", "toml", "sh"}
 
 
 def test_the_page_names_everything_that_the_optimizer_exports() -> None:
