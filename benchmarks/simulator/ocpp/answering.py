@@ -1,4 +1,7 @@
-"""What stations of all versions answer about charging profiles."""
+"""What stations of all versions answer alike: to profiles, and when triggered."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from benchmarks.simulator.ocpp.evse import VirtualEvse
 from benchmarks.simulator.ocpp.profiles import (
@@ -7,6 +10,7 @@ from benchmarks.simulator.ocpp.profiles import (
     Unacceptable,
     profile_of,
 )
+from benchmarks.simulator.ocpp.speech import Afterwards
 from benchmarks.simulator.ocpp.station import Station
 from domain.model.values import SECOND, Instant, iso_of
 
@@ -14,6 +18,17 @@ from domain.model.values import SECOND, Instant, iso_of
 def evse_of(station: Station, number: int) -> VirtualEvse | None:
     """Return the EVSE of a number."""
     return station.evses[number - 1] if 1 <= number <= len(station.evses) else None
+
+
+def evse_of_transaction(
+    station: Station, transaction_id: str | int
+) -> VirtualEvse | None:
+    """Return the EVSE of an open transaction."""
+    for evse in station.evses:
+        transaction = evse.open_transaction
+        if transaction is not None and transaction.id == transaction_id:
+            return evse
+    return None
 
 
 def store(station: Station, number: int, raw: Json) -> str:
@@ -25,9 +40,8 @@ def store(station: Station, number: int, raw: Json) -> str:
     evse = evse_of(station, number)
     if evse is None and number != 0:
         return "UnknownEvse"
-    transaction = None if evse is None else evse.transaction
-    is_open = transaction is not None and not transaction.ended
-    active = transaction.id if transaction is not None and is_open else None
+    transaction = None if evse is None else evse.open_transaction
+    active = None if transaction is None else transaction.id
     try:
         station.profiles.put(profile_of(raw, number), active)
     except Unacceptable as refusal:
@@ -66,6 +80,27 @@ def composite(
         at = start_at - (start_at - change_at) // SECOND * SECOND
         moment = station.moment(evse, at)
     return start_at, periods
+
+
+def trigger(
+    station: Station,
+    asked: str,
+    evses: Sequence[VirtualEvse],
+    read: Mapping[str, Callable[[VirtualEvse], None]],
+    afterwards: Afterwards,
+) -> Json:
+    """Answer a TriggerMessage; ``read`` are the messages that tell readings."""
+    if asked in read:
+        afterwards += [partial(read[asked], evse) for evse in evses]
+    elif asked == "StatusNotification":
+        afterwards += [partial(station.tell_status, evse) for evse in evses]
+    elif asked == "Heartbeat":
+        afterwards.append(partial(station.tell, "Heartbeat", {}))
+    elif asked == "BootNotification":
+        afterwards.append(partial(station.boot, "Triggered"))
+    else:
+        return {"status": "NotImplemented"}
+    return {"status": "Accepted"}
 
 
 def start_text(start_at: Instant) -> str:

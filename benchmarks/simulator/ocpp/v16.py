@@ -205,13 +205,6 @@ class Station16(Station):
     def _evse(self, payload: Json) -> VirtualEvse | None:
         return answering.evse_of(self, payload.get("connectorId", 0))
 
-    def _by_transaction(self, transaction_id: int) -> VirtualEvse | None:
-        for evse in self.evses:
-            transaction = evse.open_transaction
-            if transaction is not None and transaction.id == transaction_id:
-                return evse
-        return None
-
 
 def _get_configuration(
     station: Station16, payload: Json, afterwards: Afterwards
@@ -288,26 +281,16 @@ def _composite(station: Station16, payload: Json, afterwards: Afterwards) -> Jso
 
 
 def _trigger(station: Station16, payload: Json, afterwards: Afterwards) -> Json:
-    asked = payload["requestedMessage"]
     chosen = station._evse(payload)
     evses = station.evses if chosen is None else (chosen,)
-    if asked == "MeterValues":
-        afterwards += [partial(_read_now, station, evse) for evse in evses]
-    elif asked == "StatusNotification":
-        afterwards += [partial(station.tell_status, evse) for evse in evses]
-    elif asked == "Heartbeat":
-        afterwards.append(partial(station.tell, "Heartbeat", {}))
-    elif asked == "BootNotification":
-        afterwards.append(partial(station.boot, "Triggered"))
-    else:
-        return {"status": "NotImplemented"}
-    return {"status": "Accepted"}
+    read = {"MeterValues": partial(_read_now, station)}
+    asked = payload["requestedMessage"]
+    return answering.trigger(station, asked, evses, read, afterwards)
 
 
 def _read_now(station: Station16, evse: VirtualEvse) -> None:
     evse.advance(station.world.now())
-    transaction = evse.transaction
-    if transaction is not None and not transaction.ended:
+    if (transaction := evse.open_transaction) is not None:
         station.tell_reading(evse, transaction, "Trigger")
         return
     meter = station._meter(evse, "Trigger")
@@ -330,7 +313,7 @@ def _remote_start(station: Station16, payload: Json, afterwards: Afterwards) -> 
 
 
 def _remote_stop(station: Station16, payload: Json, afterwards: Afterwards) -> Json:
-    evse = station._by_transaction(payload["transactionId"])
+    evse = answering.evse_of_transaction(station, payload["transactionId"])
     if evse is None:
         return {"status": "Rejected"}
     afterwards.append(partial(station.end, evse, "Remote"))

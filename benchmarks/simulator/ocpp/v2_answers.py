@@ -24,14 +24,6 @@ def _evses(station: "Station2", payload: Json) -> tuple[VirtualEvse, ...]:
     return station.evses if evse is None else (evse,)
 
 
-def _by_transaction(station: "Station2", transaction_id: str) -> VirtualEvse | None:
-    for evse in station.evses:
-        transaction = evse.open_transaction
-        if transaction is not None and transaction.id == transaction_id:
-            return evse
-    return None
-
-
 def _refused(code: str) -> Json:
     return {"status": "Rejected", "statusInfo": {"reasonCode": code[:20]}}
 
@@ -135,27 +127,23 @@ def _composite(station: "Station2", payload: Json, afterwards: Afterwards) -> Js
 
 
 def _trigger(station: "Station2", payload: Json, afterwards: Afterwards) -> Json:
+    read = {
+        "MeterValues": partial(_tell_meter, station),
+        "TransactionEvent": partial(_tell_reading, station),
+    }
     asked, evses = payload["requestedMessage"], _evses(station, payload)
-    if asked in ("MeterValues", "TransactionEvent"):
-        afterwards += [partial(_read_now, station, evse, asked) for evse in evses]
-    elif asked == "StatusNotification":
-        afterwards += [partial(station.tell_status, evse) for evse in evses]
-    elif asked == "Heartbeat":
-        afterwards.append(partial(station.tell, "Heartbeat", {}))
-    elif asked == "BootNotification":
-        afterwards.append(partial(station.boot, "Triggered"))
-    else:
-        return {"status": "NotImplemented"}
-    return {"status": "Accepted"}
+    return answering.trigger(station, asked, evses, read, afterwards)
 
 
-def _read_now(station: "Station2", evse: VirtualEvse, asked: str) -> None:
+def _tell_meter(station: "Station2", evse: VirtualEvse) -> None:
     evse.advance(station.world.now())
-    transaction = evse.transaction
-    if asked == "MeterValues":
-        meter = station.meter(evse, "Trigger")
-        station.tell("MeterValues", {"evseId": evse.number, "meterValue": [meter]})
-    elif transaction is not None and not transaction.ended:
+    meter = station.meter(evse, "Trigger")
+    station.tell("MeterValues", {"evseId": evse.number, "meterValue": [meter]})
+
+
+def _tell_reading(station: "Station2", evse: VirtualEvse) -> None:
+    evse.advance(station.world.now())
+    if (transaction := evse.open_transaction) is not None:
         station.tell_reading(evse, transaction, "Trigger")
 
 
@@ -177,7 +165,7 @@ def _request_start(station: "Station2", payload: Json, afterwards: Afterwards) -
 
 
 def _request_stop(station: "Station2", payload: Json, afterwards: Afterwards) -> Json:
-    evse = _by_transaction(station, payload["transactionId"])
+    evse = answering.evse_of_transaction(station, payload["transactionId"])
     if evse is None:
         return _refused("TxNotFound")
     afterwards.append(partial(station.end, evse, "Remote"))
@@ -207,7 +195,7 @@ def _transaction_status(
 ) -> Json:
     answer: Json = {"messagesInQueue": station.has_more_to_say}
     if transaction_id := payload.get("transactionId"):
-        evse = _by_transaction(station, transaction_id)
+        evse = answering.evse_of_transaction(station, transaction_id)
         answer["ongoingIndicator"] = evse is not None
     return answer
 
