@@ -67,6 +67,15 @@ def test_no_use_case_stands_in_the_index_twice() -> None:
     assert sorted(set(ids)) == sorted(ids)
 
 
+def test_no_requirement_is_said_to_be_unproved_that_a_test_names() -> None:
+    _, _, unproved = INDEX.read_text("utf-8").partition("\n## Requirements of these")
+    said = re.findall(r"\*\*([\w.]+)\*\*", unproved)
+    assert said
+    tests = [path.read_text("utf-8") for path in (ROOT / "tests").rglob("*.py")]
+    proved = {i for text in tests for i in re.findall(r'requirement\("(.+?)"\)', text)}
+    assert proved.isdisjoint(said)
+
+
 def id_of(module: str) -> str:
     """Return the use case or clause that a module's name begins with."""
     if clause := re.match(r"clause_(\d+(?:_\d+)*)_[a-z]", module):

@@ -1,5 +1,6 @@
 """S6 SDR information at a real socket: as it grows, final at closing, and receipts."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -180,6 +181,29 @@ def test_the_feed_goes_on_from_a_cursor(served: Served, cso: Caller) -> None:
         "/sdr-information", params={"cursor": "no"}, headers=cso.headers
     )
     assert answer.json()["code"] == "bad-cursor"
+
+
+@pytest.mark.requirement("S6.Req3")
+def test_personal_data_stays_sealed_and_the_information_outlives_its_erasure(
+    served: Served, cso: Caller, tmp_path: Path
+) -> None:
+    session_id = booked(served, cso)["session_id"]
+    token = {"kind": "rfid", "text": "04B7CAFE0042"}
+    asked = {"session_id": session_id, "token": token}
+    last = cso.done("/authorizations", asked)["position"]
+    before = information(cso, session_id, after=last)
+    fed = cso.get("/sdr-information", limit=1_000)
+    assert "authorization.requested" in [i["type"] for i in before["increments"]]
+    shown = f"{before} {fed}"
+    assert token["text"] not in shown
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert files
+    assert not any(token["text"].encode() in path.read_bytes() for path in files)
+    subject_id = served.system.vault.find_subject(token["kind"], token["text"])
+    assert subject_id is not None
+    served.system.vault.destroy(subject_id)
+    assert served.system.vault.find_subject(token["kind"], token["text"]) is None
+    assert information(cso, session_id) == before
 
 
 def test_credentials_are_heard_of_before_any_plug_by_who_answers_there(

@@ -26,12 +26,13 @@ EVSE = "DE*VLT*E1"
 
 
 class Station:
-    """A station that takes all that it is asked, and keeps it."""
+    """A station that keeps all that it is asked, and takes it or ``says`` else."""
 
     def __init__(self, socket: ClientConnection, version: str) -> None:
         self.socket = socket
         self.version = version
         self.asked: list[tuple[str, Any]] = []
+        self.says: dict[str, Any] = {}
         self._answers: dict[str, Any] = {}
         self._count = 0
 
@@ -41,7 +42,8 @@ class Station:
             frame = json.loads(text)
             if frame[0] == 2:
                 self.asked.append((frame[2], frame[3]))
-                await self.socket.send(json.dumps([3, frame[1], answer(frame[2])]))
+                said = self.says.get(frame[2], answer(frame[2]))
+                await self.socket.send(json.dumps([3, frame[1], said]))
             else:
                 self._answers[frame[1]] = frame
 
