@@ -288,10 +288,7 @@ def _run(
     if behind_proxy:
         settings |= {"proxy_headers": True, "forwarded_allow_ips": behind_proxy}
     config = uvicorn_config(app, **settings)
-    try:
-        config.load()
-    except OSError as error:
-        raise InvalidValue(f"--tls-cert, --tls-key, --tls-client-ca: {error}") from None
+    config.load()
     if config.ssl is not None:
         first = next(iter(services.values())).security
         noted = (

@@ -112,11 +112,7 @@ def _raise_file_limit() -> None:
 
 
 def _context(tls: TlsFiles, tenants: Mapping[str, Tenant]) -> ssl.SSLContext:
-    try:
-        context = tls.station_context()
-    except OSError as error:  # SSLError, too
-        options = "--ocpp-tls-cert, --ocpp-tls-key, --ocpp-tls-client-ca"
-        raise InvalidValue(f"{options}: {error}") from None
+    context = tls.station_context()
     security = next(iter(tenants.values())).security
     if security is not None:
         harden(

@@ -43,8 +43,9 @@ class TlsFiles(msgspec.Struct, frozen=True):
 def tls_files(
     cert: Path | None, key: Path | None, client_ca: Path | None, option: str = "--tls"
 ) -> TlsFiles | None:
-    """Return the files of TLS; None without any; some without others are refused.
+    """Return the files of TLS; None without any.
 
+    Some without others are refused, and files that are not what they are given for.
     ``option`` is how the options' names begin.
     """
     if cert is None and key is None and client_ca is None:
@@ -54,7 +55,13 @@ def tls_files(
     for what, path in (("cert", cert), ("key", key), ("client-ca", client_ca)):
         if path is not None and not path.is_file():
             raise InvalidValue(f"{option}-{what} {path}: there is no such file")
-    return TlsFiles(cert, key, client_ca)
+    files = TlsFiles(cert, key, client_ca)
+    try:
+        files.station_context()
+    except OSError as error:  # SSLError, too
+        options = f"{option}-cert, {option}-key, {option}-client-ca"
+        raise InvalidValue(f"{options}: {error}") from None
+    return files
 
 
 def harden(

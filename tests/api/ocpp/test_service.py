@@ -246,6 +246,10 @@ def port_in(said: str) -> int:
     [
         (["--ocpp-host", "0.0.0.0"], "--ocpp-trusted-network"),
         (["--ocpp-tls-cert", "nowhere.crt"], "--ocpp-tls-key"),
+        (
+            ["--ocpp-tls-cert", "pyproject.toml", "--ocpp-tls-key", "README.md"],
+            "--ocpp-tls-cert, --ocpp-tls-key",
+        ),
         (["--ocpp-port", "70000"], "65535"),
     ],
 )
@@ -255,6 +259,7 @@ def test_places_for_stations_that_make_no_sense_are_refused(
     result = run("serve", "--store", f"sqlite:///{tmp_path}/s", "--create", *options)
     assert result.exit_code == 2
     assert said in result.stderr.replace("\n", " ")
+    assert not (tmp_path / "s").exists()
 
 
 ANSWERS = {

@@ -2,6 +2,7 @@
 
 import datetime
 import ipaddress
+import logging
 import re
 import socket
 import ssl
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from api.serving.logs import ACCESS
 from tests.api.small_day import run
 from tests.api.test_cli_serve import Server, key_file, serving
 
@@ -206,6 +208,9 @@ def test_tls_options_that_make_no_sense_are_refused(
     result = run("serve", "--store", store, "--create", "--port", "0", *given)
     assert result.exit_code == 2
     assert said in result.stderr
+    # Nothing was made, and this process' log is as it was.
+    assert not (tmp_path / "live").exists()
+    assert not ACCESS.isEnabledFor(logging.INFO)
 
 
 @pytest.mark.requirement("7.9.4.6c")

@@ -27,10 +27,11 @@ POST_ZONE = {"zone_id": "yard", "name": "Yard", "limit_w": 9_000, "safe_upper_w"
 def quiet() -> Iterator[None]:
     """Give the log back as it was."""
     root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+    handlers, level, access = list(root.handlers), root.level, logs.ACCESS.level
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    logs.ACCESS.setLevel(access)
 
 
 async def test_a_good_request_id_is_kept_and_another_is_made(
