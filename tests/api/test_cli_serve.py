@@ -7,11 +7,12 @@ import signal
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import httpx
 import pytest
@@ -25,10 +26,33 @@ from tests.api.small_day import Ran, run, sessions_file, simulate
 ROOT = Path(__file__).resolve().parents[2]
 # The issue's own limit is 3 s; this one is for a machine that does more than test.
 START_S = 10.0
+# What waits for a server, but does not time it, waits so long.
+PATIENCE_S = 60.0
+
+
+class Heard:
+    """All that a process says into a pipe: who leaves one full makes it wait."""
+
+    def __init__(self, pipe: IO[str] | None) -> None:
+        assert pipe is not None
+        self.lines: list[str] = []
+        self._pipe = pipe
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def _listen(self) -> None:
+        for line in self._pipe:
+            self.lines.append(line)
+
+    def to_the_end(self) -> str:
+        """Return all that was said by a process that ends."""
+        self._thread.join(PATIENCE_S)
+        assert not self._thread.is_alive()
+        return "".join(self.lines)
 
 
 class Server(NamedTuple):
-    """A running server, how long it took to answer, what it said."""
+    """A running server, how long it took to answer, what it said until then."""
 
     process: "subprocess.Popen[str]"
     address: str
@@ -36,11 +60,20 @@ class Server(NamedTuple):
     said: str
     headers: dict[str, str]
     verify: ssl.SSLContext
+    errors: Heard
+
+    def ended(self) -> str:
+        """Wait for its end; return what it said on stderr."""
+        self.process.wait(PATIENCE_S)
+        return self.errors.to_the_end()
 
     def get(self, path: str) -> httpx.Response:
         """Ask with the key that was printed, or with the one in the printed file."""
         return httpx.get(
-            f"{self.address}/v1{path}", headers=self.headers, verify=self.verify
+            f"{self.address}/v1{path}",
+            headers=self.headers,
+            verify=self.verify,
+            timeout=PATIENCE_S,
         )
 
 
@@ -85,27 +118,31 @@ def serving(
         text=True,
     )
     with process:
+        heard = [Heard(process.stderr)]
         try:
             assert process.stdout is not None
             said = ""
             while "plan.made" not in said:
                 line = process.stdout.readline()
-                assert line, process.communicate()[1]
+                assert line, heard[0].to_the_end()
                 said += line
+            heard.append(Heard(process.stdout))
             found = re.search(r"https?://127\.0\.0\.1:\d+", said)
             assert found is not None
             address = found.group()
             while True:
                 try:
-                    httpx.get(f"{address}/v1/health", timeout=START_S, verify=verify)
+                    httpx.get(f"{address}/v1/health", timeout=PATIENCE_S, verify=verify)
                     break
                 except httpx.ConnectError:
-                    assert time.monotonic() < begun + START_S
+                    assert time.monotonic() < begun + PATIENCE_S
             headers = {"Authorization": f"Bearer {key_in(said)}"}
             start_s = time.monotonic() - begun
-            yield Server(process, address, start_s, said, headers, verify)
+            yield Server(process, address, start_s, said, headers, verify, heard[0])
         finally:
             process.kill()
+            for pipe in heard:
+                pipe.to_the_end()
 
 
 @pytest.fixture(scope="module")
@@ -138,12 +175,23 @@ def test_a_signal_ends_it_and_frees_the_store(ran: Ran, sent: signal.Signals) ->
     store = ran.out / "voltledger"
     with serving(store) as server:
         server.process.send_signal(sent)
-        _, said = server.process.communicate(timeout=20)
+        said = server.ended()
         assert server.process.returncode == 0
         assert said.endswith("stopped\n")
         assert "made by simulate" in said
         assert "Traceback" not in said
     WriterLock(store).release()
+
+
+def test_a_server_that_says_much_waits_for_nobody(ran: Ran) -> None:
+    """A pipe holds 64 KiB; each request is a line of the log."""
+    with serving(ran.out / "voltledger") as server:
+        long = {"X-Request-Id": "r" * 64}
+        with httpx.Client(base_url=server.address, headers=long) as client:
+            for _ in range(600):
+                assert client.get("/v1/health", timeout=20).status_code == 200
+        server.process.terminate()
+        assert server.ended().count("GET /v1/health 200") >= 600
 
 
 def test_serving_a_simulated_store_leaves_its_ledger_as_it_is(ran: Ran) -> None:
@@ -184,7 +232,7 @@ def test_a_new_store_is_made_on_request_and_served(tmp_path: Path) -> None:
     with serving(store, "--create", environment=environment) as server:
         assert server.get("/zones").json()["items"] == []
         server.process.terminate()
-        _, said = server.process.communicate(timeout=20)
+        said = server.ended()
     assert "made by simulate" not in said
 
 
@@ -206,7 +254,7 @@ def test_a_master_key_made_just_now_is_announced(tmp_path: Path) -> None:
     store = tmp_path / "live"
     with serving(store, "--create", environment=environment) as server:
         server.process.terminate()
-        _, said = server.process.communicate(timeout=20)
+        said = server.ended()
     assert str(tmp_path / "settings" / "voltledger" / "master.key") in said
 
 

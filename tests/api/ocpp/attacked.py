@@ -11,7 +11,6 @@ import os
 import re
 import subprocess
 import sys
-import threading
 import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -53,16 +52,8 @@ class Site:
         assert found is not None, server.said
         self.url, self.port = found.group(), int(found[1])
         self.passwords: dict[str, str] = {}
-        self.errors: list[str] = []
         self._posted = 0
         self._told = 0
-        for stream, lines in (
-            (server.process.stderr, self.errors),
-            (server.process.stdout, []),
-        ):
-            # Who leaves a pipe full makes the server wait.
-            drain = threading.Thread(target=lines.extend, args=(stream,), daemon=True)
-            drain.start()
 
     def post(self, path: str, **body: Any) -> Any:
         self._posted += 1
@@ -102,7 +93,7 @@ class Site:
         """Nothing of ours went wrong, and a good station is served."""
         asyncio.run(self._serve_one())
         assert self.server.process.poll() is None
-        said = "".join(self.errors)
+        said = "".join(self.server.errors.lines)
         assert "Traceback" not in said, said[-3_000:]
         assert "a work of the gateway failed" not in said
 
@@ -259,7 +250,7 @@ def open_site(folder: Path) -> Iterator[Site]:
         yield site
         server.process.terminate()
         server.process.wait(20)
-    said = "".join(site.errors)
+    said = "".join(site.server.errors.lines)
     assert "Traceback" not in said, said[-3_000:]
     verify = "from api.cli import main; main()"
     done = subprocess.run(

@@ -64,7 +64,7 @@ def test_the_first_key_is_made_once_and_never_printed(tmp_path: Path) -> None:
         assert server.get("/keys").status_code == 200
         assert key not in server.said
         server.process.terminate()
-        _, noted = server.process.communicate(timeout=20)
+        noted = server.ended()
         assert "first-admin-main" in noted
         assert key not in noted
     with serving(store, environment=environment) as server:
