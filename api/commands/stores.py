@@ -41,7 +41,7 @@ def alone(store: str, instead: str) -> Iterator[System]:
 
 
 def verify_store(store: StoreUrl, as_json: AsJson = False) -> None:
-    """Recompute every hash of ledger and samples; exit code 1 when one is wrong."""
+    """Recompute the hashes of ledger, samples, vault; exit code 1 if one is wrong."""
     report = verify(store_folder(store))
     if as_json:
         print_json(

@@ -14,6 +14,7 @@ from domain.errors import ClaimTaken, Conflict, DomainError, Fenced
 from domain.model.registry import BY_CLASS, encode
 from domain.ports import TENANT, Answer, Append, Batch, Clock, Ids
 from domain.store import chain
+from domain.store.beside import check_digests, with_digest
 from domain.store.chain import Chain, Change, Origin
 from domain.store.reader import LedgerReader, digest_of
 from domain.store.sqlite import Durability, WriterLock, as_store_error, connect
@@ -23,16 +24,18 @@ ZONE_EPOCH = "zone-epoch"
 _BESIDE_ROWS = """
 CREATE TABLE guards (
     tenant TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, owner TEXT NOT NULL,
+    digest BLOB NOT NULL,
     PRIMARY KEY (tenant, kind, key)
 ) WITHOUT ROWID;
 CREATE TABLE commands (
     tenant TEXT NOT NULL, actor TEXT NOT NULL, command_id TEXT NOT NULL,
     request BLOB NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL,
+    digest BLOB NOT NULL,
     PRIMARY KEY (tenant, actor, command_id)
 ) WITHOUT ROWID;
 CREATE TABLE timers (
     tenant TEXT NOT NULL, due_at INTEGER NOT NULL, stream TEXT NOT NULL,
-    kind TEXT NOT NULL, key TEXT NOT NULL,
+    kind TEXT NOT NULL, key TEXT NOT NULL, digest BLOB NOT NULL,
     PRIMARY KEY (tenant, due_at, stream, kind, key)
 ) WITHOUT ROWID;
 """
@@ -75,6 +78,7 @@ class Ledger(LedgerReader):
                 super().__init__(connection)
                 self._create(log_id, ids)
                 self._chain = Chain(connection)
+                check_digests(connection, "guards")
             except sqlite3.Error as error:
                 raise as_store_error(error, f"opening {path}") from error
             opened.pop_all()
@@ -212,8 +216,8 @@ class Ledger(LedgerReader):
     def _register(self, batch: Batch, answer: Answer) -> Answer | None:
         """Enter a command; return the first answer when it was entered before."""
         entered = self._connection.execute(
-            "INSERT INTO commands VALUES (?,?,?,?,?,?) ON CONFLICT DO NOTHING",
-            (
+            "INSERT INTO commands VALUES (?,?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+            with_digest(
                 batch.tenant,
                 batch.actor,
                 batch.command_id,
@@ -242,8 +246,8 @@ class Ledger(LedgerReader):
             )
         for claim in batch.claims:
             entered = self._connection.execute(
-                "INSERT INTO guards VALUES (?,?,?,?) ON CONFLICT DO NOTHING",
-                (tenant, claim.kind, claim.key, claim.owner),
+                "INSERT INTO guards VALUES (?,?,?,?,?) ON CONFLICT DO NOTHING",
+                with_digest(tenant, claim.kind, claim.key, claim.owner),
             )
             if not entered.rowcount:
                 owner = self.owner(claim.kind, claim.key, tenant=tenant)
@@ -262,8 +266,10 @@ class Ledger(LedgerReader):
             )
         for timer in batch.timers:
             self._connection.execute(
-                "INSERT INTO timers VALUES (?,?,?,?,?) ON CONFLICT DO NOTHING",
-                (batch.tenant, timer.due_at, timer.stream, timer.kind, timer.key),
+                "INSERT INTO timers VALUES (?,?,?,?,?,?) ON CONFLICT DO NOTHING",
+                with_digest(
+                    batch.tenant, timer.due_at, timer.stream, timer.kind, timer.key
+                ),
             )
 
     def _changes(
@@ -315,9 +321,9 @@ class Ledger(LedgerReader):
     def _raise_epoch(self, tenant: str, zone_id: str) -> str:
         epoch = str(int(self.owner(ZONE_EPOCH, zone_id, tenant=tenant) or 0) + 1)
         self._connection.execute(
-            "INSERT INTO guards VALUES (?,?,?,?)"
-            " ON CONFLICT DO UPDATE SET owner = excluded.owner",
-            (tenant, ZONE_EPOCH, zone_id, epoch),
+            "INSERT INTO guards VALUES (?,?,?,?,?) ON CONFLICT DO UPDATE"
+            " SET owner = excluded.owner, digest = excluded.digest",
+            with_digest(tenant, ZONE_EPOCH, zone_id, epoch),
         )
         return epoch
 

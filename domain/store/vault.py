@@ -14,18 +14,20 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from domain.errors import Refused, StoreError, Unknown, WrongMasterKey
 from domain.model.values import Sealed
 from domain.ports import Ids
+from domain.store.beside import check_digests, with_digest
 from domain.store.sqlite import as_store_error, connect, connect_readonly
 
 KEY_BYTES = 32
 _NONCE_BYTES = 12
 
 _TABLES = """
-CREATE TABLE key_check (value BLOB NOT NULL);
+CREATE TABLE key_check (value BLOB NOT NULL, digest BLOB NOT NULL);
 CREATE TABLE keys (
-    key_id TEXT PRIMARY KEY, subject_id TEXT NOT NULL UNIQUE, wrapped BLOB
+    key_id TEXT PRIMARY KEY, subject_id TEXT NOT NULL UNIQUE, wrapped BLOB,
+    digest BLOB NOT NULL
 );
 CREATE TABLE directory (
-    credential BLOB PRIMARY KEY, subject_id TEXT NOT NULL
+    credential BLOB PRIMARY KEY, subject_id TEXT NOT NULL, digest BLOB NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX directory_by_subject ON directory (subject_id);
 """
@@ -51,6 +53,7 @@ class Vault:
             if not readonly:
                 self._connection.execute("PRAGMA secure_delete = ON")
                 self._create(master_key)
+            check_digests(self._connection, "keys")
             self._check(path, master_key)
         except BaseException:
             self._connection.close()
@@ -128,7 +131,11 @@ class Vault:
             self._ciphers.pop(key_id, None)
             try:
                 execute("BEGIN IMMEDIATE")
-                execute("UPDATE keys SET wrapped = NULL WHERE key_id = ?", (key_id,))
+                *_, digest = with_digest(key_id, subject_id, None)
+                execute(
+                    "UPDATE keys SET wrapped = NULL, digest = ? WHERE key_id = ?",
+                    (digest, key_id),
+                )
                 execute("DELETE FROM directory WHERE subject_id = ?", (subject_id,))
                 execute("COMMIT")
                 self._scrub()
@@ -161,9 +168,15 @@ class Vault:
         execute = self._connection.execute
         try:
             execute("BEGIN IMMEDIATE")
-            execute("INSERT INTO keys VALUES (?,?,?)", (key_id, subject_id, wrapped))
+            execute(
+                "INSERT INTO keys VALUES (?,?,?,?)",
+                with_digest(key_id, subject_id, wrapped),
+            )
             if credential is not None:
-                execute("INSERT INTO directory VALUES (?,?)", (credential, subject_id))
+                execute(
+                    "INSERT INTO directory VALUES (?,?,?)",
+                    with_digest(credential, subject_id),
+                )
             execute("COMMIT")
         except sqlite3.Error as error:
             if self._connection.in_transaction:
@@ -196,7 +209,7 @@ class Vault:
             for statement in _TABLES.split(";"):
                 execute(statement)
             check = _derive(master_key, b"check")
-            execute("INSERT INTO key_check VALUES (?)", (check,))
+            execute("INSERT INTO key_check VALUES (?,?)", with_digest(check))
         execute("COMMIT")
 
     def _check(self, path: Path, master_key: bytes) -> None:

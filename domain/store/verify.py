@@ -36,13 +36,23 @@ _TYPES = tuple(kind for _, kind in COLUMNS)
 _HEADER = 14
 _POSITION, _TYPE, _RECORDED_AT = 2, 6, 9
 _DIGEST, _STATE, _HASH = 14, 15, 16
-_HAS_COMMANDS = "SELECT 1 FROM sqlite_schema WHERE name = 'commands'"
+# What stands beside the rows of a file: tables whose last column is a digest.
+_BESIDE = {
+    "ledger.sqlite": ("guards", "commands", "timers"),
+    "vault.sqlite": ("key_check", "keys", "directory"),
+}
 _STRAY_COMMANDS = """
 SELECT c.command_id, c.first FROM commands c WHERE c.count > 0 AND NOT (
     EXISTS (SELECT 1 FROM rows r WHERE r.position = c.first
         AND r.command_id = c.command_id AND r.actor = c.actor AND r.tenant = c.tenant)
     AND EXISTS (SELECT 1 FROM rows r WHERE r.position = c.first + c.count - 1
         AND r.command_id = c.command_id)
+)
+"""
+_UNKNOWN_COMMANDS = """
+SELECT r.command_id, r.position FROM rows r WHERE r.command_id <> '' AND NOT EXISTS (
+    SELECT 1 FROM commands c WHERE c.tenant = r.tenant AND c.actor = r.actor
+        AND c.command_id = r.command_id
 )
 """
 _pack = msgspec.msgpack.Encoder().encode
@@ -93,7 +103,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def verify(folder: Path) -> Report:
-    """Walk the ledger and every partition of samples of a store.
+    """Walk the ledger, every partition of samples and the vault of a store.
 
     What was cut off the end of the ledger itself leaves hardly a trace: compare its
     head with one that was published before.
@@ -109,6 +119,9 @@ def verify(folder: Path) -> Report:
         broken += walk.found.broken
         if day in ledger.seals:
             broken += _against_seal(walk.found, *ledger.seals[day])
+    vault = folder / "vault.sqlite"
+    if vault.exists():
+        broken += _beside_alone(vault)
     absent = tuple(day for day in ledger.seals if day not in days)
     return Report(tuple(logs), tuple(broken), absent)
 
@@ -139,10 +152,7 @@ class _Walk:
     def run(self) -> None:
         """Check all rows, then what SQLite and the command register say of them."""
         try:
-            uri = f"{self._path.absolute().as_uri()}?mode=ro"
-            with closing(sqlite3.connect(uri, uri=True)) as connection:
-                # Text that is no UTF-8 is to be found, not to end the walk.
-                connection.text_factory = _text
+            with closing(_opened(self._path)) as connection:
                 self._walk(connection)
         except sqlite3.Error as error:
             self._report(-1, f"the file cannot be read: {error}")
@@ -161,12 +171,12 @@ class _Walk:
             self.found.head = row[_HASH]
         if not self.found.rows:
             self._report(0, "row 0 is missing")
-        (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-        if verdict != "ok":
-            self._report(-1, str(verdict))
-        if connection.execute(_HAS_COMMANDS).fetchone():
+        self.found.broken += _beside(connection, self._path.name)
+        if self._path.name == "ledger.sqlite":
             for command_id, first in connection.execute(_STRAY_COMMANDS):
                 self._report(first, f"the row is not that of command {command_id!r}")
+            for command_id, position in connection.execute(_UNKNOWN_COMMANDS):
+                self._report(position, f"command {command_id!r} is in no register")
 
     def _faults(self, row: tuple[Any, ...]) -> Iterator[str]:
         if row[_POSITION] != self._position + 1:
@@ -229,6 +239,51 @@ class _Walk:
 
     def _report(self, position: int, reason: str) -> None:
         self.found.broken.append(Broken(self._path.name, position, reason))
+
+
+def _beside_alone(path: Path) -> list[Broken]:
+    try:
+        with closing(_opened(path)) as connection:
+            return list(_beside(connection, path.name))
+    except sqlite3.Error as error:
+        return [Broken(path.name, -1, f"the file cannot be read: {error}")]
+
+
+def _beside(connection: sqlite3.Connection, file: str) -> Iterator[Broken]:
+    """Check the rows beside the chain, and what SQLite says of the whole file."""
+    (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    if verdict != "ok":
+        yield Broken(file, -1, str(verdict))
+    for table in _BESIDE.get(file, ()):
+        info = connection.execute(f"PRAGMA table_info({table})").fetchall()
+        columns = [name for _, name, *_ in info]
+        if columns[-1:] != ["digest"]:
+            yield Broken(file, -1, f"the columns of {table} are {columns}")
+            continue
+        for *values, digest in connection.execute(f"SELECT * FROM {table}"):
+            if not _is_digest(digest, values):
+                found = dict(zip(columns, values, strict=False))
+                first = found.get("first", -1)
+                key = [found[name] for _, name, *_, in_key in info if in_key]
+                yield Broken(
+                    file,
+                    first if isinstance(first, int) else -1,
+                    f"the row {key} of {table} is not what was written",
+                )
+
+
+def _is_digest(digest: object, values: list[Any]) -> bool:
+    try:
+        return sha256(_pack(values)).digest() == digest
+    except (UnicodeEncodeError, TypeError, OverflowError):
+        return False
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    # Text that is no UTF-8 is to be found, not to end the walk.
+    connection.text_factory = _text
+    return connection
 
 
 def _wrong_types(row: tuple[Any, ...]) -> Iterator[str]:

@@ -300,6 +300,7 @@ def test_a_file_that_is_no_ledger_is_refused(
     ("changed", "error", "reason"),
     [
         ("DELETE FROM rows WHERE position = 0", ChainBroken, "no row 0"),
+        ("ALTER TABLE guards DROP COLUMN digest", UnknownSchema, "another release"),
         ("UPDATE rows SET type = 'x' WHERE position = 0", UnknownSchema, "'x'"),
         ("UPDATE rows SET schema = 2 WHERE position = 0", UnknownSchema, "version 2"),
     ],

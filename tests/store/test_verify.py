@@ -11,7 +11,7 @@ import pytest
 from domain.model.plan_events import ReadingsTaken
 from domain.model.session_events import ParkingStarted
 from domain.model.values import DAY
-from domain.ports import Append, Batch
+from domain.ports import Append, Batch, Claim, Timer
 from domain.store.ledger import Ledger
 from domain.store.samples import Samples
 from domain.store.store import Store
@@ -176,6 +176,105 @@ def test_a_partition_taken_whole_is_absent_and_not_broken(folder: Path) -> None:
     report = verify(folder)
     assert report.is_intact
     assert report.absent == (DAY_1,)
+
+
+@pytest.fixture
+def furnished(folder: Path) -> Path:
+    """The store with a guard, a timer and a subject, too."""
+    with Store(
+        folder, clock=FakeClock(), ids=SeededIds("2"), master_key=b"k" * 32
+    ) as store:
+        store.vault.subject_of("rfid", "04AABBCC")
+        claim = Claim("occupant", "e", "session-9")
+        timer = Timer(MONDAY, "session-9", "close", "1")
+        parked = ParkingStarted(session_id="9", place="p")
+        batch = Batch(
+            appends=(Append("session-9", (parked,), MONDAY, 0),),
+            actor="a",
+            command_id="late",
+            claims=(claim,),
+            timers=(timer,),
+        )
+        store.log.append(batch)
+    assert verify(folder).is_intact
+    return folder
+
+
+BESIDE = {
+    "ledger.sqlite": {
+        "guards": ("tenant", "kind", "key", "owner", "digest"),
+        "commands": (
+            "tenant", "actor", "command_id", "request", "first", "count", "digest",
+        ),
+        "timers": ("tenant", "due_at", "stream", "kind", "key", "digest"),
+    },
+    "vault.sqlite": {
+        "key_check": ("value", "digest"),
+        "keys": ("key_id", "subject_id", "wrapped", "digest"),
+        "directory": ("credential", "subject_id", "digest"),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("file", "table", "column"),
+    [
+        (file, table, column)
+        for file, tables in BESIDE.items()
+        for table, columns in tables.items()
+        for column in columns
+    ],
+)
+def test_one_bit_beside_the_chain_is_found(
+    furnished: Path, file: str, table: str, column: str
+) -> None:
+    with closing(sqlite3.connect(furnished / file)) as connection, connection:
+        info = connection.execute(f"PRAGMA table_info({table})").fetchall()
+        assert tuple(name for _, name, *_ in info) == BESIDE[file][table]
+        (value,) = connection.execute(f"SELECT {column} FROM {table}").fetchone()
+        update = f"UPDATE {table} SET {column} = ? WHERE {column} = ?"
+        connection.execute(update, (a_bit_changed(value), value))
+    assert any(f"of {table} is not" in b.reason for b in verify(furnished).broken)
+
+
+def a_bit_changed(value: int | str | bytes) -> int | str | bytes:
+    if isinstance(value, int):
+        return value ^ 64
+    if isinstance(value, str):
+        return value[:-1] + chr(ord(value[-1]) ^ 64)
+    return value[:-1] + bytes([value[-1] ^ 64])
+
+
+def test_a_changed_command_is_found_with_its_position(furnished: Path) -> None:
+    change(
+        furnished / "ledger.sqlite",
+        "UPDATE commands SET request = x'00' WHERE command_id = 'late'",
+    )
+    (broken,) = verify(furnished).broken
+    assert (broken.file, broken.position) == ("ledger.sqlite", 8)
+
+
+def test_a_command_taken_out_of_the_register_is_found(furnished: Path) -> None:
+    """Else the same command could be given again."""
+    change(
+        furnished / "ledger.sqlite", "DELETE FROM commands WHERE command_id = 'late'"
+    )
+    assert [b.position for b in verify(furnished).broken] == [8]
+
+
+@pytest.mark.parametrize("file", list(BESIDE))
+def test_a_table_that_is_not_there_is_found(furnished: Path, file: str) -> None:
+    for table in BESIDE[file]:
+        with closing(sqlite3.connect(furnished / file)) as connection:
+            connection.execute(f"DROP TABLE {table}")
+    said = " ".join(broken.reason for broken in verify(furnished).broken)
+    assert all(table in said for table in BESIDE[file])
+
+
+def test_a_vault_that_is_no_database_is_reported(furnished: Path) -> None:
+    (furnished / "vault.sqlite").write_bytes(b"not SQLite at all" * 100)
+    (broken,) = verify(furnished).broken
+    assert broken.file == "vault.sqlite"
 
 
 def test_a_command_whose_rows_were_cut_off_is_found(folder: Path) -> None:
