@@ -16,9 +16,10 @@ from benchmarks.simulator import car as cars
 from benchmarks.simulator.station import SimulatedEvse
 from benchmarks.simulator.timeline import Timeline
 from domain.loop.observer import Reading
+from domain.loop.planning import Planning
 from domain.loop.readings_row import readings_row
 from domain.loop.router import restore, state_of
-from domain.loop.zone_loop import Plan, Planning, Policy, ZoneLoop
+from domain.loop.zone_loop import Plan, Policy, ZoneLoop
 from domain.model import ids
 from domain.model import session_events as s
 from domain.model.plan_events import EtpAccepted, EtpSent

@@ -8,31 +8,29 @@ ledger, also what it appended itself.
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from time import perf_counter
 
-import numpy as np
-
-from domain.loop.allocation import (
-    OFFER_AFTER,
-    Allocation,
-    build,
-    is_offered,
-    upper_w,
-)
-from domain.loop.course import Course, Ints, points_of
-from domain.loop.delivery import ANSWER_WITHIN, REFUSED_FOR, flat
+from domain.loop.allocation import OFFER_AFTER, build, is_offered
+from domain.loop.course import Course, points_of
+from domain.loop.delivery import ANSWER_WITHIN, REFUSED_FOR
 from domain.loop.dispatch import pending, to_send
-from domain.loop.etps import aggregated, changes_of, fitted, new_etps
+from domain.loop.etps import fitted, new_etps
 from domain.loop.observer import Observer, Reading
+from domain.loop.planning import Planning, change_of, made_of, room_of, why_unsafe
 from domain.loop.slot import Slot
+from domain.loop.waking import (
+    FREEING,
+    FREEING_PACED,
+    is_mandatory_pre,
+    is_news,
+    is_urgent,
+)
 from domain.loop.zone_state import ZoneState
 from domain.model import ids
 from domain.model import plan_events as p
-from domain.model import session_events as s
 from domain.model import site_events as z
 from domain.model import station_events as t
-from domain.model.profile import Etp, PowerProfile
+from domain.model.profile import PowerProfile
 from domain.model.values import QUARTER_HOUR, SECOND, Event, Instant
 from domain.ports import Append, Batch, Fence, Recorded, System
 from optimizer.problem import Problem
@@ -43,62 +41,6 @@ Plan = Callable[[Problem], Result]
 DELIVERY_PACE = SECOND
 LEARNED_PERMILLE = 1
 _PLANS_TIMED = 100_000
-
-# Events after which an ETP that waits may go out: at once, or within DELIVERY_PACE. (An
-# acceptance frees nothing: what it replaces counts until it is confirmed.) After some
-# an ETP that was lost is sent again.
-_FREEING = (
-    p.PlanMade,
-    p.PreReceived,
-    p.PreRevoked,
-    z.ZoneLimitsChanged,
-    t.StationConnected,
-    t.StationBooted,
-    t.ScheduleCompared,
-)
-_FREEING_PACED = (
-    p.EtpConfirmed,
-    p.EtpRefused,
-    z.EvseVacated,
-    s.TransferEnded,
-    t.EtpSuperseded,
-    t.EtpFollowedAgain,
-    t.StationDefaultsInstalled,
-)
-
-# Events that no plan may wait for, and those that ask for one at the zone's pace.
-_URGENT = (
-    z.EvseOccupied,
-    z.EvseVacated,
-    z.EvseBlocked,
-    z.EvseUnblocked,
-    s.TransferStarted,
-    t.StationTransactionBound,
-)
-_RELEVANT = (
-    s.NeedsStated,
-    s.TransferEnded,
-    s.TransferObserved,
-    s.TransferPaused,
-    s.TransferResumed,
-    p.PreReceived,
-    p.PreRevoked,
-    p.EtpRefused,
-    p.EtpTimedOut,
-    p.EtpAccepted,
-    z.ZoneLimitsChanged,
-    z.EvseLimitsChanged,
-    z.ZoneLearned,
-    t.StationConnected,
-    t.StationDisconnected,
-    t.StationBooted,
-    t.StationDefaultsInstalled,
-    t.StationDefaultsRefused,
-    t.StationCapabilities,
-    t.LimitReported,
-    t.EtpNotFollowed,
-    t.EtpFollowedAgain,
-)
 # What readings prove of a delivery; the rest of it is the session's.
 _OF_DELIVERY = (p.EtpConfirmed, t.EtpNotFollowed, t.EtpFollowedAgain)
 
@@ -133,16 +75,6 @@ COUNTERS = (
     "etps_changed",
     "planner_errors",
 )
-
-
-@dataclass(frozen=True)
-class Planning:
-    """A plan under way."""
-
-    allocation: Allocation
-    planned_at: Instant
-    seen_position: int
-    trigger: str
 
 
 class ZoneLoop:
@@ -183,22 +115,15 @@ class ZoneLoop:
         unanswered = self._was_unanswered(event)
         self.state.apply(row)
         self.metrics.events += 1
-        urgent = isinstance(event, _URGENT) or (
-            isinstance(event, p.PreReceived) and event.mandatory
-        )
-        if urgent or (isinstance(event, _RELEVANT) and not _is_old(event, unanswered)):
+        urgent = is_urgent(event)
+        if urgent or is_news(event, unanswered):
             self._trigger = self._trigger or row.type
             self._urgent = self._urgent or urgent
-        if (
-            isinstance(event, p.PreReceived)
-            and event.mandatory
-            and self.planning
-            and not self._superseded
-        ):
+        if is_mandatory_pre(event) and self.planning and not self._superseded:
             self._supersede("a mandatory PRE pre-empts", row.occurred_at)
-        if isinstance(event, _FREEING):
+        if isinstance(event, FREEING):
             self._deliver_at = 0
-        elif isinstance(event, _FREEING_PACED):
+        elif isinstance(event, FREEING_PACED):
             paced = row.recorded_at + DELIVERY_PACE
             soonest = paced if self._deliver_at is None else self._deliver_at
             self._deliver_at = min(soonest, paced)
@@ -341,19 +266,22 @@ class ZoneLoop:
         if planning is None:  # pre-empted meanwhile
             return
         power_w = result.power_w.astype("int64")
-        room_w = self._room_w(planning.allocation, now)
-        if reason := self._unsafe(planning, power_w, room_w):
+        allocation, respects_pre = planning.allocation, self.policy.respects_pre
+        room_w = room_of(self.state, allocation, now, respects_pre)
+        if reason := why_unsafe(allocation, power_w, room_w, respects_pre):
             if not self._superseded:
                 self._supersede(reason, now)
                 return
             # A second one in a row would starve the events the first had seen.
-            power_w = fitted(planning.allocation, power_w, room_w)
+            power_w = fitted(allocation, power_w, room_w)
         self._superseded = False
-        etps = new_etps(self.state, planning.allocation, power_w, room_w, now)
-        made = self._made(planning, result, etps, now)
+        etps = new_etps(self.state, allocation, power_w, room_w, now)
+        made = made_of(self.state, planning, result, etps, now)
+        if self._leaves_pre(made.aetp):
+            self.metrics.aetp_outside_pre += 1
         appends = [Append(ids.plan_stream(self.state.zone_id, now), (made,), now)]
         for etp in etps:
-            change = _plan_changed(etp, now)
+            change = change_of(etp, now)
             appends.append(Append(ids.session_stream(etp.session_id), (change,), now))
         if learned := self._learned():
             appends.append(Append(ids.zone_stream(self.state.zone_id), (learned,), now))
@@ -361,32 +289,6 @@ class ZoneLoop:
         self._append(appends)
         self.metrics.plans += 1
         self.metrics.etps_changed += len(etps)
-
-    def _room_w(self, allocation: Allocation, now: Instant) -> Ints:
-        """Return what the PRE leaves the planned EVs over each step now (T,) [W]."""
-        if not self.policy.respects_pre:
-            return np.full(allocation.envelope_w.size, np.iinfo(np.int64).max // 2)
-        starts = allocation.boundaries[:-1]
-        taken = allocation.envelope_w - allocation.problem.pre_upper_w.astype(np.int64)
-        room_w: Ints = np.maximum(upper_w(self.state.envelope, starts, now) - taken, 0)
-        return room_w
-
-    def _unsafe(self, planning: Planning, power_w: Ints, room_w: Ints) -> str:
-        """Return why a finished plan may not be applied; empty when it may."""
-        allocation = planning.allocation
-        most_w = power_w.max(axis=1, initial=0)
-        for slot, ev, ev_most_w in zip(
-            allocation.slots, allocation.evs, most_w, strict=True
-        ):
-            if slot.ev is not ev:
-                return f"{slot.evse_id} was vacated"
-            if slot.blocked:
-                return f"{slot.evse_id} was blocked"
-            if self.policy.respects_pre and ev_most_w > slot.max_w:
-                return f"the limit of {slot.evse_id} shrank"
-        if (power_w.sum(axis=0) > room_w).any():
-            return "the PRE or a limit shrank"
-        return ""
 
     def _supersede(self, reason: str, now: Instant) -> None:
         planning = self.planning
@@ -403,39 +305,6 @@ class ZoneLoop:
         )
         self._append([Append(ids.plan_stream(self.state.zone_id, now), (event,), now)])
         self.metrics.superseded += 1
-
-    def _made(
-        self, planning: Planning, result: Result, etps: list[Etp], now: Instant
-    ) -> p.PlanMade:
-        courses = {etp.evse_id: Course(etp.profile) for etp in etps}
-        for slot in self.state.counting():
-            if slot.ev is not None and slot.ev.etp_course is not None:
-                courses.setdefault(slot.evse_id, slot.ev.etp_course)
-        drawn = [
-            flat(slot.delivery.drawn_w)
-            for slot in self.state.counting()
-            if slot.delivery.drawn_w is not None
-            and courses.pop(slot.evse_id, None) is not None
-        ]
-        aetp = aggregated([*courses.values(), *drawn], now - now % SECOND)
-        if self._leaves_pre(aetp):
-            self.metrics.aetp_outside_pre += 1
-        edges = planning.allocation.boundaries
-        return p.PlanMade(
-            zone_id=self.state.zone_id,
-            planned_at=planning.planned_at,
-            seen_position=planning.seen_position,
-            trigger=planning.trigger,
-            status=result.status.value,
-            problem_digest=planning.allocation.problem.digest(),
-            etps_changed=tuple(etps),
-            aetp=aetp,
-            unserved_wh=int(result.unmet_target_wh.sum()),
-            pre_worth=changes_of(edges, result.pre_service_price * 1e3),
-            pre_price=changes_of(edges, result.pre_price_per_kwh * 1e6),
-            is_certified=result.certificate.accepted,
-            gap_ppm=round(result.certificate.gap * 1e6),
-        )
 
     def _leaves_pre(self, aetp: PowerProfile) -> bool:
         """Whether the AETP is above the PRE at any of their changes."""
@@ -518,26 +387,3 @@ class ZoneLoop:
         self.system.log.append(
             Batch(actor="loop", appends=tuple(appends), fence=self.fence)
         )
-
-
-def _is_old(event: Event | None, unanswered: bool) -> bool:
-    """Whether the event says what was known: of a station's silence, of our pauses."""
-    if isinstance(event, s.TransferPaused):
-        return event.by == "evse"
-    if isinstance(event, p.EtpAccepted):
-        return not unanswered
-    return isinstance(event, p.EtpTimedOut) and unanswered
-
-
-def _plan_changed(etp: Etp, now: Instant) -> s.TransferPlanChanged:
-    changes = etp.profile.changes
-    energy = 0
-    for (from_s, power_w), (to_s, _) in pairwise(changes):
-        energy += power_w * (to_s - from_s)
-    return s.TransferPlanChanged(
-        session_id=etp.session_id,
-        evse_id=etp.evse_id,
-        number=etp.number,
-        power_w=etp.profile.power_w(now),
-        energy_wh=energy // 3600,
-    )

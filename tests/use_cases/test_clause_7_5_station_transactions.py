@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from domain.loop.zone_loop import _RELEVANT, _URGENT
+from domain.loop.waking import RELEVANT, URGENT
 from domain.model import session_events as s
 from domain.model import site_events as z
 from domain.model import station_events as t
@@ -117,7 +117,7 @@ def test_what_is_late_wakes_no_loop_and_occupies_nothing(station: Station) -> No
     end(station, NINE - DAY + HOUR, 1, 900, **yesterday)
     assert occupant(station) == now.session_id
     woken = station.loop.woken[before:]
-    assert not [e for e in woken if isinstance(e, (*_URGENT, *_RELEVANT))]
+    assert not [e for e in woken if isinstance(e, (*URGENT, *RELEVANT))]
     (settled,) = events(station, s.TransferSettled)
     assert settled.session_id != now.session_id
     assert energy(station, settled.session_id) == 800

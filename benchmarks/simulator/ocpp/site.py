@@ -15,8 +15,9 @@ from benchmarks.simulator.ocpp.evse import VirtualEvse
 from benchmarks.simulator.ocpp.station import Station
 from benchmarks.simulator.site import PLANNING_TIME, Driver, Truth, Visit
 from domain.loop.observer import Reading
+from domain.loop.planning import Planning
 from domain.loop.router import Router, restore, state_of
-from domain.loop.zone_loop import Plan, Planning, Policy, ZoneLoop
+from domain.loop.zone_loop import Plan, Policy, ZoneLoop
 from domain.model.site_events import EvseOccupied
 from domain.model.values import MINUTE, SECOND, Instant
 from domain.ports import Fence, Recorded
