@@ -69,12 +69,3 @@ class Evses:
             "SELECT document FROM evse WHERE evse_id = ?", (evse_id,)
         )
         return self._decode(rows[0][0]).view.shown() if rows else None
-
-    def zone_of_station(self, station_id: str) -> str:
-        """Return the zone of a station's EVSEs; empty when none was commissioned."""
-        rows = self.reader.rows(
-            "SELECT zone_id FROM evse INDEXED BY evse_by_station"
-            " WHERE station_id = ? LIMIT 1",
-            (station_id,),
-        )
-        return str(rows[0][0]) if rows else ""

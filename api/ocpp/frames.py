@@ -113,11 +113,6 @@ def encode_result_error(message_id: str, code: str, description: str = "") -> by
     return _ENCODER.encode((CALLRESULTERROR, message_id, code, description, {}))
 
 
-def encode_send(message_id: str, action: str, request: Wire) -> bytes:
-    """Return the frame of a message that nothing answers (2.1)."""
-    return _ENCODER.encode((SEND, message_id, action, request))
-
-
 def _rule_of_frame(error: msgspec.ValidationError) -> Rule:
     said = str(error)
     if said.startswith("Invalid value") and said.endswith("`$[0]`"):

@@ -62,14 +62,18 @@ def test_frames_are_written_without_spaces() -> None:
     )
 
 
-def test_a_send_that_is_written_is_read_again() -> None:
+def test_a_message_that_nothing_answers_is_read() -> None:
     request = NotifyPeriodicEventStreamRequest(
         id=1,
         pending=0,
         basetime=datetime(2026, 11, 20, tzinfo=UTC),
         data=(StreamDataElement(t=0.5, v="50.01"),),
     )
-    frame = frames.encode_send("a-1", "NotifyPeriodicEventStream", request)
+    payload = (
+        b'{"id":1,"pending":0,"basetime":"2026-11-20T00:00:00Z",'
+        b'"data":[{"t":0.5,"v":"50.01"}]}'
+    )
+    frame = b'[6,"a-1","NotifyPeriodicEventStream",%s]' % payload
     send = frames.decode(frame, "2.1")
     assert isinstance(send, Send)
     assert CODECS["2.1"].request(send.action, send.payload) == request
