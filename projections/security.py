@@ -6,7 +6,7 @@ known by the permission its command needed.
 
 import sqlite3
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -29,7 +29,7 @@ CONFIGURING = frozenset(
 )
 
 
-class AuditEntry(msgspec.Struct, array_like=True, kw_only=True):
+class Command(msgspec.Struct, kw_only=True):
     """One command: who gave it, when it was recorded, under which permission."""
 
     position: int
@@ -40,23 +40,33 @@ class AuditEntry(msgspec.Struct, array_like=True, kw_only=True):
     route: str
     request_id: str
     command_id: str
+
+
+class AuditEntry(Command, array_like=True, kw_only=True):
+    """A command, and where it came from."""
+
     origin: Sealed | None
 
 
-class SecurityEntry(msgspec.Struct, array_like=True, kw_only=True):
-    """One note, or the ``count`` of what was like the ones before it."""
+class Note(msgspec.Struct, kw_only=True):
+    """One note; a ``count`` above 1 stands for a flood between two instants."""
 
     position: int
     recorded_at: Instant
     kind: str
-    count: int = 1
-    actor: str = ""
-    route: str = ""
-    detail: str = ""
-    from_at: Instant | None = None
-    until_at: Instant | None = None
-    origin: Sealed | None = None
-    origin_context: str = ""
+    count: int
+    actor: str
+    route: str
+    detail: str
+    from_at: Instant | None
+    until_at: Instant | None
+
+
+class SecurityEntry(Note, array_like=True, kw_only=True):
+    """A note, and where what it tells of came from."""
+
+    origin: Sealed | None
+    origin_context: str
 
 
 class Count(msgspec.Struct):
@@ -143,30 +153,10 @@ class SecurityFold(Fold):
         keys = (row.position, row.recorded_at, event.actor, event.permission)
         self._audited.append((*keys, self._encode(entry)))
         if event.permission in CONFIGURING:
-            changed = SecurityEntry(
-                position=row.position,
-                recorded_at=row.recorded_at,
-                kind=CONFIGURATION_CHANGED,
-                actor=event.actor,
-                route=event.route,
-                detail=event.permission,
-                origin=event.origin,
-                origin_context=row.type,
-            )
-            self._keep(changed)
+            self._told(row, CONFIGURATION_CHANGED, event, event.permission)
 
     def _on_noted(self, row: Recorded, event: SecurityNoted) -> None:
-        noted = SecurityEntry(
-            position=row.position,
-            recorded_at=row.recorded_at,
-            kind=event.kind,
-            actor=event.actor,
-            route=event.route,
-            detail=event.detail,
-            origin=event.origin,
-            origin_context=row.type,
-        )
-        self._keep(noted)
+        self._told(row, event.kind, event, event.detail)
 
     def _on_counted(self, row: Recorded, event: SecurityCounted) -> None:
         counted = SecurityEntry(
@@ -174,16 +164,48 @@ class SecurityFold(Fold):
             recorded_at=row.recorded_at,
             kind=event.kind,
             count=event.count,
+            actor="",
+            route="",
+            detail="",
             from_at=event.from_at,
             until_at=event.until_at,
+            origin=None,
+            origin_context="",
         )
         self._keep(counted)
+
+    def _told(
+        self, row: Recorded, kind: str, event: CommandAudited | SecurityNoted, what: str
+    ) -> None:
+        told = SecurityEntry(
+            position=row.position,
+            recorded_at=row.recorded_at,
+            kind=kind,
+            count=1,
+            actor=event.actor,
+            route=event.route,
+            detail=what,
+            from_at=None,
+            until_at=None,
+            origin=event.origin,
+            origin_context=row.type,
+        )
+        self._keep(told)
 
     def _keep(self, entry: SecurityEntry) -> None:
         keys = (entry.position, entry.recorded_at, entry.kind)
         self._entries.append((*keys, self._encode(entry)))
         day = utc_day_of(entry.recorded_at)
         self._counted.append((day, entry.kind, entry.count))
+
+
+class Window(NamedTuple):
+    """Which rows to list: those before a position, as many, recorded within a time."""
+
+    before: int
+    limit: int
+    from_at: Instant | None = None
+    until_at: Instant | None = None
 
 
 class Security:
@@ -195,34 +217,15 @@ class Security:
         self._entry = msgspec.msgpack.Decoder(SecurityEntry).decode
 
     def audit(
-        self,
-        *,
-        before: int,
-        limit: int,
-        from_at: Instant | None = None,
-        until_at: Instant | None = None,
-        actor: str = "",
-        permission: str = "",
+        self, window: Window, *, actor: str = "", permission: str = ""
     ) -> list[AuditEntry]:
-        """Return commands given within a time, those before a position."""
-        begin, end = self._positions("audit", from_at, until_at, before)
-        rows = self._page(
-            "audit", begin, end, limit, actor=actor, permission=permission
-        )
+        """Return commands that were given."""
+        rows = self._page("audit", window, actor=actor, permission=permission)
         return [self._audit(document) for (document,) in rows]
 
-    def entries(
-        self,
-        *,
-        before: int,
-        limit: int,
-        from_at: Instant | None = None,
-        until_at: Instant | None = None,
-        kind: str = "",
-    ) -> list[SecurityEntry]:
-        """Return what was noted within a time, before a position."""
-        begin, end = self._positions("entry", from_at, until_at, before)
-        rows = self._page("entry", begin, end, limit, kind=kind)
+    def entries(self, window: Window, *, kind: str = "") -> list[SecurityEntry]:
+        """Return what was noted."""
+        rows = self._page("entry", window, kind=kind)
         return [self._entry(document) for (document,) in rows]
 
     def counts(self, *, before: tuple[str, str], limit: int) -> list[Count]:
@@ -234,16 +237,14 @@ class Security:
         )
         return [Count(*row) for row in rows]
 
-    def _positions(
-        self, table: str, from_at: Instant | None, until_at: Instant | None, before: int
-    ) -> tuple[int, int]:
+    def _positions(self, table: str, window: Window) -> tuple[int, int]:
         """Return a time as positions: along these ``recorded_at`` never decreases."""
-        begin = 0
-        if from_at is not None:
-            begin = self._first(table, from_at)
-        if until_at is not None:
-            before = min(before, self._first(table, until_at))
-        return begin, before
+        begin, end = 0, window.before
+        if window.from_at is not None:
+            begin = self._first(table, window.from_at)
+        if window.until_at is not None:
+            end = min(end, self._first(table, window.until_at))
+        return begin, end
 
     def _first(self, table: str, at: Instant) -> int:
         ((position,),) = self.reader.rows(
@@ -253,13 +254,12 @@ class Security:
         )
         return (1 << 63) - 1 if position is None else int(position)
 
-    def _page(
-        self, table: str, begin: int, end: int, limit: int, **equal: str
-    ) -> list[Any]:
+    def _page(self, table: str, window: Window, **equal: str) -> list[Any]:
+        begin, end = self._positions(table, window)
         wanted = {name: value for name, value in equal.items() if value}
         where = ["position >= ?", "position < ?", *(f"{name} = ?" for name in wanted)]
         return self.reader.rows(
             f"SELECT document FROM {table} WHERE {' AND '.join(where)}"
             " ORDER BY position DESC LIMIT ?",
-            (begin, end, *wanted.values(), limit),
+            (begin, end, *wanted.values(), window.limit),
         )

@@ -22,11 +22,11 @@ from api.rest.reading import (
     Limit,
     Reading,
     caught_up,
-    cursor_of,
     documented,
     key_of,
     needs,
     new_routes,
+    next_of,
 )
 from api.security.permissions import Permission
 from api.security.principal import Principal
@@ -151,12 +151,8 @@ async def list_contracts(
     items = context.models.contracts.page(
         after=behind, limit=limit, subject_id=subject_id
     )
-    more = len(items) == limit
-    return json_response(
-        ContractPage(
-            items, cursor_of(_CONTRACTS, items[-1].contract_id) if more else None
-        )
-    )
+    more = next_of(_CONTRACTS, items, limit, lambda contract: (contract.contract_id,))
+    return json_response(ContractPage(items, more))
 
 
 @router.get(

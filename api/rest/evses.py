@@ -16,11 +16,11 @@ from api.rest.reading import (
     Limit,
     Reading,
     caught_up,
-    cursor_of,
     documented,
     key_of,
     needs,
     new_routes,
+    next_of,
 )
 from api.security.permissions import Permission
 from api.security.reach import places_of
@@ -71,10 +71,8 @@ async def list_evses(
         items = await run_in_threadpool(
             past.evses, after=last, limit=limit, wanted=wanted, scope=scope
         )
-    more = len(items) == limit
-    return json_response(
-        EvsePage(items, cursor_of(kind, items[-1].evse_id) if more else None)
-    )
+    behind = next_of(kind, items, limit, lambda evse: (evse.evse_id,))
+    return json_response(EvsePage(items, behind))
 
 
 @router.get(

@@ -19,11 +19,11 @@ from api.rest.reading import (
     Reading,
     Stored,
     caught_up,
-    cursor_of,
     documented,
     key_of,
     needs,
     new_routes,
+    next_of,
 )
 from api.security.permissions import Permission
 from api.security.reach import check_commanded, check_zone
@@ -155,9 +155,7 @@ async def list_incentives(
         raise unknown("zone", zone_id)
     behind = key_of("incentives", cursor, tuple[Stored, str], (-1, ""))
     items = context.models.incentives.page(zone_id, after=behind, limit=limit)
-    more = None
-    if len(items) == limit:
-        more = cursor_of("incentives", items[-1].from_at, items[-1].key)
+    more = next_of("incentives", items, limit, lambda last: (last.from_at, last.key))
     return json_response(IncentivePage(items, more))
 
 

@@ -16,11 +16,11 @@ from api.rest.reading import (
     Cursor,
     Limit,
     Reading,
-    cursor_of,
     documented,
     key_of,
     needs,
     new_routes,
+    next_of,
 )
 from api.security.keys import check_privileges, draw_key, roles_of
 from api.security.permissions import Permission
@@ -186,10 +186,9 @@ async def list_keys(
     (behind,) = key_of("keys", cursor, tuple[str], ("",))
     system = context.system
     found = await run_in_threadpool(keys_of, system.log, behind=behind, limit=limit)
-    more = len(found) == limit
-    last = cursor_of("keys", found[-1].issued.key_id) if more else None
+    more = next_of("keys", found, limit, lambda key: (key.issued.key_id,))
     now = system.clock.now()
-    return json_response(KeyPage([_view(key, now) for key in found], last))
+    return json_response(KeyPage([_view(key, now) for key in found], more))
 
 
 def _check_reach(commands: Commands, command: IssueKey) -> None:

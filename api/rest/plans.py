@@ -16,11 +16,11 @@ from api.rest.reading import (
     Reading,
     Stored,
     caught_up,
-    cursor_of,
     documented,
     key_of,
     needs,
     new_routes,
+    next_of,
 )
 from api.security.permissions import Permission
 from api.security.reach import places_of
@@ -70,10 +70,8 @@ async def list_plans(
         outcome=outcome or "",
         scope=places_of(caller),
     )
-    more = len(items) == limit
-    return json_response(
-        PlanPage(items, cursor_of("plans", items[-1].position) if more else None)
-    )
+    behind = next_of("plans", items, limit, lambda plan: (plan.position,))
+    return json_response(PlanPage(items, behind))
 
 
 @router.get(

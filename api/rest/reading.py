@@ -4,7 +4,7 @@ import asyncio
 import base64
 import binascii
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
@@ -37,6 +37,8 @@ from projections.read_models import ReadModels
 
 Metrics = Callable[[], Mapping[str, float | int]]
 Key = TypeVar("Key")
+Item = TypeVar("Item")
+CursorKey = tuple[str | int, ...]
 
 # What the text of a forged cursor raises; nested deeply enough, it is too deep.
 _NO_CURSOR = (binascii.Error, UnicodeError, msgspec.MsgspecError, RecursionError)
@@ -268,6 +270,13 @@ def cursor_of(kind: str, *key: str | int) -> str:
     """Return the opaque cursor that continues a list behind a key."""
     packed = msgspec.json.encode([kind, list(key)])
     return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+
+
+def next_of(
+    kind: str, found: Sequence[Item], limit: int, key: Callable[[Item], CursorKey]
+) -> str | None:
+    """Return the cursor behind the last of a full page; none where no more can come."""
+    return cursor_of(kind, *key(found[-1])) if len(found) == limit else None
 
 
 def key_of(kind: str, cursor: str, shape: type[Key], first: Key) -> Key:

@@ -16,11 +16,11 @@ from api.rest.reading import (
     Reading,
     Stored,
     caught_up,
-    cursor_of,
     documented,
     key_of,
     needs,
     new_routes,
+    next_of,
 )
 from api.security.permissions import Permission
 from domain.errors import StoreError
@@ -28,7 +28,14 @@ from domain.model.access_events import CommandAudited
 from domain.model.registry import BY_CLASS
 from domain.model.values import Instant, Sealed
 from domain.ports import Vault
-from projections.security import AuditEntry, Count, SecurityEntry
+from projections.security import (
+    AuditEntry,
+    Command,
+    Count,
+    Note,
+    SecurityEntry,
+    Window,
+)
 
 router = new_routes()
 
@@ -55,17 +62,9 @@ class OriginView(msgspec.Struct, kw_only=True):
     path: str = ""
 
 
-class AuditView(msgspec.Struct, kw_only=True):
+class AuditView(Command, kw_only=True):
     """One command: who gave it, for whom, from where."""
 
-    position: int
-    recorded_at: Instant
-    actor: str
-    roles: tuple[str, ...]
-    permission: str
-    route: str
-    request_id: str
-    command_id: str
     origin: OriginView
 
 
@@ -76,18 +75,9 @@ class AuditPage(msgspec.Struct):
     next: str | None
 
 
-class SecurityView(msgspec.Struct, kw_only=True):
+class SecurityView(Note, kw_only=True):
     """One note; a ``count`` above 1 stands for a flood between two instants."""
 
-    position: int
-    recorded_at: Instant
-    kind: str
-    count: int
-    actor: str
-    route: str
-    detail: str
-    from_at: Instant | None
-    until_at: Instant | None
     origin: OriginView
 
 
@@ -123,23 +113,14 @@ async def list_audit(
 ) -> Response:
     """List the commands that were given: who, for whom, from where."""
     await caught_up(context, "security", after)
-    (before,) = key_of("audit", cursor, tuple[Stored], _LAST)
-    begin, end = _time("from_at", from_at), _time("until_at", until_at)
+    window = _window("audit", cursor, limit, from_at, until_at)
 
     def work() -> AuditPage:
         found = context.models.security.audit(
-            before=before,
-            limit=limit,
-            from_at=begin,
-            until_at=end,
-            actor=actor,
-            permission=permission,
+            window, actor=actor, permission=permission
         )
-        more = len(found) == limit
         items = [_audit_view(context, entry) for entry in found]
-        return AuditPage(
-            items, cursor_of("audit", found[-1].position) if more else None
-        )
+        return AuditPage(items, next_of("audit", found, limit, _position_of))
 
     return json_response(await run_in_threadpool(work))
 
@@ -161,18 +142,12 @@ async def list_security_events(
 ) -> Response:
     """List logins good and bad, refusals, faulty messages, changed configurations."""
     await caught_up(context, "security", after)
-    (before,) = key_of("security", cursor, tuple[Stored], _LAST)
-    begin, end = _time("from_at", from_at), _time("until_at", until_at)
+    window = _window("security", cursor, limit, from_at, until_at)
 
     def work() -> SecurityPage:
-        found = context.models.security.entries(
-            before=before, limit=limit, from_at=begin, until_at=end, kind=kind
-        )
-        more = len(found) == limit
+        found = context.models.security.entries(window, kind=kind)
         items = [_security_view(context, entry) for entry in found]
-        return SecurityPage(
-            items, cursor_of("security", found[-1].position) if more else None
-        )
+        return SecurityPage(items, next_of("security", found, limit, _position_of))
 
     return json_response(await run_in_threadpool(work))
 
@@ -190,9 +165,17 @@ async def list_security_counters(
     await caught_up(context, "security", after)
     before = key_of("counters", cursor, tuple[str, str], _LAST_DAY)
     found = context.models.security.counts(before=before, limit=limit)
-    more = len(found) == limit
-    last = cursor_of("counters", found[-1].day, found[-1].kind) if more else None
-    return json_response(CounterPage(found, last))
+    behind = next_of("counters", found, limit, lambda count: (count.day, count.kind))
+    return json_response(CounterPage(found, behind))
+
+
+def _window(kind: str, cursor: str, limit: int, from_at: str, until_at: str) -> Window:
+    (before,) = key_of(kind, cursor, tuple[Stored], _LAST)
+    return Window(before, limit, _time("from_at", from_at), _time("until_at", until_at))
+
+
+def _position_of(entry: AuditEntry | SecurityEntry) -> tuple[int]:
+    return (entry.position,)
 
 
 def _time(name: str, text: str) -> Instant | None:

@@ -17,11 +17,11 @@ from api.rest.reading import (
     Limit,
     Reading,
     caught_up,
-    cursor_of,
     documented,
     key_of,
     needs,
     new_routes,
+    next_of,
 )
 from api.security.permissions import Permission
 from api.security.reach import places_of
@@ -73,10 +73,8 @@ async def list_stations(
         items = await run_in_threadpool(
             past.stations, after=last, limit=limit, wanted=wanted, scope=scope
         )
-    more = len(items) == limit
-    return json_response(
-        StationPage(items, cursor_of(kind, items[-1].station_id) if more else None)
-    )
+    behind = next_of(kind, items, limit, lambda station: (station.station_id,))
+    return json_response(StationPage(items, behind))
 
 
 @router.get(

@@ -18,11 +18,11 @@ from api.rest.reading import (
     Reading,
     Stored,
     caught_up,
-    cursor_of,
     documented,
     key_of,
     needs,
     new_routes,
+    next_of,
 )
 from api.security.permissions import Permission
 from api.security.principal import Principal
@@ -133,10 +133,8 @@ async def list_zones(
         items = await run_in_threadpool(
             past.zones, after=last, limit=limit, zone_ids=zones
         )
-    more = len(items) == limit
-    return json_response(
-        ZonePage(items, cursor_of(kind, items[-1].zone_id) if more else None)
-    )
+    behind = next_of(kind, items, limit, lambda zone: (zone.zone_id,))
+    return json_response(ZonePage(items, behind))
 
 
 @router.get(
@@ -186,7 +184,6 @@ async def get_pre(
     history = zones.pre_history(zone_id, before=before, limit=limit)
     pre = zones.pre_in_force(zone_id, instant)
     lower_w, upper_w = pre.range_w(instant)
-    last = history[-1] if len(history) == limit else None
     return json_response(
         PreView(
             zone_id=zone_id,
@@ -198,7 +195,9 @@ async def get_pre(
             safe_upper_w=pre.safe_upper_w,
             limit_w=pre.limit_w,
             history=history,
-            next=cursor_of("pre", last.occurred_at, last.position) if last else None,
+            next=next_of(
+                "pre", history, limit, lambda last: (last.occurred_at, last.position)
+            ),
         )
     )
 
@@ -266,10 +265,8 @@ async def list_etps(
         )
         for evse in evses
     ]
-    more = len(items) == limit
-    return json_response(
-        EtpPage(items, cursor_of("etps", items[-1].evse_id) if more else None)
-    )
+    behind = next_of("etps", items, limit, lambda etps: (etps.evse_id,))
+    return json_response(EtpPage(items, behind))
 
 
 async def _zone(

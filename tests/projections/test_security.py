@@ -7,9 +7,9 @@ import pytest
 
 from domain.model import ids
 from domain.model.access_events import CommandAudited, SecurityCounted, SecurityNoted
-from domain.model.values import DAY, HOUR, MINUTE
+from domain.model.values import DAY, HOUR, MINUTE, Instant
 from projections.runner import Runner
-from projections.security import CONFIGURATION_CHANGED, Security
+from projections.security import CONFIGURATION_CHANGED, Security, Window
 from tests.projections.small_site import DAWN, Site, Told
 
 MOST = (1 << 63) - 1
@@ -58,8 +58,11 @@ def test_audits_are_found_by_actor_permission_and_time(
 ) -> None:
     found = security(site, tmp_path / "p")
 
-    def actors(**wanted: object) -> list[str]:
-        entries = found.audit(before=MOST, limit=10, **wanted)  # type: ignore[arg-type]
+    def actors(
+        actor: str = "", permission: str = "", **time: Instant | None
+    ) -> list[str]:
+        window = Window(MOST, 10, **time)
+        entries = found.audit(window, actor=actor, permission=permission)
         return [entry.actor for entry in entries]
 
     assert actors() == ["anna", "ben", "anna"]
@@ -84,7 +87,7 @@ def test_counters_add_what_was_counted_and_what_was_noted(
         ("2019-10-29", CONFIGURATION_CHANGED): 2,
         ("2019-10-30", "login"): 1,
     }
-    changed = found.entries(before=MOST, limit=10, kind=CONFIGURATION_CHANGED)
+    changed = found.entries(Window(MOST, 10), kind=CONFIGURATION_CHANGED)
     assert [entry.detail for entry in changed] == ["keys.keep", "zones.commission"]
     found.reader.close()
 
