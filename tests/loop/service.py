@@ -135,7 +135,7 @@ def read_meters(runner: LoopRunner, names: list[str]) -> None:
 def compile_planner() -> None:
     """Make a small plan, so that nothing is compiled when the load begins."""
     problem = Problem(
-        step_s=900.0,
+        step_s=np.full(3, 900.0),
         power_max_w=np.full(2, 11_000.0),
         power_floor_w=np.full(2, 1_380.0),
         arrival_step=np.zeros(2, np.int64),
