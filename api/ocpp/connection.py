@@ -92,12 +92,7 @@ class Connection:
         if self.peer.connection is not self:
             return  # another took its place: who has no answer will ask again there
         for frame in frames:
-            try:
-                self.take(desk, frame)
-            except StoreError:
-                raise
-            except Exception:  # one message's error must not take others down
-                _logger.exception("a message of %s", self.peer.station_id)
+            desk.alone(self.peer.station_id, partial(self.take, desk, frame))
 
     def take(self, desk: Desk, frame: bytes) -> None:
         """Decide what a frame comes to."""
@@ -120,6 +115,8 @@ class Connection:
 
     def ask(self, desk: Desk, call: Call) -> None:
         """Put a call into the queue; of a slot, in the place of an older one."""
+        queue, outstanding = list(self._queue), self._outstanding
+        desk.to_undo(lambda: self._take_back(queue, outstanding))
         self._asked += 1
         entry = (int(call.urgency), self._asked, call)
         if call.slot:
@@ -132,15 +129,23 @@ class Connection:
         self._queue.sort(key=lambda each: each[:2])
         self._next(desk)
 
+    def _take_back(
+        self, queue: list[tuple[int, int, Call]], outstanding: _Outstanding | None
+    ) -> None:
+        """Have asked nothing: what it was asked for is undone."""
+        if self._outstanding is not None and self._outstanding is not outstanding:
+            self._outstanding.forget()
+        self._queue, self._outstanding = queue, outstanding
+
     def lost(self, desk: Desk) -> None:
         """Give up what is queued and asked: the link is gone."""
         waiting, self._queue = self._queue, []
         outstanding, self._outstanding = self._outstanding, None
         if outstanding is not None:
             outstanding.forget()
-            self._tell(desk, outstanding.call, NotAnswered.DISCONNECTED)
+            self._tell_alone(desk, outstanding.call, NotAnswered.DISCONNECTED)
         for _, _, call in waiting:
-            self._tell(desk, call, NotAnswered.NOT_CONNECTED)
+            self._tell_alone(desk, call, NotAnswered.NOT_CONNECTED)
 
     @property
     def is_idle(self) -> bool:
@@ -163,7 +168,7 @@ class Connection:
         if outstanding is None or outstanding.message_id != message_id:
             return
         self._outstanding = None
-        self._tell(desk, outstanding.call, NotAnswered.TIMED_OUT)
+        self._tell_alone(desk, outstanding.call, NotAnswered.TIMED_OUT)
         self._next(desk)
 
     def _answered(
@@ -193,8 +198,13 @@ class Connection:
                         message.message_id, code, str(violation)
                     )
                     self._send(desk, refusal)
-        self._tell(desk, call, answered)
+        self._tell_alone(desk, call, answered)
         self._next(desk)
+
+    def _tell_alone(self, desk: Desk, call: Call, answered: Answered) -> None:
+        """Tell who asked; an error there keeps nothing else from being done."""
+        tell = partial(self._tell, desk, call, answered)
+        desk.alone(f"{self.peer.station_id}: {call.action}", tell)
 
     def _tell(self, desk: Desk, call: Call, answered: Answered) -> None:
         call.on_answer(self.gateway, desk, self.peer, answered)
@@ -236,15 +246,17 @@ class Connection:
             raise _NotDone("SecurityError", text)
         try:
             response = handler(self.gateway, desk, self.peer, request)
+            return frames.encode_result(message.message_id, response)
         except StoreError:
             raise
         except DomainError as error:
             _logger.warning("%s of %s: %s", message.action, self.peer.station_id, error)
+            self.gateway.undo(desk, self.peer, request)
             raise _NotDone("InternalError", str(error)[:255]) from None
         except Exception:
             _logger.exception("%s of %s", message.action, self.peer.station_id)
+            self.gateway.undo(desk, self.peer, request)
             raise _NotDone("InternalError", "") from None
-        return frames.encode_result(message.message_id, response)
 
     def _read(
         self,

@@ -2,7 +2,8 @@
 
 Works run inside the ledger's own transaction, so that what one appends the next can
 read, and no other writer comes between. What a batch of works says to stations goes out
-when all that it recorded is durable, or, where it could not be, not at all.
+when all that it recorded is durable, or, where it could not be, not at all. One thing
+of a work that ends in an error (a message, a row followed) leaves nothing behind.
 
 All state of the gateway (peers, connections, queues) is touched by works alone. So it
 needs no lock, whatever thread runs them.
@@ -12,6 +13,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -23,6 +25,7 @@ from domain.loop.observer import Reading
 from domain.model.values import Instant
 from domain.ports import Log, System
 from domain.store.committer import Committer
+from domain.store.ledger import Ledger
 
 _logger = logging.getLogger(__name__)
 
@@ -68,6 +71,10 @@ class Desk:
         self.on_lost: Callable[[], None] | None = None
         self._take_readings = take_readings
         self._security = security
+        # Since the mark: how much was to be said and done before, and what takes back
+        # what was done else.
+        self._marked = (0, 0, 0)
+        self._to_undo: list[Callable[[], None]] = []
 
     @property
     def now(self) -> Instant:
@@ -100,6 +107,50 @@ class Desk:
         """Note what a guard should know; a flood is counted."""
         if self._security is not None:
             self._security.note(kind, origin, actor=actor, route="ocpp", detail=detail)
+
+    def mark(self) -> None:
+        """Begin a thing that is done as a whole; what was done before it stays."""
+        self._ledger.mark()
+        self.sampled.mark()
+        self._marked = (len(self.outbox), len(self.closing), len(self._after))
+        self._to_undo.clear()
+
+    def unmark(self) -> None:
+        """Let all stay that was done; others may append to the ledger now."""
+        self._ledger.unmark()
+
+    def undo(self) -> None:
+        """Leave nothing of what was done since the mark."""
+        for stream in self._ledger.undo():
+            self.system.folds.pop(stream, None)
+        self.sampled.undo()
+        said, closed, due = self._marked
+        del self.outbox[said:], self.closing[closed:], self._after[due:]
+        while self._to_undo:
+            self._to_undo.pop()()
+
+    def alone(self, of: str, do: Callable[[], None]) -> None:
+        """Do one thing of several: an error leaves nothing of it, and the others be."""
+        self.mark()
+        try:
+            do()
+        except StoreError:
+            raise
+        except Exception:
+            _logger.exception("something of %s failed", of)
+            self.undo()
+        self.mark()
+
+    def to_undo(self, take_back: Callable[[], None]) -> None:
+        """Have something taken back should what is done since the mark be undone."""
+        self._to_undo.append(take_back)
+
+    @property
+    def _ledger(self) -> Ledger:
+        """The ledger itself, on which works decide."""
+        log = self.system.log
+        assert isinstance(log, Ledger)
+        return log
 
     def flush(self) -> None:
         """Keep the samples, then say and do what was to be said and done."""
@@ -146,10 +197,20 @@ class InlineDesk:
         self._is_busy = True
         try:
             while self._works:
-                self._works.popleft()(self.desk)
+                self._do(self._works.popleft())
                 self.desk.flush()
         finally:
             self._is_busy = False
+
+    def _do(self, work: Work) -> None:
+        self.desk.mark()
+        try:
+            work(self.desk)
+        except Exception:
+            self.desk.undo()
+            raise
+        finally:
+            self.desk.unmark()
 
 
 class CommitterDesk:
@@ -206,12 +267,8 @@ class CommitterDesk:
             if time.perf_counter() > ends_at:
                 break
             work = queue.popleft()
-            try:
-                work(self.desk)
-            except StoreError:
-                raise
-            except Exception:  # one message's error must not take others down
-                _logger.exception("a work of the gateway failed")
+            self.desk.alone("the gateway", partial(work, self.desk))
+        self.desk.unmark()
 
     def _turns(self) -> Iterator[deque[Work]]:
         """Yield where the next work is, of those that wait now."""

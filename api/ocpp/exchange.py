@@ -64,6 +64,9 @@ class Module(NamedTuple):
     # A work of its own, after our answer: its EVSE of this number has a transaction, or
     # the phases that it uses turned out to be others.
     on_transaction: Callable[["Gateway", "Desk", "Peer", int], None] | None = None
+    # Nothing is left of what a message of the station was to do, as it ended in an
+    # error.
+    on_undone: Callable[["Gateway", "Desk", "Peer", Any], None] | None = None
 
 
 def handlers_of(modules: Iterable[Module]) -> dict[tuple[Version, str], Handler]:

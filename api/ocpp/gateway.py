@@ -5,7 +5,6 @@ is durable. Outward, the gateway follows the log: an ETP that was recorded as se
 activity that was asked for, an EVSE that was blocked becomes a call to its station.
 """
 
-import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, Protocol
@@ -17,15 +16,13 @@ from api.ocpp.exchange import Handler, Module, followers_of, handlers_of
 from api.ocpp.facts import record_of_station
 from api.ocpp.peers import OBSERVED, Peer, Peers
 from api.ocpp.violations import Version
+from api.ocpp.wire import Wire
 from api.security.notes import Origin
-from domain.errors import StoreError
 from domain.model import ids
 from domain.model import station_events as t
 from domain.model.registry import BY_CLASS
 from domain.model.values import DAY, Event, Instant
 from domain.ports import Recorded, RowFilter, System
-
-_logger = logging.getLogger(__name__)
 
 # Most rows of one work: others wait for it.
 _ROWS_AT_ONCE: Final = 32
@@ -140,7 +137,16 @@ class Gateway:
         """Begin what is due when a station was told that it is accepted."""
         for module in self._modules:
             if module.on_accepted is not None:
-                module.on_accepted(self, desk, peer)
+                accepted = partial(module.on_accepted, self, desk, peer)
+                desk.alone(peer.station_id, accepted)
+
+    def undo(self, desk: Desk, peer: Peer, request: Wire) -> None:
+        """Leave nothing of what a message of the station did before it failed."""
+        desk.undo()
+        for module in self._modules:
+            if module.on_undone is not None:
+                undone = partial(module.on_undone, self, desk, peer, request)
+                desk.alone(peer.station_id, undone)
 
     def transaction_began(self, peer: Peer, evse_number: int) -> None:
         """Begin what is due when an EVSE has a transaction, after what is answered now.
@@ -152,19 +158,16 @@ class Gateway:
     def _transaction(self, desk: Desk, peer: Peer, evse_number: int) -> None:
         for module in self._modules:
             if module.on_transaction is not None:
-                module.on_transaction(self, desk, peer, evse_number)
+                began = partial(module.on_transaction, self, desk, peer, evse_number)
+                desk.alone(peer.station_id, began)
 
     def _follow(self, desk: Desk, rows: Sequence[Recorded]) -> None:
         for row in rows:
             if row.stream.startswith(("station-", "evse-")):
                 self.peers.observe(row)
             for follower in self._followers.get(type(row.event), ()):
-                try:
-                    follower(self, desk, row)
-                except StoreError:
-                    raise
-                except Exception:  # one row's error must not take others down
-                    _logger.exception("following row %d", row.position)
+                follow = partial(follower, self, desk, row)
+                desk.alone(f"row {row.position}", follow)
 
     def _connected(self, desk: Desk, connection: Connection) -> None:
         connection.waits = False
@@ -185,7 +188,8 @@ class Gateway:
         record_of_station(desk, peer, event)
         for module in self._modules:
             if module.on_connected is not None:
-                module.on_connected(self, desk, peer)
+                connected = partial(module.on_connected, self, desk, peer)
+                desk.alone(peer.station_id, connected)
 
     def _disconnected(self, desk: Desk, connection: Connection, reason: str) -> None:
         peer = connection.peer

@@ -37,14 +37,31 @@ class Sampled:
     def __init__(self) -> None:
         self._readings: dict[str, list[Reading]] = {}
         self._measures: dict[str, list[Measure]] = {}
+        # Since the mark: of each value the list that it is the last of.
+        self._grown: list[list[Reading] | list[Measure]] = []
+
+    def mark(self) -> None:
+        """From here on what is added can be undone."""
+        self._grown.clear()
+
+    def undo(self) -> None:
+        """Take out what was added since the mark."""
+        while self._grown:
+            self._grown.pop().pop()
+        self._readings = {zone: rows for zone, rows in self._readings.items() if rows}
+        self._measures = {zone: rows for zone, rows in self._measures.items() if rows}
 
     def reading(self, zone_id: str, reading: Reading) -> None:
         """Add a reading of power and import register."""
-        self._readings.setdefault(zone_id, []).append(reading)
+        rows = self._readings.setdefault(zone_id, [])
+        rows.append(reading)
+        self._grown.append(rows)
 
     def measure(self, zone_id: str, measure: Measure) -> None:
         """Add what else was measured."""
-        self._measures.setdefault(zone_id, []).append(measure)
+        rows = self._measures.setdefault(zone_id, [])
+        rows.append(measure)
+        self._grown.append(rows)
 
     def keep(self, samples: SampleLog, now: Instant) -> None:
         """Append a row a zone and kind; more, where a row cannot hold what was told."""

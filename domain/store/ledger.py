@@ -84,6 +84,10 @@ class Ledger(LedgerReader):
             opened.pop_all()
         # Heads of streams; only what was recorded as a whole gets in.
         self._heads: dict[tuple[str, str], Head] = {}
+        self._is_marked = False
+        # Since the mark: whether anything was appended, and to which streams.
+        self._has_savepoint = False
+        self._touched: set[tuple[str, str]] = set()
         self.rollbacks = 0
         self._closed = False
 
@@ -114,10 +118,35 @@ class Ledger(LedgerReader):
         """Return the last position, flushed or not."""
         return self._chain.position
 
+    def mark(self) -> None:
+        """From here on all appends can be undone, until the next mark or `unmark`."""
+        self.unmark()
+        self._is_marked = True
+
+    def unmark(self) -> None:
+        """Let stay what was appended since the mark."""
+        self._is_marked = False
+        if self._has_savepoint:
+            self._connection.execute("RELEASE work")
+            self._forget_savepoint()
+
+    def undo(self) -> set[str]:
+        """Undo all appends since the mark; return the streams they were to."""
+        if not self._has_savepoint:
+            return set()
+        self._connection.execute("ROLLBACK TO work")
+        for key in self._touched:
+            self._heads.pop(key, None)
+        self._chain.reload()
+        streams = {stream for _, stream in self._touched}
+        self._touched.clear()
+        return streams
+
     def flush(self) -> None:
         """Commit all that was recorded since the last flush."""
         if not self._connection.in_transaction:
             return
+        self._forget_savepoint()
         try:
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
@@ -154,31 +183,45 @@ class Ledger(LedgerReader):
     def _whole(self, work: Callable[[], Result]) -> Result:
         """Run ``work``: all of it is recorded or nothing.
 
-        The first work of a transaction needs no savepoint, for nothing came before it.
+        The first one of a transaction, or since the mark, needs no savepoint of its
+        own, for nothing came before it.
         """
         execute = self._connection.execute
-        is_first = not self._connection.in_transaction
+        undo, done = "ROLLBACK TO batch", "RELEASE batch"
         try:
-            execute("BEGIN IMMEDIATE" if is_first else "SAVEPOINT batch")
+            if not self._connection.in_transaction:
+                execute("BEGIN IMMEDIATE")
+                undo, done = "ROLLBACK", ""
+            if self._is_marked and not self._has_savepoint:
+                execute("SAVEPOINT work")
+                self._has_savepoint = True
+                undo, done = "ROLLBACK TO work", ""
+            if done:
+                execute("SAVEPOINT batch")
             result = work()
-            if not is_first:
-                execute("RELEASE batch")
+            if done:
+                execute(done)
         except sqlite3.Error as error:
             # A full disk may have ended the whole transaction already, so that what
             # was answered but not flushed is gone too. Then nothing of it stays.
             self._roll_back()
             raise as_store_error(error, "appending") from error
         except BaseException as error:
-            execute("ROLLBACK" if is_first else "ROLLBACK TO batch")
-            if not is_first:
-                execute("RELEASE batch")
+            execute(undo)
+            if done:
+                execute(done)
             if not isinstance(error, DomainError):
                 # A refusal comes before the rows; an interrupt, at any instant.
                 self._reload()
             raise
         return result
 
+    def _forget_savepoint(self) -> None:
+        self._has_savepoint = False
+        self._touched.clear()
+
     def _roll_back(self) -> None:
+        self._forget_savepoint()
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
         self.rollbacks += 1
@@ -342,3 +385,5 @@ class Ledger(LedgerReader):
         if len(self._heads) > _HEADS_KEPT:
             self._heads.clear()
         self._heads.update(heads)
+        if self._is_marked:
+            self._touched.update(heads)

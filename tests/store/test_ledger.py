@@ -330,3 +330,58 @@ def test_a_log_of_another_format_is_refused(
     monkeypatch.undo()
     with pytest.raises(UnknownSchema, match="format 2; this release reads 1"):
         Ledger(tmp_path / "l.sqlite", clock=clock, ids=ids)
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_what_was_appended_since_the_mark_is_undone(
+    ledger: Ledger, is_first: bool
+) -> None:
+    ledger.append(batch(decision("session-1", 0)))
+    if is_first:
+        ledger.flush()
+    claim = Claim("place", "B2", "1")
+    ledger.mark()
+    ledger.append(batch(decision("session-1", 1), claims=(claim,), command_id="c"))
+    with pytest.raises(Conflict):
+        ledger.append(batch(decision("session-1", 0)))
+    ledger.append(batch(fact("evse-1")))
+    assert ledger.undo() == {"session-1", "evse-1"}
+    assert ledger.undo() == set()
+    assert (ledger.last_position(), ledger.owner("place", "B2")) == (1, None)
+    assert not ledger.append(batch(decision("session-1", 1), command_id="c")).repeated
+    ledger.unmark()
+    ledger.flush()
+    assert versions(ledger, "session-1") == [(1, 1), (2, 2)]
+    assert versions(ledger, "evse-1") == []
+
+
+def test_what_was_appended_before_the_mark_or_after_its_end_stays(
+    ledger: Ledger,
+) -> None:
+    ledger.mark()
+    ledger.append(batch(fact("evse-1")))
+    ledger.mark()
+    ledger.append(batch(fact("evse-2")))
+    ledger.undo()
+    ledger.append(batch(fact("evse-3")))
+    ledger.unmark()
+    ledger.append(batch(fact("evse-4")))
+    assert ledger.undo() == set()
+    ledger.flush()
+    rows = ledger.read(after=0, limit=9)
+    assert [row.stream for row in rows] == ["evse-1", "evse-3", "evse-4"]
+
+
+def test_a_batch_that_fails_first_since_the_mark_takes_nothing_else_down(
+    ledger: Ledger,
+) -> None:
+    ledger.append(batch(decision("session-1", 0)))
+    ledger.mark()
+    with pytest.raises(Conflict):
+        ledger.append(batch(fact("evse-1"), decision("session-1", 0)))
+    ledger.append(batch(fact("evse-2")))
+    ledger.flush()
+    assert [row.stream for row in ledger.read(after=0, limit=9)] == [
+        "session-1",
+        "evse-2",
+    ]

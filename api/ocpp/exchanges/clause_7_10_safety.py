@@ -107,11 +107,37 @@ def reported(gateway: Gateway, desk: Desk, row: Recorded) -> None:
     event = row.event
     assert isinstance(event, t.StationTransactionReported)
     peer = gateway.peers.by_id.get(event.station_id)
-    issue = event.reason if event.reason in _REASONS else ""
-    if not issue and event.trigger in _TRIGGERS:
-        issue = event.trigger
+    issue = _sign_of_transaction(event.reason, event.trigger)
     if issue and peer is not None and event.evse_id in peer.evse_ids:
         report_unsafe(desk, peer, peer.evse_number(event.evse_id), issue)
+
+
+def undone(gateway: Gateway, desk: Desk, peer: Peer, request: Wire) -> None:
+    """Block the EVSE of a transaction all the same whose message came to nothing."""
+    number, issue = 0, ""
+    transaction_id: int | str = ""
+    match request:
+        case m16.StopTransactionRequest():
+            issue = _sign_of_transaction(request.reason or "", "")
+            transaction_id = request.transaction_id
+        case m201.TransactionEventRequest() | m21.TransactionEventRequest():
+            info = request.transaction_info
+            issue = _sign_of_transaction(
+                info.stopped_reason or "", request.trigger_reason
+            )
+            transaction_id = info.transaction_id
+            number = request.evse.id if request.evse else 0
+    known = peer.open_transactions.get(transaction_id)
+    if not number and known is not None:
+        number = known.evse_number
+    if issue and number:
+        report_unsafe(desk, peer, number, issue)
+
+
+def _sign_of_transaction(reason: str, trigger: str) -> str:
+    if reason in _REASONS:
+        return reason
+    return trigger if trigger in _TRIGGERS else ""
 
 
 def keep_from_use(gateway: Gateway, desk: Desk, peer: Peer, evse_id: str) -> None:
@@ -294,4 +320,5 @@ MODULE: Final = Module(
     on_connected=_all,
     on_accepted=_all,
     on_transaction=_began,
+    on_undone=undone,
 )

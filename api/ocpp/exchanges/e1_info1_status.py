@@ -197,6 +197,7 @@ def _alert(desk: Desk, peer: Peer, event: d201.EventData | d21.EventData) -> Non
         record_of_station(desk, peer, alert)
     if issue:
         report_unsafe(desk, peer, alert.evse_number, issue)
+        desk.mark()  # it stays, whatever comes of the rest of the message
 
 
 def _news(desk: Desk, peer: Peer, told: _Told) -> _Told | None:
@@ -222,6 +223,7 @@ def _news(desk: Desk, peer: Peer, told: _Told) -> _Told | None:
         record_of_station(desk, peer, event)
         if issue := sign_of_status(told.status, told.error_code):
             report_unsafe(desk, peer, told.evse_number, issue)
+            desk.mark()  # it stays, whatever comes of the rest of the message
     return told._replace(before=last[0] if last else "")
 
 
@@ -298,9 +300,9 @@ def _pause(desk: Desk, peer: Peer, told: _Told) -> None:
         return
     if not load_evse(desk.system, evse_id).session_id:
         return
-    (peer.paused.add if is_paused else peer.paused.discard)(told.evse_number)
     signal = SignalPause(evse_id=evse_id, paused=is_paused)
     signal_pause(desk.system, signal, _by(desk, peer, told))
+    (peer.paused.add if is_paused else peer.paused.discard)(told.evse_number)
 
 
 def _by(desk: Desk, peer: Peer, told: _Told) -> By:

@@ -372,6 +372,15 @@ def _connected(gateway: Gateway, desk: Desk, peer: Peer) -> None:
     recall(desk.system, peer)
 
 
+def _undone(gateway: Gateway, desk: Desk, peer: Peer, request: object) -> None:
+    """Know of the station what the log has, as after a restart."""
+    peer.open_transactions.clear()
+    peer.transactions.clear()
+    peer.statuses.clear()
+    peer.clock_recorded = None
+    recall(desk.system, peer)
+
+
 MODULE: Final = Module(
     exchanges=(
         InformationExchange(
@@ -385,4 +394,5 @@ MODULE: Final = Module(
         ("2.1", "TransactionEvent"): transaction_event_2_1,
     },
     on_connected=_connected,
+    on_undone=_undone,
 )

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from api.compose import open_simulation
 from api.ocpp.desk import BATCH, CommitterDesk, Desk, InlineDesk
+from benchmarks.simulator.clock import SeededIds, SimulatedClock
 from domain.loop.observer import Reading
 from domain.model import station_events as t
 from domain.model.values import Instant
@@ -192,6 +194,46 @@ def test_an_error_of_one_work_leaves_the_others_alone(bench: Bench) -> None:
     assert bench.link.frames == [b"a", b"b"]
 
 
+def test_a_work_that_fails_half_way_leaves_nothing(bench: Bench) -> None:
+    reading = Reading(EVSE, bench.system.clock.now(), 1_000, 5)
+    done: list[str] = []
+
+    def half(desk: Desk) -> None:
+        keep(bench, "half", desk)
+        desk.reading("z", reading)
+        desk.close(bench.link, 1000, "half")
+        desk.after(lambda: done.append("half"))
+        raise KeyError("a mistake")
+
+    bench.desk.put(partial(keep, bench, "a"))
+    bench.desk.put(half)
+    bench.desk.put(lambda desk: desk.reading("z", reading))
+    bench.desk.put(partial(keep, bench, "b"))
+    bench.settle()
+    assert bench.rows() == ["a", "b"]
+    assert bench.link.frames == [b"a", b"b"]
+    assert (bench.link.closed, done) == ([], [])
+    assert [each[2] for each in bench.readings] == [[reading]]
+
+
+def test_of_several_things_of_a_work_only_the_one_that_fails_is_undone(
+    bench: Bench,
+) -> None:
+    def fail(desk: Desk) -> None:
+        keep(bench, "half", desk)
+        raise KeyError("a mistake")
+
+    def several(desk: Desk) -> None:
+        keep(bench, "before", desk)
+        desk.alone("one", lambda: fail(desk))
+        keep(bench, "after", desk)
+
+    bench.desk.put(several)
+    bench.settle()
+    assert bench.rows() == ["before", "after"]
+    assert bench.link.frames == [b"before", b"after"]
+
+
 def test_other_writers_come_between_batches(bench: Bench) -> None:
     for n in range(2 * BATCH):
         bench.desk.put(partial(keep, bench, str(n)))
@@ -213,7 +255,7 @@ def test_a_closed_store_answers_nobody(tmp_path: Path) -> None:
 
 
 def test_a_work_put_by_a_work_is_done_after_what_that_one_says(tmp_path: Path) -> None:
-    with open_system(tmp_path) as system:
+    with open_simulation(tmp_path, SimulatedClock(0), SeededIds(1)) as system:
         link, order = Told(), list[str]()
         desk = InlineDesk(Desk(system, lambda *told: None))
 
