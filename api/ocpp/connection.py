@@ -19,6 +19,7 @@ from api.ocpp.calls import Answered, Call, NotAnswered, Refusal
 from api.ocpp.codec import CODECS
 from api.ocpp.desk import Desk, Link
 from api.ocpp.peers import Peer
+from api.ocpp.proof import Proof, refusal_of
 from api.ocpp.unreadable import keep_unreadable
 from api.ocpp.violations import Rule, Version, Violation
 from api.ocpp.wire import Wire
@@ -56,12 +57,15 @@ class Connection:
         version: Version,
         link: Link,
         origin: Origin,
+        proof: Proof | None,
     ) -> None:
         self.gateway = gateway
         self.peer = peer
         self.version = version
         self.link = link
         self.origin = origin
+        # What it was let in by, and lasts as long as; None: by other means.
+        self.proof = proof
         self.frames_in = 0
         self.frames_out = 0
         # Whether what it said last is among what can wait.
@@ -146,6 +150,19 @@ class Connection:
             self._tell_alone(desk, outstanding.call, NotAnswered.DISCONNECTED)
         for _, _, call in waiting:
             self._tell_alone(desk, call, NotAnswered.NOT_CONNECTED)
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether what let it in would let it in now."""
+        if self.proof is None:
+            return True
+        return refusal_of(self.peer.credentials, self.proof) is None
+
+    def proves_by(self, digest: bytes) -> None:
+        """Take in that the station took a password over this very connection."""
+        if self.proof is not None:
+            digests = (*(self.proof.digests or ()), digest)
+            self.proof = self.proof._replace(digests=digests)
 
     @property
     def is_idle(self) -> bool:

@@ -15,9 +15,10 @@ from api.ocpp.desk import Desk, Link, Work
 from api.ocpp.exchange import Handler, Module, followers_of, handlers_of
 from api.ocpp.facts import record_of_station
 from api.ocpp.peers import OBSERVED, Peer, Peers
+from api.ocpp.proof import Proof
 from api.ocpp.violations import Version
 from api.ocpp.wire import Wire
-from api.security.notes import Origin
+from api.security.notes import Kind, Origin
 from domain.model import ids
 from domain.model import station_events as t
 from domain.model.registry import BY_CLASS
@@ -26,6 +27,11 @@ from domain.ports import Recorded, RowFilter, System
 
 # Most rows of one work: others wait for it.
 _ROWS_AT_ONCE: Final = 32
+
+
+# How a connection ends that was let in by credentials which are good no more.
+POLICY: Final = 1008
+CREDENTIALS_CHANGED: Final = "its credentials were changed"
 
 
 class Scheduler(Protocol):
@@ -73,10 +79,15 @@ class Gateway:
         self._connections: dict[Connection, None] = {}
 
     def connect(
-        self, peer: Peer, version: Version, link: Link, origin: Origin
+        self,
+        peer: Peer,
+        version: Version,
+        link: Link,
+        origin: Origin,
+        proof: Proof | None = None,
     ) -> Connection:
         """Take a station's new connection; one that it had gives way."""
-        connection = Connection(self, peer, version, link, origin)
+        connection = Connection(self, peer, version, link, origin, proof)
         self._connections[connection] = None
         connection.waits = True
         self.desk.put(partial(self._connected, connection=connection), can_wait=True)
@@ -100,6 +111,18 @@ class Gateway:
         work = partial(self._disconnected, connection=connection, reason=reason)
         # After what it said last.
         self.desk.put(work, can_wait=connection.waits)
+
+    def end_unproven(self, desk: Desk, peer: Peer) -> None:
+        """End a connection that was let in by what is good no more."""
+        connection = peer.connection
+        if connection is not None and not connection.is_proven:
+            self._send_away(desk, connection)
+            self._disconnected(desk, connection, CREDENTIALS_CHANGED)
+
+    def _send_away(self, desk: Desk, connection: Connection) -> None:
+        station_id, kind = connection.peer.station_id, Kind.WRONG_CREDENTIALS
+        desk.note(kind, connection.origin, actor=station_id, detail=CREDENTIALS_CHANGED)
+        desk.close(connection.link, POLICY, CREDENTIALS_CHANGED)
 
     def ask(self, desk: Desk, peer: Peer, call: Call) -> None:
         """Call a station; one that is not there is told so at once."""
@@ -173,6 +196,9 @@ class Gateway:
         connection.waits = False
         # Not the one that was there at the upgrade when all was read anew since.
         peer = connection.peer = self.peers.by_id[connection.peer.station_id]
+        if not connection.is_proven:  # what let it in was changed at that moment
+            self._send_away(desk, connection)
+            return
         if peer.connection is not None:
             older = peer.connection
             desk.close(older.link, 1000, "a newer connection took its place")

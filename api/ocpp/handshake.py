@@ -8,8 +8,6 @@ is welcome, less is not.
 
 import base64
 import binascii
-import hashlib
-import hmac
 import ssl
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
@@ -18,7 +16,8 @@ from urllib.parse import unquote
 
 from picows import WSUpgradeRequest
 
-from api.ocpp.peers import Credentials, Peer
+from api.ocpp.peers import Peer
+from api.ocpp.proof import Proof, digests_of, refusal_of
 from api.ocpp.violations import Version
 from api.security.notes import Kind
 from domain.ports import TENANT
@@ -59,8 +58,14 @@ class Door(NamedTuple):
 
 def admit(
     gateways: Mapping[str, "Gateway"], request: WSUpgradeRequest, door: Door
-) -> tuple[str, "Gateway", Peer]:
-    """Return whom a request comes from, with its tenant, or raise `NotAdmitted`."""
+) -> tuple[str, "Gateway", Peer, Proof]:
+    """Return whom a request comes from, and by what it proves that; its tenant first.
+
+    Raises
+    ------
+    NotAdmitted
+        where it is nobody who may come in.
+    """
     tenant, identity = _named(request.path)
     gateway = gateways.get(tenant)
     peer = None if gateway is None else gateway.peers.find(identity)
@@ -68,10 +73,11 @@ def admit(
         known = tenant if gateway is not None else TENANT
         detail = "no station is registered under this identity"
         raise NotAdmitted(HTTPStatus.NOT_FOUND, Kind.UNKNOWN_STATION, detail, known)
-    refusal = _refusal(peer, request, door)
+    proof = _proof(peer, request, door)
+    refusal = refusal_of(peer.credentials, proof)
     if refusal is not None:
         raise NotAdmitted(HTTPStatus.UNAUTHORIZED, *refusal, tenant)
-    return tenant, gateway, peer
+    return tenant, gateway, peer, proof
 
 
 def protocol_of(offered: Iterable[str]) -> tuple[str, Version] | None:
@@ -95,27 +101,14 @@ def _named(target: bytes) -> tuple[str, str]:
     return TENANT, ""
 
 
-def _refusal(
-    peer: Peer, request: WSUpgradeRequest, door: Door
-) -> tuple[Kind, str] | None:
-    credentials = peer.credentials
-    if credentials is None:
-        return Kind.WRONG_CREDENTIALS, "the station has no credentials"
-    profile = credentials.security_profile
-    if profile > 1 and not door.is_tls:
-        return Kind.WRONG_CREDENTIALS, f"security profile {profile} without TLS"
-    if profile == 3:
-        if not door.certificate:
-            return Kind.NO_CREDENTIALS, "no client certificate"
-        if credentials.certificate_name not in _names(door.certificate):
-            return Kind.WRONG_CREDENTIALS, "another's client certificate"
-        return None
-    password = _password(peer.identity, request.headers.getall("Authorization", []))
-    if password is None:
-        return Kind.NO_CREDENTIALS, "no password"
-    if not is_password_of(credentials, password):
-        return Kind.WRONG_CREDENTIALS, "wrong password"
-    return None
+def _proof(peer: Peer, request: WSUpgradeRequest, door: Door) -> Proof:
+    headers = request.headers.getall("Authorization", [])
+    password = _password(peer.identity, headers)
+    return Proof(
+        is_tls=door.is_tls,
+        names=frozenset(_names(door.certificate)) if door.certificate else None,
+        digests=None if password is None else digests_of(password),
+    )
 
 
 def _password(identity: str, headers: list[str]) -> bytes | None:
@@ -131,24 +124,6 @@ def _password(identity: str, headers: list[str]) -> bytes | None:
         return None
     user = identity.encode() + b":"  # an identity may have colons
     return given.removeprefix(user) if given.startswith(user) else b""
-
-
-def is_password_of(credentials: Credentials, password: bytes) -> bool:
-    """Whether a station is let in by a password: its own, or one it is being told."""
-    digests = (credentials.password_digest, *credentials.offered)
-    return any([_is_password(password, digest) for digest in digests])
-
-
-def _is_password(password: bytes, digest: bytes) -> bool:
-    """Compare with what was registered.
-
-    A key that was set in hexadecimal digits is sent as the bytes that they stand for by
-    some stations (1.6, security edition 2), and as the digits by others.
-    """
-    as_sent = hashlib.sha256(password).digest()
-    as_digits = hashlib.sha256(password.hex().encode()).digest()
-    is_as_sent = hmac.compare_digest(as_sent, digest)
-    return hmac.compare_digest(as_digits, digest) or is_as_sent
 
 
 def _names(certificate: Certificate) -> set[str]:

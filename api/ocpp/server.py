@@ -187,7 +187,7 @@ class StationServer:
         )
         door = door_of(transport.get_extra_info("ssl_object"))
         try:
-            tenant, gateway, peer = admit(self._gateways, request, door)
+            tenant, gateway, peer, proof = admit(self._gateways, request, door)
         except NotAdmitted as refusal:
             return self._refuse(refusal, origin)
         traffic = self.traffic[tenant]
@@ -213,7 +213,7 @@ class StationServer:
             agreed = agree(extensions)
             if agreed is not None:
                 headers["Sec-WebSocket-Extensions"], deflate = agreed
-        connect = partial(gateway.connect, peer, version)
+        connect = partial(gateway.connect, peer, version, proof=proof)
         link = StationLink(gateway, connect, origin, self._limits, traffic, deflate)
         response = WSUpgradeResponse.create_101_response(extra_headers=headers)
         return WSUpgradeResponseWithListener(response, link)

@@ -1,4 +1,4 @@
-"""7.3 A station boots and is heard of: BootNotification and Heartbeat.
+"""7.3 A station boots, is heard of, and is sent away: BootNotification, Heartbeat.
 
 A boot in mid-transaction is normal: its transactions stay open. What a station is
 served before it is accepted is `api.ocpp.admission`.
@@ -154,6 +154,15 @@ def boot_again(gateway: Gateway, desk: Desk, row: Recorded) -> None:
         gateway.ask(desk, peer, Call("TriggerMessage", request))
 
 
+def credentials_changed(gateway: Gateway, desk: Desk, row: Recorded) -> None:
+    """End the connection of a station that would not be let in by it now."""
+    event = row.event
+    assert isinstance(event, t.StationCredentialChanged | t.StationPasswordWithdrawn)
+    peer = gateway.peers.by_id.get(event.station_id)
+    if peer is not None:
+        gateway.end_unproven(desk, peer)
+
+
 _TRIGGERS: Final[dict[str, Wire]] = {
     "1.6": v16.TriggerMessageRequest(requested_message="BootNotification"),
     "2.0.1": v201.TriggerMessageRequest(requested_message="BootNotification"),
@@ -190,5 +199,10 @@ MODULE: Final = Module(
         ("2.0.1", "Heartbeat"): heartbeat_2_0_1,
         ("2.1", "Heartbeat"): heartbeat_2_1,
     },
-    followers={z.StationCommissioned: boot_again, t.StationUnblocked: boot_again},
+    followers={
+        z.StationCommissioned: boot_again,
+        t.StationUnblocked: boot_again,
+        t.StationCredentialChanged: credentials_changed,
+        t.StationPasswordWithdrawn: credentials_changed,
+    },
 )

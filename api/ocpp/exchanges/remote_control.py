@@ -44,6 +44,7 @@ from domain.use_cases.clause_7_3_activities import (
     progress_activity,
 )
 from domain.use_cases.clause_7_3_passwords import settle_password
+from domain.use_cases.clause_7_3_stations import digest_of
 from domain.use_cases.s3_remote_start import GiveUpStart, give_up_start
 from domain.use_cases.shared_path import By
 
@@ -231,6 +232,8 @@ def _judged(
     if activity.kind == ActivityKind.CHANGE_PASSWORD:
         by = _by(desk, activity)
         settle_password(desk.system, activity, outcome, asking.token, by)
+        if outcome is Outcome.DONE and peer.connection is not None:
+            peer.connection.proves_by(digest_of(asking.token))
     if activity.kind == ActivityKind.CLEAR_PROFILE and outcome is Outcome.DONE:
         install(gateway, desk, peer)  # what was cleared may have been ours
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from api.ocpp.handshake import is_password_of
+from api.ocpp.proof import Proof, digests_of, refusal_of
 from api.ocpp.violations import Version
 from domain.errors import InvalidValue, Refused
 from domain.model import activity_events as y
@@ -185,7 +185,8 @@ def opens(office: Office, password: bytes) -> bool:
     """Whether a station is let in by a password, as the handshake has it."""
     credentials = office.gateway.peers.by_id["S1"].credentials
     assert credentials is not None
-    return is_password_of(credentials, password)
+    proof = Proof(is_tls=False, digests=digests_of(password))
+    return refusal_of(credentials, proof) is None
 
 
 @pytest.mark.parametrize("version", VERSIONS)
