@@ -37,6 +37,7 @@ def recall(system: System, peer: Peer) -> None:
             is_metered=told.is_metered,
             last_seq_no=told.last_seq_no,
             is_rebuilt=True,
+            connector=told.connector,
         )
         peer.open_transactions[known.transaction_id] = known
         if number and known.session_id:

@@ -262,6 +262,7 @@ class StationTransactionReported(Event, frozen=True):
     ``is_unplugged``: the cable is out. ``credential`` seals the token of
     ``subject_id``; ``party`` and what follows name a reference that came with it.
     ``last_wh`` is the import register read before, where it tells none or a lower one.
+    ``connector`` is that of the EVSE, 0 where the message names none.
 
     ``quality``: what was news led the live state, what is late is for the books only.
     """
@@ -285,6 +286,7 @@ class StationTransactionReported(Event, frozen=True):
     reference_kind: str = ""
     reference: str = ""
     quality: Quality = Quality.GOOD
+    connector: int = 0
 
 
 class StationTransactionBound(Event, frozen=True):

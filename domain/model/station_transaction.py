@@ -93,6 +93,7 @@ class StationTransaction(msgspec.Struct, frozen=True):
     station_id: str = ""
     transaction_id: str = ""
     evse_id: str = ""
+    connector: int = 0
     subject_id: str = ""
     told: tuple[Told, ...] = ()
     contradicting: tuple[Told, ...] = ()
@@ -164,6 +165,7 @@ def said(event: t.StationTransactionReported) -> t.StationTransactionReported:
     return msgspec.structs.replace(
         event,
         evse_id="",
+        connector=0,
         transaction_id="",
         credential=None,
         is_offline=False,
@@ -249,6 +251,7 @@ def after(
         numbers=numbers,
         told=(*state.told, one),
         evse_id=state.evse_id or event.evse_id,
+        connector=event.connector or state.connector,
         subject_id=state.subject_id or event.subject_id,
         started=_first(state.started, one)
         if event.kind == "started"

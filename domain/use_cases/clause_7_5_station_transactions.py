@@ -54,7 +54,8 @@ class ReportTransaction(msgspec.Struct, frozen=True, kw_only=True):
     ``kind`` is ``started``, ``updated`` or ``ended``. ``transaction_id`` is how the
     station names it, or the text of the number it was given; empty: it has none yet
     and ``content_key`` tells a repeated start from another one. ``evse_id`` is empty
-    where the message names none. ``seq_no`` is None where the protocol has none;
+    where the message names none, and ``connector`` 0. ``seq_no`` is None where the
+    protocol has none;
     ``seen`` are ranges of the numbers (both ends included) of messages that were news,
     held nothing but readings and went to the loop without being reported here.
     ``state`` is ``connected``, ``charging``, ``suspended-ev``, ``suspended-evse``,
@@ -67,6 +68,7 @@ class ReportTransaction(msgspec.Struct, frozen=True, kw_only=True):
     station_id: str
     kind: str
     evse_id: str = ""
+    connector: int = 0
     transaction_id: str = ""
     content_key: str = ""
     seq_no: int | None = None
@@ -107,6 +109,7 @@ class OpenTransaction(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     transaction_id: str
     evse_id: str
+    connector: int
     started_at: int
     session_id: str
     is_metered: bool
@@ -188,6 +191,7 @@ def _event(command: ReportTransaction) -> t.StationTransactionReported:
     return t.StationTransactionReported(
         station_id=command.station_id,
         evse_id=command.evse_id,
+        connector=command.connector,
         transaction_id=command.transaction_id,
         kind=command.kind,
         seq_no=command.seq_no,
@@ -307,6 +311,7 @@ def open_transactions(system: System, station_id: str) -> list[OpenTransaction]:
             number=each.number,
             transaction_id=each.name,
             evse_id=each.evse_id,
+            connector=each.connector,
             started_at=each.began_at,
             session_id=each.session_id,
             is_metered=each.is_metered,

@@ -155,6 +155,11 @@ def _evse_number(peer: Peer, request: Event, known: OpenTransaction | None) -> i
     return number
 
 
+def _connector(request: Event) -> int:
+    """Return the connector of the EVSE; 0 where the message names none."""
+    return 0 if request.evse is UNSET else request.evse.connector_id or 0
+
+
 def _is_plain(
     desk: Desk,
     peer: Peer,
@@ -170,6 +175,7 @@ def _is_plain(
     return (
         request.event_type == "Updated"
         and evse_id == known.evse_id
+        and _connector(request) in (0, known.connector)
         and peer.transactions.get(known.evse_number) is known
         and (trigger in _READINGS or trigger == known.trigger)
         and (state is UNSET or _STATES[state] == known.state)
@@ -198,6 +204,7 @@ def _report(
         station_id=peer.station_id,
         kind=_KINDS[request.event_type],
         evse_id=evse_id,
+        connector=_connector(request),
         transaction_id=info.transaction_id,
         seq_no=request.seq_no,
         seen=() if known is None else tuple(known.unreported),
@@ -351,8 +358,7 @@ def _told(
     if known is None:
         known = began(peer, transaction_id, number, at)
         known.meter.rank = next((m.rank for m in found if m.import_milli), None)
-    if request.evse is not UNSET:
-        known.connector = request.evse.connector_id or known.connector
+    known.connector = _connector(request) or known.connector
     known.unreported.clear()
     known.session_id, known.is_metered = reported.session_id, reported.is_metered
     if known.last_seq_no is None or request.seq_no >= known.last_seq_no:

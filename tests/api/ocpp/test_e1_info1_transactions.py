@@ -8,6 +8,7 @@ from api.ocpp.exchanges import MODULES
 from api.ocpp.gateway import Gateway
 from api.ocpp.violations import Version
 from domain.model import session_events as s
+from domain.model import site_events as z
 from domain.model import station_events as t
 from domain.model.plan_events import MeasuresTaken, ReadingsTaken
 from domain.model.values import DAY, MINUTE, SECOND, Instant, Quality, datetime_of
@@ -612,3 +613,68 @@ def test_a_register_that_is_dated_after_its_message_is_booked(
     )
     wire.ask("TransactionEvent", ended)
     assert only(office, s.TransferEnded).energy_wh == 40
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_a_transaction_stays_at_its_connector_over_a_restart_of_the_gateway(
+    office: Office, is_restarted: bool
+) -> None:
+    wire = office.connect("S1", "2.0.1")
+    started(office, wire, evse={"id": 1})
+    office.pass_time(MINUTE)
+    # Where it is comes with a message that brings nothing else but readings.
+    told = event(
+        office,
+        "Updated",
+        1,
+        "MeterValuePeriodic",
+        evse={"id": 1, "connectorId": 2},
+        meterValue=[meter(office.clock.at, 1_100, 6_000)],
+    )
+    wire.ask("TransactionEvent", told)
+    if is_restarted:
+        office.gateway = Gateway(office.system, office.desk, office, MODULES)
+        wire = office.connect("S1", "2.0.1")
+    assert running(office).connector == 2
+    for connector, is_free in ((1, False), (2, True)):
+        status = {
+            "timestamp": iso(office.clock.at),
+            "connectorStatus": "Available",
+            "evseId": 1,
+            "connectorId": connector,
+        }
+        wire.ask("StatusNotification", status)
+        office.pass_time(MINUTE)
+        assert bool(office.events(z.EvseVacated)) == is_free
+
+
+def test_a_transaction_of_1_6_stays_at_its_connector_over_a_restart(
+    office: Office,
+) -> None:
+    wire = office.connect("S1", "1.6")
+    start = {
+        "connectorId": 2,
+        "idTag": CARD,
+        "meterStart": 0,
+        "timestamp": iso(office.clock.at),
+    }
+    number = wire.ask("StartTransaction", start)["transactionId"]
+    office.gateway = Gateway(office.system, office.desk, office, MODULES)
+    wire = office.connect("S1", "1.6")
+    assert running(office) is None
+    assert running(office, 2).transaction_id == number
+    free = {"connectorId": 1, "status": "Available", "errorCode": "NoError"}
+    wire.ask("StatusNotification", free)
+    office.pass_time(MINUTE)
+    assert office.events(z.EvseVacated) == []
+    assert running(office, 2).evse_id == TWO
+
+
+def test_a_message_that_was_recorded_without_its_connector_is_repeated_with_it(
+    office: Office,
+) -> None:
+    wire = office.connect("S1", "2.0.1")
+    started(office, wire, evse={"id": 1})
+    answer = started(office, wire, evse={"id": 1, "connectorId": 2})
+    assert answer["idTokenInfo"]["status"] == "Accepted"
+    assert kinds(office) == ["started"]
