@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
+import msgspec
+
 from api.ocpp.capabilities import Capabilities, EvseWiring, RateUnit
 from api.ocpp.meter_values import Meter
 from api.ocpp.violations import Version
@@ -34,6 +36,7 @@ OBSERVED: Final = (
     t.StationUnblocked,
     t.StationRetired,
     t.StationCapabilities,
+    t.StationEvsesTold,
     t.StationDefaultsInstalled,
     t.StationDefaultsRefused,
     z.StationCommissioned,
@@ -119,6 +122,17 @@ class EtpOnWire:
 
 
 @dataclass(slots=True)
+class EvseReport:
+    """What a station reports of its EVSEs, by their number, part after part."""
+
+    number: int
+    is_over: bool = False
+    power_w: dict[int, int] = field(default_factory=dict)
+    phases: dict[int, int] = field(default_factory=dict)
+    connectors: dict[int, set[str]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Kept:
     """How much was kept of a station since ``from_at``, and how much came beyond."""
 
@@ -142,6 +156,9 @@ class Peer:
     retired: str = ""
     deviations: frozenset[str] = frozenset()
     told: t.StationCapabilities | None = None
+    # What it said of its EVSEs, and what it is saying.
+    evses_told: t.StationEvsesTold | None = None
+    report: "EvseReport | None" = None
     defaults: t.StationDefaultsInstalled | None = None
     booted: t.StationBooted | None = None
     version: Version | None = None
@@ -267,6 +284,8 @@ class Peer:
                 self.retired = event.reason
             case t.StationCapabilities() as event:
                 self.told = event
+            case t.StationEvsesTold() as event:
+                self.evses_told = event
             case t.StationDefaultsInstalled() as event:
                 self.defaults = event
             case t.StationDefaultsRefused():
@@ -279,6 +298,13 @@ class Peer:
                 self.zone_id, self.evse_ids = event.zone_id, event.evse_ids
             case z.EvseCommissioned() as event:
                 self.evses[event.evse_id] = event
+            case z.EvseLimitsChanged() as event if event.evse_id in self.evses:
+                self.evses[event.evse_id] = msgspec.structs.replace(
+                    self.evses[event.evse_id],
+                    max_w=event.max_w,
+                    floor_w=event.floor_w,
+                    min_w=event.min_w,
+                )
 
 
 def _credentials(

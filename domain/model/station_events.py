@@ -9,6 +9,8 @@ A station's transaction is a source of facts among several. The transactions of 
 standard are ours, in ``session-<id>``.
 """
 
+import msgspec
+
 from domain.model.metering import MeterPoint
 from domain.model.profile import PowerProfile
 from domain.model.values import Event, Instant, Quality, Sealed
@@ -117,6 +119,32 @@ class StationCapabilities(Event, frozen=True):
     refused: tuple[str, ...] = ()
     needs_reboot: bool = False
     evse_phases: tuple[int, ...] = ()
+
+
+class Contradiction(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a station tells of an EVSE, and what it was commissioned with."""
+
+    evse_number: int
+    component: str
+    variable: str
+    told: str
+    commissioned: str
+
+
+class StationEvsesTold(Event, frozen=True):
+    """What the station says of its EVSEs, in their order, and what that comes to.
+
+    ``power_w`` is the most that each gives [W], ``phases`` those it is supplied by; 0
+    where it says nothing. ``connectors`` are their types, spaces between. ``limits_w``
+    are powers below those of the commissioning; 0: none.
+    """
+
+    station_id: str
+    power_w: tuple[int, ...] = ()
+    phases: tuple[int, ...] = ()
+    connectors: tuple[str, ...] = ()
+    limits_w: tuple[int, ...] = ()
+    contradictions: tuple[Contradiction, ...] = ()
 
 
 class StationDefaultsInstalled(Event, frozen=True):

@@ -10,6 +10,7 @@ from api.ocpp.exchange import Module
 from api.ocpp.exchanges import (
     clause_7_3_boot,
     clause_7_3_capabilities,
+    clause_7_3_evses,
     clause_7_3_standing_profiles,
     clause_7_5_gaps,
     clause_7_10_safety,
@@ -55,4 +56,5 @@ MODULES: Final[tuple[Module, ...]] = (
     unasked.MODULE,
     planned.MODULE,
     clause_7_3_capabilities.MODULE,
+    clause_7_3_evses.MODULE,
 )

@@ -35,7 +35,6 @@ _TOLD_2: Final = (
     "NotifyCustomerInformation",
     "NotifyDisplayMessages",
     "NotifyMonitoringReport",
-    "NotifyReport",
     "PublishFirmwareStatusNotification",
 )
 _TOLD_2_1: Final = (

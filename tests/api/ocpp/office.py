@@ -12,6 +12,7 @@ from api.ocpp.desk import Desk, InlineDesk
 from api.ocpp.exchanges import (
     MODULES,
     clause_7_3_capabilities,
+    clause_7_3_evses,
     clause_7_3_standing_profiles,
 )
 from api.ocpp.gateway import Gateway
@@ -106,7 +107,11 @@ class Office:
 
     def ask_nothing(self) -> None:
         """Leave out what asks a station of itself when it connects."""
-        asking = (clause_7_3_capabilities.MODULE, clause_7_3_standing_profiles.MODULE)
+        asking = (
+            clause_7_3_capabilities.MODULE,
+            clause_7_3_evses.MODULE,
+            clause_7_3_standing_profiles.MODULE,
+        )
         modules = [module for module in MODULES if module not in asking]
         self.gateway = Gateway(self.system, self.desk, self, modules)
 
