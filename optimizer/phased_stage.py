@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optimizer.checks import Floats, Ints
-from optimizer.kernels import phases as kernel
+from optimizer.kernels.phases import run
 from optimizer.kernels.phases_layout import (
     Limits,
     Network,
@@ -21,7 +21,9 @@ from optimizer.kernels.phases_layout import (
     limits,
 )
 from optimizer.kernels.phases_linear import Bools
+from optimizer.kernels.phases_newton import Work
 from optimizer.kernels.phases_start import start
+from optimizer.kernels.phases_state import Layout, State
 from optimizer.limits import PhaseNetwork
 from optimizer.problem import Problem
 
@@ -194,8 +196,8 @@ class Stage(NamedTuple):
     layout's limits were found.
     """
 
-    layout: kernel.Layout
-    state: kernel.State
+    layout: Layout
+    state: State
     step: Ints
     block_class: Ints
     limits: Limits
@@ -229,7 +231,7 @@ class Stage(NamedTuple):
             step_block,
         )
         part, part_ev = np.nonzero(parts[:, 0] > 0.0)
-        layout = kernel.Layout(
+        layout = Layout(
             ev=ev,
             cells=np.stack(
                 [
@@ -260,7 +262,7 @@ class Stage(NamedTuple):
         left, gap = _MOST_ITERATIONS, np.inf
         while left > 0 and not (timed and perf_counter() >= deadline):
             now = min(left, _AT_ONCE) if timed else left
-            gap, used = kernel.run(lay, self.state, work, pre, d, best, target, now)
+            gap, used = run(lay, self.state, work, pre, d, best, target, now)
             left -= now
             if used < now:
                 break
@@ -287,14 +289,14 @@ class Stage(NamedTuple):
         np.add.at(duals.line, (line, at), price * scale[line])
 
 
-def _like(state: kernel.State) -> kernel.State:
-    return kernel.State(*(np.zeros_like(array) for array in state))
+def _like(state: State) -> State:
+    return State(*(np.zeros_like(array) for array in state))
 
 
-def _work(lay: kernel.Layout) -> kernel.Work:
+def _work(lay: Layout) -> Work:
     n_cell, n_part, n = lay.ev.size, lay.part_ev.size, lay.need.size
     n_step, wide = lay.steps.shape[1] - 1, lay.coefficients.shape[1]
-    return kernel.Work(
+    return Work(
         cells=np.zeros((3, n_cell)),
         blocks=np.zeros((3, lay.block_start.size - 1)),
         p=np.zeros((n_step, wide, wide)),

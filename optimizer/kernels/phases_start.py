@@ -5,8 +5,8 @@ import math
 import numpy as np
 from numba import njit
 
-from optimizer.kernels.phases import Layout, State
 from optimizer.kernels.phases_linear import Floats
+from optimizer.kernels.phases_state import Layout, State
 
 # Products of variables and multipliers, and the price of energy, at the start.
 _PRODUCT = 0.1
