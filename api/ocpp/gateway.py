@@ -131,9 +131,15 @@ class Gateway:
         else:
             peer.connection.ask(desk, call)
 
-    def at(self, instant: Instant, work: Work) -> Callable[[], None]:
-        """Have a work done at an instant; what is returned calls it off."""
-        return self._scheduler.at(instant, lambda: self.desk.put(work))
+    def at(
+        self, instant: Instant, work: Work, *, can_wait: bool = False
+    ) -> Callable[[], None]:
+        """Have a work done at an instant; what is returned calls it off.
+
+        One that can wait is what thousands of stations that come at once bring about.
+        """
+        put = partial(self.desk.put, work, can_wait=can_wait)
+        return self._scheduler.at(instant, put)
 
     def follow(self, rows: Sequence[Recorded]) -> None:
         """Act on rows that were committed; each row once, in order."""

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 # Most messages of one work: a bound on how long it makes others wait.
 _AT_ONCE: Final = 16
 # Who says the next thing so soon after an answer tells what happened before, or floods:
-# it can wait for others.
+# it can wait for others. So can who has just come; thousands may come at once.
 _EAGER_S: Final = 1.0
+# How a station's answers to us begin: they come when we like, and say nothing of that.
+_ANSWERS: Final = (b"[3", b"[4")
 _REASON_BYTES: Final = 123
 
 
@@ -84,7 +86,10 @@ class StationLink(WSListener):
         self._connection: Connection | None = None
         self._heard: list[bytes] = []
         self._is_taking = False
-        self._taken_at = float("-inf")
+        # Of what it told by itself: whether the last can wait, and when it was taken.
+        self._is_telling = False
+        self._is_eager = True
+        self._told_at = float("inf")
         self._is_paused = False
         self._is_behind = False
         self.is_closing = False
@@ -223,23 +228,28 @@ class StationLink(WSListener):
             self._timer = None
         self._traffic.messages_in += 1
         if not self._is_taking:
-            self._take([payload], self._loop.time() - self._taken_at < _EAGER_S)
+            self._take([payload])
             return
         # The rest when that is durable.
         self._heard.append(payload)
         if len(self._heard) == self._limits.waiting:
             self._flooded()
 
-    def _take(self, frames: list[bytes], can_wait: bool) -> None:
+    def _take(self, frames: list[bytes]) -> None:
         assert self._connection is not None
         self._is_taking = True
-        self._connection.receive_all(frames, self._taken, can_wait=can_wait)
+        self._is_telling = not all(frame.startswith(_ANSWERS) for frame in frames)
+        if self._is_telling:
+            self._is_eager = self._loop.time() - self._told_at < _EAGER_S
+        self._connection.receive_all(frames, self._taken, can_wait=self._is_eager)
 
     def _taken(self) -> None:
-        self._is_taking, self._taken_at = False, self._loop.time()
+        self._is_taking = False
+        if self._is_telling:
+            self._told_at = self._loop.time()
         if self._heard:
             frames, self._heard = self._heard[:_AT_ONCE], self._heard[_AT_ONCE:]
-            self._take(frames, can_wait=True)
+            self._take(frames)
         if len(self._heard) < self._limits.waiting:
             self._resume()
 

@@ -118,7 +118,7 @@ def _booted(gateway: Gateway, desk: Desk, peer: Peer, event: t.StationBooted) ->
     peer.booted = event
     forget_clock(peer)
     if is_accepted:
-        gateway.desk.put(partial(gateway.accepted, peer=peer))
+        gateway.desk.put(partial(gateway.accepted, peer=peer), can_wait=True)
 
 
 def heartbeat_1_6(

@@ -180,7 +180,7 @@ def _read(
         return
     if isinstance(answered, NotAnswered):  # the weakest form may be one it has not
         again = partial(_again, gateway=gateway, peer=peer, going=going)
-        gateway.at(desk.now + _BOOTS_WITHIN, again)
+        gateway.at(desk.now + _BOOTS_WITHIN, again, can_wait=True)
         return
     going.reads.pop(0)
     going.values.update(variables.values_of(answered))
@@ -296,7 +296,8 @@ def _connected(gateway: Gateway, desk: Desk, peer: Peer) -> None:
     if peer.told is None and peer.standing is Standing.ACCEPTED:
         begun = peer.survey
         at = desk.now + _BOOTS_WITHIN
-        gateway.at(at, partial(_unread, gateway=gateway, peer=peer, begun=begun))
+        unread = partial(_unread, gateway=gateway, peer=peer, begun=begun)
+        gateway.at(at, unread, can_wait=True)
 
 
 def _unread(desk: Desk, gateway: Gateway, peer: Peer, begun: int) -> None:

@@ -67,7 +67,7 @@ def connected(gateway: Gateway, desk: Desk, peer: Peer) -> None:
 
 def _look_later(gateway: Gateway, desk: Desk, peer: Peer) -> None:
     look = partial(_look, gateway, station_id=peer.station_id, begun=peer.installing)
-    gateway.at(desk.now + WAITS, look)
+    gateway.at(desk.now + WAITS, look, can_wait=True)
 
 
 def _look(gateway: Gateway, desk: Desk, station_id: str, begun: int) -> None:

@@ -32,14 +32,15 @@ def look_later(gateway: Gateway, peer: Peer) -> None:
     if not peer.is_looked_into:
         peer.is_looked_into = True
         look = partial(_look, gateway, station_id=peer.station_id)
-        gateway.at(peer.looks_until, look)
+        gateway.at(peer.looks_until, look, can_wait=True)
 
 
 def _look(gateway: Gateway, desk: Desk, station_id: str) -> None:
     peer = gateway.peers.by_id[station_id]
     peer.is_looked_into = peer.looks_until > desk.now
     if peer.is_looked_into:  # something was found missing since
-        gateway.at(peer.looks_until, partial(_look, gateway, station_id=station_id))
+        look = partial(_look, gateway, station_id=station_id)
+        gateway.at(peer.looks_until, look, can_wait=True)
     missing = missing_messages(desk.system, peer.station_id, desk.now)
     if peer.connection is None or peer.version == "1.6":
         return

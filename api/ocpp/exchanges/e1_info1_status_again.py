@@ -27,7 +27,7 @@ def _connected(gateway: Gateway, desk: Desk, peer: Peer) -> None:
     known = dict(peer.statuses)
     link = peer.connection
     ask = partial(_ask, gateway=gateway, peer=peer, link=link, known=known)
-    gateway.at(desk.now + _TOLD_WITHIN, ask)
+    gateway.at(desk.now + _TOLD_WITHIN, ask, can_wait=True)
 
 
 def _ask(

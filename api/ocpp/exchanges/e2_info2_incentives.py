@@ -120,7 +120,7 @@ def vacated(gateway: Gateway, desk: Desk, row: Recorded) -> None:
 def connected(gateway: Gateway, desk: Desk, peer: Peer) -> None:
     """Tell what was missed, a while after the station connected: it may boot first."""
     work = partial(_catch_up, gateway, station_id=peer.station_id)
-    gateway.at(desk.now + BOOTS_WITHIN, work)
+    gateway.at(desk.now + BOOTS_WITHIN, work, can_wait=True)
 
 
 def accepted(gateway: Gateway, desk: Desk, peer: Peer) -> None:

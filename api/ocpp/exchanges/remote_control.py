@@ -94,9 +94,8 @@ def connected(gateway: Gateway, desk: Desk, peer: Peer) -> None:
         state = load_activity(desk.system, activity.activity_id)
         if state.last_step == SENT and activity.kind not in _ONCE:
             _progress(desk, activity, AGAIN)
-    gateway.at(
-        desk.now + BOOTS_WITHIN, partial(_carry_on, gateway, station_id=peer.station_id)
-    )
+    carry_on = partial(_carry_on, gateway, station_id=peer.station_id)
+    gateway.at(desk.now + BOOTS_WITHIN, carry_on, can_wait=True)
 
 
 def accepted(gateway: Gateway, desk: Desk, peer: Peer) -> None:
