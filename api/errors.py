@@ -130,7 +130,7 @@ def forbidden(permission: str) -> Problem:
     return Problem(
         403,
         Code.FORBIDDEN,
-        f"the caller may not: it needs the permission {permission!r}",
+        f"the caller may not: it needs the permission {str(permission)!r}",
         [Broken("header.authorization", "", rule)],
     )
 

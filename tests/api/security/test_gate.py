@@ -127,7 +127,10 @@ def test_no_header_makes_a_caller_somebody_else(
         "X-Roles": "admin",
         "X-Forwarded-User": "tester",
     }
-    assert at_socket.get("/service-sessions", headers=headers).status_code == 403
+    refused = at_socket.get("/service-sessions", headers=headers)
+    assert refused.status_code == 403
+    said = "the caller may not: it needs the permission 'sessions.read'"
+    assert refused.json()["detail"] == said
 
 
 @pytest.mark.anyio
