@@ -1,13 +1,14 @@
-"""A decrease that a station took: its readings show whether it is followed."""
+"""A decrease or a resume that a station took: its readings show what comes of it."""
 
 from functools import partial
+from itertools import pairwise
 from typing import Final
 
 from api.ocpp.calls import Call, Urgency
 from api.ocpp.desk import Desk
 from api.ocpp.exchanges.clause_7_3_capabilities import EVERY_S, report_every
 from api.ocpp.gateway import Gateway
-from api.ocpp.peers import Peer
+from api.ocpp.peers import EtpOnWire, Peer
 from api.ocpp.v16 import messages as v16
 from api.ocpp.v21 import datatypes as d21
 from api.ocpp.v21 import messages as v21
@@ -15,7 +16,7 @@ from api.ocpp.v201 import datatypes as d201
 from api.ocpp.v201 import messages as v201
 from api.ocpp.wire import Wire
 from domain.loop.station_state import SETTLE
-from domain.model.values import MINUTE
+from domain.model.values import MINUTE, SECOND
 
 # How often, and for how long, a station reports after a decrease.
 FAST_EVERY_S: Final = 10
@@ -33,6 +34,28 @@ def ask_reading_later(gateway: Gateway, desk: Desk, peer: Peer, number: int) -> 
     evse_id = peer.evse_ids[number - 1]
     ask = partial(_ask_reading, gateway, station_id=peer.station_id, number=number)
     gateway.at(desk.now + SETTLE[peer.evses[evse_id].current], ask)
+
+
+def ask_at_resume(gateway: Gateway, desk: Desk, peer: Peer, told: EtpOnWire) -> None:
+    """Ask for a reading after the ETP's next step from 0: some resume without limit."""
+    profile = told.etp.profile
+    rises = (
+        profile.start_at + offset_s * SECOND
+        for (_, before_w), (offset_s, power_w) in pairwise(profile.changes)
+        if power_w > before_w == 0
+    )
+    at = next((at for at in rises if at > desk.now), None)
+    if at is not None:
+        resumed = partial(_resumed, gateway, station_id=peer.station_id, told=told)
+        told.call_off = gateway.at(at, resumed)
+
+
+def _resumed(gateway: Gateway, desk: Desk, station_id: str, told: EtpOnWire) -> None:
+    peer = gateway.peers.by_id[station_id]
+    number = peer.evse_number(told.etp.evse_id)
+    if peer.etps.get(number) is told:
+        ask_reading_later(gateway, desk, peer, number)
+        ask_at_resume(gateway, desk, peer, told)
 
 
 def _report_fast(gateway: Gateway, desk: Desk, peer: Peer) -> None:

@@ -22,7 +22,11 @@ from api.ocpp.exchange import ALL_VERSIONS, V2, Carrier, InformationExchange, Mo
 from api.ocpp.facts import record_of_delivery
 from api.ocpp.gateway import Gateway
 from api.ocpp.incentive_prices import priced
-from api.ocpp.open_decreases import ask_reading_later, watch_decrease
+from api.ocpp.open_decreases import (
+    ask_at_resume,
+    ask_reading_later,
+    watch_decrease,
+)
 from api.ocpp.peers import EtpOnWire, OpenTransaction, Peer, Standing
 from api.ocpp.wire import Wire
 from domain.errors import InvalidValue
@@ -279,6 +283,8 @@ def _renew_later(
     if has_steps and not has_all:
         renew = partial(_renew, gateway, station_id=peer.station_id, told=told)
         told.call_off = gateway.at(conditions.renew_at, renew)
+    else:
+        ask_at_resume(gateway, desk, peer, told)
 
 
 def _renew(gateway: Gateway, desk: Desk, station_id: str, told: EtpOnWire) -> None:

@@ -380,6 +380,25 @@ def test_after_a_pause_it_is_asked_whether_it_resumed_as_told(office: Office) ->
     assert len(wire.calls("TriggerMessage")) == 1
 
 
+def test_after_each_step_from_0_that_it_takes_by_itself_it_is_asked_too(
+    office: Office,
+) -> None:
+    wire = connected(office, "2.0.1")
+    plug(office)
+    begin(office, wire)
+    send(office, 1, (0, 6_000), (300, 0), (600, 6_000), (900, 0), (1_200, 6_000))
+    told(wire)
+    office.pass_time(10 * MINUTE)
+    assert wire.calls("TriggerMessage") == []
+    office.pass_time(MINUTE)
+    (asked,) = wire.calls("TriggerMessage")
+    wire.answer(asked, {"status": "Accepted"})
+    office.pass_time(9 * MINUTE)
+    assert len(wire.calls("TriggerMessage")) == 1
+    office.pass_time(MINUTE)
+    assert len(wire.calls("TriggerMessage")) == 2
+
+
 def test_while_a_decrease_is_open_the_station_reports_more_often(
     office: Office,
 ) -> None:
