@@ -18,7 +18,8 @@ from domain.use_cases.clause_7_5_station_transactions import (
 )
 from domain.use_cases.e1_smart_charging import PlugEv, plug_ev
 from domain.use_cases.shared_path import By
-from tests.loop.test_stations import (
+from tests.loop.world import START, ZONE, World, world
+from tests.loop.zone_by_hand import (
     EVSE,
     STATION,
     Zone,
@@ -28,7 +29,6 @@ from tests.loop.test_stations import (
     connected,
     installed,
 )
-from tests.loop.world import START, ZONE, World, world
 
 AT = START + MINUTE
 
