@@ -39,6 +39,11 @@ E4 = "US*CAL*E4"  # station s2, DC
 NINE = MONDAY + 9 * HOUR
 
 ANNA, BEN = "a" * 32, "b" * 32
+ACCEPTED = s.AuthorizationAccepted(session_id="", by="emsp")
+PARKED = s.ParkingStarted(session_id="", place="P1")
+UNPARKED = s.ParkingEnded(session_id="")
+WASH = s.OtherStarted(session_id="", service="washing")
+WASHED = s.OtherEnded(session_id="", service="washing")
 
 
 def by(at: Instant = NINE, actor: str = "cso", command_id: str = "") -> By:

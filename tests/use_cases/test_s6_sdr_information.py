@@ -16,11 +16,20 @@ from domain.ports import Append, Batch, System
 from domain.use_cases.clause_6_2_guards import CLOSE_AFTER
 from domain.use_cases.e1_smart_charging import PlugEv, UnplugEv, plug_ev, unplug_ev
 from domain.use_cases.s6_sdr_information import ReceiveSdr, increments_of, receive_sdr
-from tests.use_cases.small_site import ANNA, E1, E2, NINE, Site, by, requested, ticket
+from tests.use_cases.small_site import (
+    ACCEPTED,
+    ANNA,
+    E1,
+    E2,
+    NINE,
+    UNPARKED,
+    Site,
+    by,
+    requested,
+    ticket,
+)
 
 PARKED = s.ParkingStarted(session_id="", place="level 2")
-UNPARKED = s.ParkingEnded(session_id="")
-ACCEPTED = s.AuthorizationAccepted(session_id="", by="emsp")
 
 
 def tell(
