@@ -22,12 +22,12 @@ from api.ocpp.etp import (
 from api.ocpp.violations import Version
 from domain.model.profile import PowerProfile
 from domain.model.values import SECOND, Current, instant_of
+from tests.api.ocpp.office import VERSIONS
 from tests.api.ocpp.station_model import Station
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 NOON_AT = instant_of(NOON)
 MICRO = timedelta(microseconds=1)
-VERSIONS: tuple[Version, ...] = ("1.6", "2.0.1", "2.1")
 TRANSACTION: dict[Version, int | str] = {"1.6": 7, "2.0.1": "tx-7", "2.1": "tx-7"}
 WIRING = EvseWiring(number=2, current=Current.AC, phases=3, nominal_v=230, floor_w=4140)
 MEASURED = Conditions(

@@ -21,7 +21,7 @@ from api.security.notes import Origin
 from benchmarks.simulator.clock import SeededIds, SimulatedClock
 from domain.loop.observer import Reading
 from domain.model import station_events as t
-from domain.model.values import DAY, Current, Event, Instant
+from domain.model.values import DAY, Current, Event, Instant, datetime_of
 from domain.ports import System
 from domain.use_cases.clause_7_3_commissioning import (
     CommissionStation,
@@ -39,6 +39,10 @@ from domain.use_cases.s2_back_office import EmbeddedBackOffice
 from domain.use_cases.shared_path import By
 
 NOW: Instant = 20_000 * DAY
+V2: tuple[Version, ...] = ("2.0.1", "2.1")
+VERSIONS: tuple[Version, ...] = ("1.6", *V2)
+# The EVSEs of station S1.
+ONE, TWO = "DE*VLT*ES1*1", "DE*VLT*ES1*2"
 
 
 class Wire:
@@ -203,6 +207,11 @@ def evse_data(evse_id: str, **changes: Any) -> EvseData:
     return EvseData(**{**values, **changes})
 
 
+def iso(at: Instant) -> str:
+    """Return an instant as a station tells it."""
+    return datetime_of(at).isoformat()
+
+
 @contextmanager
 def open_office(folder: Path, at: Instant = NOW) -> Iterator[Office]:
     """Open an office on a new ledger; the embedded back office answers."""
@@ -213,3 +222,17 @@ def open_office(folder: Path, at: Instant = NOW) -> Iterator[Office]:
             bare.log, bare.samples, bare.vault, bare.clock, bare.ids, cso=cso
         )
         yield Office(system, clock)
+
+
+@contextmanager
+def open_with_station(folder: Path, *, is_asked: bool = True) -> Iterator[Office]:
+    """Open an office with station S1, which has two EVSEs.
+
+    Unless it ``is_asked``, nothing is asked of it when it connects.
+    """
+    with open_office(folder) as office:
+        if not is_asked:
+            office.ask_nothing()
+        office.register("S1")
+        office.commission("S1", evse_data(ONE), evse_data(TWO))
+        yield office

@@ -20,9 +20,9 @@ from domain.model import station_events as t
 from domain.model.values import DAY, MINUTE, SECOND, Instant
 from domain.ports import Authorization
 from domain.use_cases.s2_back_office import RegisterContract, register_contract
-from tests.api.ocpp.office import NOW, Office, evse_data, open_office
+from tests.api.ocpp.office import NOW, ONE, Office, evse_data, open_office
 from tests.api.ocpp.sockets import Yard, ask, open_yard
-from tests.api.ocpp.test_e1_info1_transactions import CARD, ONE, event, meter, running
+from tests.api.ocpp.transactions import CARD, event, meter, running
 
 ERRORS = (Refused("not today"), RuntimeError("a mistake"))
 

@@ -20,10 +20,9 @@ from domain.use_cases.clause_7_10_safety import (
     suspend_evse,
 )
 from domain.use_cases.e1_smart_charging import PlugEv, plug_ev
-from tests.api.ocpp.office import NOW, Office, Wire, evse_data, open_office
+from tests.api.ocpp.office import NOW, VERSIONS, Office, Wire, evse_data, open_office
 
 E1, E2 = "DE*VLT*E1", "DE*VLT*E2"
-VERSIONS: tuple[Version, ...] = ("1.6", "2.0.1", "2.1")
 BOOT_1_6 = {"chargePointVendor": "Acme", "chargePointModel": "One"}
 BOOT_2 = {
     "reason": "PowerUp",

@@ -14,9 +14,8 @@ from domain.use_cases.clause_7_3_stations import (
     unblock_station,
 )
 from domain.use_cases.s2_back_office import RegisterContract, register_contract
-from tests.api.ocpp.office import Office, Wire, open_office
+from tests.api.ocpp.office import VERSIONS, Office, Wire, open_office
 
-VERSIONS: tuple[Version, ...] = ("1.6", "2.0.1", "2.1")
 BOOT_1_6 = {
     "chargePointVendor": "Acme",
     "chargePointModel": "One",

@@ -8,7 +8,7 @@ from api.ocpp.exchanges.clause_7_3_capabilities import report_every
 from api.ocpp.violations import Version
 from domain.model import station_events as t
 from domain.model.values import MINUTE, SECOND, Current
-from tests.api.ocpp.office import Office, Wire, evse_data, open_office
+from tests.api.ocpp.office import VERSIONS, Office, Wire, evse_data, open_office
 
 E1, E2 = "DE*VLT*E1", "DE*VLT*E2"
 ACTIONS = ("GetConfiguration", "ChangeConfiguration", "GetVariables", "SetVariables")
@@ -144,7 +144,6 @@ ALL = {
     *("Power.Active.Import", "Energy.Active.Import.Register", "Voltage"),
     *("Energy.Active.Export.Register", "Current.Import", "SoC"),
 }
-VERSIONS: tuple[Version, ...] = ("1.6", "2.0.1", "2.1")
 
 
 @pytest.fixture

@@ -17,12 +17,17 @@ from domain.use_cases.clause_7_3_commissioning import (
     ChangeEvseLimits,
     change_evse_limits,
 )
-from tests.api.ocpp.office import Office, Wire, evse_data, open_office
+from tests.api.ocpp.office import (
+    ONE,
+    TWO,
+    V2,
+    Office,
+    Wire,
+    evse_data,
+    iso,
+    open_office,
+)
 from tests.api.ocpp.sockets import BOOT_2, open_yard
-from tests.api.ocpp.test_e1_info1_transactions import iso
-
-ONE, TWO = "DE*VLT*ES1*1", "DE*VLT*ES1*2"
-V2: tuple[Version, ...] = ("2.0.1", "2.1")
 
 
 @pytest.fixture

@@ -18,10 +18,16 @@ from domain.use_cases.clause_7_3_commissioning import (
     ChangeZoneLimits,
     change_zone_limits,
 )
-from tests.api.ocpp.office import Office, Wire, evse_data, open_office
+from tests.api.ocpp.office import (
+    ONE,
+    TWO,
+    VERSIONS,
+    Office,
+    Wire,
+    evse_data,
+    open_office,
+)
 
-ONE, TWO = "DE*VLT*ES1*1", "DE*VLT*ES1*2"
-VERSIONS: tuple[Version, ...] = ("1.6", "2.0.1", "2.1")
 BOOT_1_6 = {"chargePointVendor": "Acme", "chargePointModel": "One"}
 BOOT_2 = {
     "reason": "PowerUp",

@@ -12,11 +12,10 @@ from domain.model.plan_events import EtpSent
 from domain.model.profile import PowerProfile
 from domain.model.values import SECOND
 from domain.ports import Append, Batch
-from tests.api.ocpp.office import NOW, Office, Wire, open_office
+from tests.api.ocpp.office import NOW, V2, Office, Wire, open_office
 from tests.api.ocpp.test_e1_info1_needs import begin, iso
 
 EVSE = "DE*VLT*ES1*1"
-V2: tuple[Version, ...] = ("2.0.1", "2.1")
 
 
 @pytest.fixture

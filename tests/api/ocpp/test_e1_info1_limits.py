@@ -7,12 +7,11 @@ from api.ocpp.violations import Version
 from domain.model import station_events as t
 from domain.model.profile import POWER_LIMIT_W, PowerProfile
 from domain.model.values import MINUTE, SECOND, datetime_of
-from tests.api.ocpp.office import NOW, Office, Wire, evse_data, open_office
+from tests.api.ocpp.office import NOW, ONE, TWO, Office, Wire, evse_data, open_office
 from tests.api.ocpp.test_e1_info1_ev_schedule import send_etp
 from tests.api.ocpp.test_e1_info1_needs import begin
 
 VERSIONS: tuple[Version, ...] = ("2.0.1", "2.1")
-ONE, TWO = "DE*VLT*ES1*1", "DE*VLT*ES1*2"
 
 
 def connected(office: Office, version: Version) -> Wire:

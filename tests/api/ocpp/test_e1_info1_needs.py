@@ -10,9 +10,8 @@ from domain.model import station_events as t
 from domain.model.values import HOUR, MINUTE, Quality, datetime_of
 from domain.ports import Append, Batch
 from domain.use_cases.e1_smart_charging import StateNeeds, state_needs
-from tests.api.ocpp.office import NOW, Office, Wire, open_office
+from tests.api.ocpp.office import NOW, V2, Office, Wire, open_office
 
-V2: tuple[Version, ...] = ("2.0.1", "2.1")
 AC = {"energyAmount": 8_000, "evMinCurrent": 6, "evMaxCurrent": 32, "evMaxVoltage": 400}
 
 

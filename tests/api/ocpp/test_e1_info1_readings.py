@@ -9,11 +9,18 @@ from api.ocpp.violations import Version
 from domain.model import session_events as s
 from domain.model import station_events as t
 from domain.model.plan_events import MeasuresTaken
-from domain.model.values import MINUTE, SECOND, Instant, Quality, datetime_of
-from tests.api.ocpp.office import NOW, Office, Wire, evse_data, open_office
+from domain.model.values import MINUTE, SECOND, Instant, Quality
+from tests.api.ocpp.office import (
+    NOW,
+    VERSIONS,
+    Office,
+    Wire,
+    evse_data,
+    iso,
+    open_office,
+)
 
 EVSE = "DE*VLT*ES1*1"
-VERSIONS: tuple[Version, ...] = ("1.6", "2.0.1", "2.1")
 
 
 @pytest.fixture
@@ -22,10 +29,6 @@ def office(tmp_path: Path) -> Iterator[Office]:
         office.register("S1")
         office.commission("S1", evse_data(EVSE), evse_data("DE*VLT*ES1*2"))
         yield office
-
-
-def iso(at: Instant) -> str:
-    return datetime_of(at).isoformat()
 
 
 def begin(office: Office, wire: Wire, version: Version, number: int = 1) -> Any:

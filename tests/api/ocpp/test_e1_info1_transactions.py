@@ -1,6 +1,7 @@
+"""E1 Info1: an EV's stay as a station tells it, by its transaction."""
+
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -11,84 +12,31 @@ from domain.model import session_events as s
 from domain.model import site_events as z
 from domain.model import station_events as t
 from domain.model.plan_events import MeasuresTaken, ReadingsTaken
-from domain.model.values import DAY, MINUTE, SECOND, Instant, Quality, datetime_of
-from domain.use_cases.s2_back_office import RegisterContract, register_contract
-from tests.api.ocpp.office import NOW, Office, Wire, evse_data, open_office
-
-CARD = "04A2B3C4D5"
-ONE, TWO = "DE*VLT*ES1*1", "DE*VLT*ES1*2"
-V2: tuple[Version, ...] = ("2.0.1", "2.1")
+from domain.model.values import MINUTE, SECOND, Quality
+from tests.api.ocpp.office import (
+    NOW,
+    ONE,
+    TWO,
+    V2,
+    Office,
+    iso,
+)
+from tests.api.ocpp.transactions import (
+    CARD,
+    event,
+    kinds,
+    meter,
+    only,
+    open_with_contract,
+    running,
+    started,
+)
 
 
 @pytest.fixture
 def office(tmp_path: Path) -> Iterator[Office]:
-    with open_office(tmp_path) as office:
-        office.register("S1")
-        office.commission("S1", evse_data(ONE), evse_data(TWO))
-        contract = RegisterContract(
-            contract_id="c1",
-            subject_id=office.system.vault.subject_of("rfid", CARD),
-            valid_from_at=NOW - DAY,
-            valid_until_at=NOW + DAY,
-        )
-        register_contract(office.system, contract, office.by())
+    with open_with_contract(tmp_path) as office:
         yield office
-
-
-def iso(at: Instant) -> str:
-    return datetime_of(at).isoformat()
-
-
-def meter(at: Instant, register: float, power: float | None = None) -> dict[str, Any]:
-    """Return a meter value of 2.x."""
-    values: list[dict[str, Any]] = [{"value": register}]
-    if power is not None:
-        values.append({"value": power, "measurand": "Power.Active.Import"})
-    return {"timestamp": iso(at), "sampledValue": values}
-
-
-def event(
-    office: Office, kind: str, seq_no: int, trigger: str, **changes: Any
-) -> dict[str, Any]:
-    """Return a TransactionEvent; ``state`` and what else belongs into its info."""
-    info = {"transactionId": changes.pop("transaction_id", "tx-1")}
-    for name in ("chargingState", "stoppedReason", "remoteStartId"):
-        if name in changes:
-            info[name] = changes.pop(name)
-    return {
-        "eventType": kind,
-        "timestamp": iso(changes.pop("at", office.clock.at)),
-        "triggerReason": trigger,
-        "seqNo": seq_no,
-        "transactionInfo": info,
-        **changes,
-    }
-
-
-def started(office: Office, wire: Wire, **changes: Any) -> Any:
-    values = {
-        "evse": {"id": 1, "connectorId": 1},
-        "idToken": {"idToken": CARD, "type": "ISO14443"},
-        "chargingState": "EVConnected",
-        "meterValue": [meter(office.clock.at, 1_000)],
-        **changes,
-    }
-    told = event(office, "Started", 0, "CablePluggedIn", **values)
-    return wire.ask("TransactionEvent", told)
-
-
-def only(office: Office, kind: type[Any]) -> Any:
-    (found,) = office.events(kind)
-    return found
-
-
-def kinds(office: Office) -> list[str]:
-    found = office.events(t.StationTransactionReported)
-    return [e.kind for e in found if isinstance(e, t.StationTransactionReported)]
-
-
-def running(office: Office, number: int = 1) -> Any:
-    return office.gateway.peers.by_id["S1"].transactions.get(number)
 
 
 @pytest.mark.requirement("E1.Req2")
@@ -184,39 +132,6 @@ def test_a_repeat_with_a_new_message_id_changes_nothing(
         assert wire.ask("TransactionEvent", told) == {}
     assert kinds(office) == ["started"]
     assert len(office.events(s.SessionOpened)) == 1
-
-
-@pytest.mark.requirement("7.5.1")
-@pytest.mark.parametrize("version", V2)
-def test_what_was_told_offline_is_booked_and_wakes_nobody(
-    office: Office, version: Version
-) -> None:
-    wire = office.connect("S1", version)
-    begin = NOW - 3 * 60 * MINUTE
-    evse = {"id": 1}
-    for seq_no, (kind, at, wh) in enumerate(
-        [
-            ("Started", begin, 500),
-            ("Updated", begin + 60 * MINUTE, 6_500),
-            ("Ended", begin + 120 * MINUTE, 9_500),
-        ]
-    ):
-        told = event(
-            office,
-            kind,
-            seq_no,
-            "MeterValuePeriodic",
-            at=at,
-            evse=evse,
-            offline=True,
-            meterValue=[meter(at, wh, 6_000)],
-        )
-        wire.ask("TransactionEvent", told)
-    assert office.readings == []
-    assert running(office) is None
-    assert office.events(s.TransferStarted) == []
-    settled = only(office, s.TransferSettled)
-    assert (settled.energy_wh, settled.quality) == (9_000, Quality.LATE)
 
 
 def test_a_transaction_goes_on_after_a_restart_of_the_gateway(office: Office) -> None:
@@ -390,109 +305,6 @@ def test_an_ev_that_no_longer_talks_but_is_plugged_stays(office: Office) -> None
     assert len(office.events(s.EvseBound)) == 1
 
 
-def test_1_6_starts_once_charges_and_stops(office: Office) -> None:
-    wire = office.connect("S1", "1.6")
-    start = {
-        "connectorId": 2,
-        "idTag": CARD,
-        "meterStart": 5_000,
-        "timestamp": iso(NOW),
-    }
-    answer = wire.ask("StartTransaction", start)
-    number = answer["transactionId"]
-    assert answer["idTagInfo"]["status"] == "Accepted"
-    assert wire.ask("StartTransaction", start)["transactionId"] == number
-    assert kinds(office) == ["started"]
-    assert running(office, 2).transaction_id == number
-    office.pass_time(MINUTE)
-    value = {"value": " 5.1 ", "unit": "kWh", "context": "Sample.Periodic"}
-    told = {
-        "connectorId": 2,
-        "transactionId": number,
-        "meterValue": [{"timestamp": iso(office.clock.at), "sampledValue": [value]}],
-    }
-    assert wire.ask("MeterValues", told) == {}
-    office.pass_time(MINUTE)
-    value["value"] = "5.2"
-    told["meterValue"] = [{"timestamp": iso(office.clock.at), "sampledValue": [value]}]
-    wire.ask("MeterValues", told)
-    assert [(r.power_w, r.register_wh) for _, r in office.readings][-1] == (
-        6_000,
-        5_200,
-    )
-    stop = {
-        "transactionId": number,
-        "meterStop": 5_250,
-        "timestamp": iso(office.clock.at),
-        "reason": "EVDisconnected",
-    }
-    assert wire.ask("StopTransaction", stop) == {}
-    assert only(office, s.TransferEnded).energy_wh == 250
-    assert running(office, 2) is None
-
-
-@pytest.mark.parametrize("number", [-1, 0])
-def test_1_6_a_transaction_that_ran_offline_ends_by_place_and_time(
-    office: Office, number: int
-) -> None:
-    wire = office.connect("S1", "1.6")
-    begin = NOW - 2 * 60 * MINUTE
-    start = {
-        "connectorId": 1,
-        "idTag": CARD,
-        "meterStart": 700,
-        "timestamp": iso(begin),
-    }
-    wire.ask("StartTransaction", start)
-    stop = {
-        "transactionId": number,
-        "meterStop": 3_700,
-        "timestamp": iso(begin + 60 * MINUTE),
-    }
-    assert wire.ask("StopTransaction", stop) == {}
-    assert only(office, s.TransferSettled).energy_wh == 3_000
-
-
-def test_1_6_the_end_of_a_transaction_nobody_knows_is_accepted_and_kept(
-    office: Office,
-) -> None:
-    wire = office.connect("S1", "1.6")
-    stop = {"transactionId": 4711, "meterStop": 3_700, "timestamp": iso(NOW)}
-    assert wire.ask("StopTransaction", stop) == {}
-    assert kinds(office) == ["ended"]
-    assert office.gateway.peers.by_id["S1"].unreadable["UNKNOWN_TRANSACTION"] == 1
-
-
-def test_1_6_nobody_ends_the_transaction_of_another_station(office: Office) -> None:
-    wire = office.connect("S1", "1.6")
-    start = {"connectorId": 1, "idTag": CARD, "meterStart": 0, "timestamp": iso(NOW)}
-    number = wire.ask("StartTransaction", start)["transactionId"]
-    office.register("S2")
-    office.commission("S2", evse_data("DE*VLT*ES2*1"))
-    other = office.connect("S2", "1.6")
-    noted: list[str] = []
-    office.desk.desk.note = lambda *_, **told: noted.append(told["detail"])  # type: ignore[method-assign]
-    stop = {"transactionId": number, "meterStop": 9, "timestamp": iso(NOW)}
-    assert other.ask("StopTransaction", stop) == {}
-    assert noted == [f"it ends the transaction {number} of another station"]
-    assert office.events(s.TransferEnded) == []
-    assert running(office).transaction_id == number
-
-
-def test_1_6_a_refused_tag_gets_its_reason_and_a_number(office: Office) -> None:
-    wire = office.connect("S1", "1.6")
-    start = {
-        "connectorId": 1,
-        "idTag": "FFFF0000",
-        "meterStart": 0,
-        "timestamp": iso(NOW),
-    }
-    answer = wire.ask("StartTransaction", start)
-    assert answer["idTagInfo"]["status"] == "Invalid"
-    assert answer["transactionId"] > 0
-    assert wire.calls("RemoteStopTransaction") == []
-
-
 def test_a_gap_found_while_another_look_is_under_way_is_looked_into_too(
     office: Office,
 ) -> None:
@@ -506,60 +318,6 @@ def test_a_gap_found_while_another_look_is_under_way_is_looked_into_too(
     assert wire.calls("GetTransactionStatus") == []
     office.pass_time(2 * MINUTE)
     assert len(wire.calls("GetTransactionStatus")) == 1
-
-
-def test_what_is_told_offline_is_late_however_short_ago(office: Office) -> None:
-    wire = office.connect("S1", "2.1")
-    started(office, wire)
-    office.pass_time(MINUTE)
-    office.readings.clear()
-    told = event(
-        office,
-        "Updated",
-        1,
-        "MeterValuePeriodic",
-        at=office.clock.at - 30 * SECOND,
-        offline=True,
-        meterValue=[meter(office.clock.at - 30 * SECOND, 1_060, 7_200)],
-    )
-    wire.ask("TransactionEvent", told)
-    assert office.readings == []
-    assert kinds(office) == ["started", "updated"]
-
-
-def test_a_slow_clock_makes_no_news_late(office: Office) -> None:
-    wire = office.connect("S1", "2.1")
-    behind = 20 * MINUTE
-    for _ in range(3):
-        office.pass_time(6 * SECOND)
-        status = {
-            "timestamp": iso(office.clock.at - behind),
-            "connectorStatus": "Available",
-            "evseId": 1,
-            "connectorId": 1,
-        }
-        wire.ask("StatusNotification", status)
-    started(office, wire, at=office.clock.at - behind)
-    rows = office.system.log.read(after=0, limit=1_000)
-    (plugged,) = [row for row in rows if isinstance(row.event, s.EvseBound)]
-    assert plugged.occurred_at == office.clock.at
-
-
-def test_a_fast_clock_makes_nothing_happen_later(office: Office) -> None:
-    wire = office.connect("S1", "2.1")
-    wire.ask(
-        "StatusNotification",
-        {
-            "timestamp": iso(NOW + 90 * SECOND),
-            "connectorStatus": "Available",
-            "evseId": 1,
-            "connectorId": 1,
-        },
-    )
-    started(office, wire, at=NOW + 90 * SECOND)
-    rows = office.system.log.read(after=0, limit=1_000)
-    (plugged,) = [row for row in rows if isinstance(row.event, s.EvseBound)]
-    assert plugged.occurred_at == NOW
 
 
 def test_samples_keep_what_the_loop_does_not_need(office: Office) -> None:
@@ -590,29 +348,6 @@ def test_samples_keep_what_the_loop_does_not_need(office: Office) -> None:
     names = [n for e in rows if isinstance(e, MeasuresTaken) for n in e.names]
     assert "SoC//EV/ Percent" in names
     assert running(office).soc == 55
-
-
-@pytest.mark.requirement("7.5.1")
-@pytest.mark.parametrize("version", V2)
-def test_a_register_that_is_dated_after_its_message_is_booked(
-    office: Office, version: Version
-) -> None:
-    wire = office.connect("S1", version)
-    started(office, wire)
-    office.pass_time(MINUTE)
-    told_at = office.clock.at - SECOND
-    late = meter(told_at + 13, 1_040)
-    ended = event(
-        office,
-        "Ended",
-        1,
-        "EVCommunicationLost",
-        at=told_at,
-        stoppedReason="EVDisconnected",
-        meterValue=[late],
-    )
-    wire.ask("TransactionEvent", ended)
-    assert only(office, s.TransferEnded).energy_wh == 40
 
 
 @pytest.mark.parametrize("is_restarted", [False, True])

@@ -21,26 +21,21 @@ from domain.use_cases.e2_demand_response import (
     withdraw_incentive,
 )
 from domain.use_cases.e2_incentive_effects import part_of
-from tests.api.ocpp.office import Office, Wire, evse_data, open_office
-from tests.api.ocpp.test_e1_info2_etp import (
+from tests.api.ocpp.etps_told import begin, connected, etps, plug, schedule_of, send
+from tests.api.ocpp.office import (
     ONE,
     TWO,
     VERSIONS,
-    begin,
-    connected,
-    etps,
-    plug,
-    schedule_of,
-    send,
+    Office,
+    Wire,
+    evse_data,
+    open_with_station,
 )
 
 
 @pytest.fixture
 def office(tmp_path: Path) -> Iterator[Office]:
-    with open_office(tmp_path) as office:
-        office.ask_nothing()
-        office.register("S1")
-        office.commission("S1", evse_data(ONE), evse_data(TWO))
+    with open_with_station(tmp_path, is_asked=False) as office:
         yield office
 
 

@@ -23,17 +23,18 @@ from domain.use_cases.clause_7_3_commissioning import (
     change_enforcement,
 )
 from domain.use_cases.e1_smart_charging import PlugEv, UnplugEv, plug_ev, unplug_ev
-from tests.api.ocpp.office import Office, Wire, evse_data, open_office
-
-ONE, TWO = "DE*VLT*ES1*1", "DE*VLT*ES1*2"
-VERSIONS: tuple[Version, ...] = ("1.6", "2.0.1", "2.1")
+from tests.api.ocpp.office import (
+    ONE,
+    VERSIONS,
+    Office,
+    Wire,
+    open_with_station,
+)
 
 
 @pytest.fixture
 def office(tmp_path: Path) -> Iterator[Office]:
-    with open_office(tmp_path) as office:
-        office.register("S1")
-        office.commission("S1", evse_data(ONE), evse_data(TWO))
+    with open_with_station(tmp_path) as office:
         able = t.StationCapabilities(
             station_id="S1", version="2.1", unit="W", max_periods=24
         )

@@ -24,7 +24,6 @@ from tests.api.ocpp.etp_cases import (
     NOON,
     NOON_AT,
     TRANSACTION,
-    VERSIONS,
     WIRING,
     Case,
     able,
@@ -33,6 +32,7 @@ from tests.api.ocpp.etp_cases import (
     on_wire,
     order,
 )
+from tests.api.ocpp.office import VERSIONS
 from tests.api.ocpp.station_model import Station, Watts
 
 

@@ -20,11 +20,19 @@ from domain.use_cases.clause_7_3_stations import (
 )
 from domain.use_cases.e4_pre_from_rm import ReceivePre, receive_pre
 from optimizer import Planner
-from tests.api.ocpp.office import NOW, Office, Wire, evse_data, open_office
-from tests.api.ocpp.test_e1_info1_transactions import event, iso, meter
-from tests.api.ocpp.test_e1_info2_etp import connected, etps, record, told
+from tests.api.ocpp.etps_told import connected, etps, record, told
+from tests.api.ocpp.office import (
+    NOW,
+    ONE,
+    TWO,
+    Office,
+    Wire,
+    evse_data,
+    iso,
+    open_office,
+)
+from tests.api.ocpp.transactions import event, meter
 
-ONE, TWO = "DE*VLT*ES1*1", "DE*VLT*ES1*2"
 DEFAULT_W = 4_500
 UPPER_W = 20_000
 

@@ -14,19 +14,21 @@ from domain.model import station_events as t
 from domain.model.plan_events import EtpAccepted, EtpRefused, EtpSent
 from domain.model.profile import PowerProfile
 from domain.model.values import (
-    DAY,
     MINUTE,
     SECOND,
     Instant,
     datetime_of,
 )
 from domain.ports import Append, Batch
-from domain.use_cases.s2_back_office import RegisterContract, register_contract
-from tests.api.ocpp.office import NOW, Office, Wire, evse_data, open_office
+from tests.api.ocpp.office import (
+    ONE,
+    V2,
+    Office,
+    Wire,
+    iso,
+)
+from tests.api.ocpp.transactions import CARD, only, open_with_contract, running
 
-CARD = "04A2B3C4D5"
-ONE, TWO = "DE*VLT*ES1*1", "DE*VLT*ES1*2"
-V2: tuple[Version, ...] = ("2.0.1", "2.1")
 ALL: tuple[Version, ...] = ("1.6", *V2)
 BOOT: dict[Version, dict[str, Any]] = {
     "1.6": {"chargePointVendor": "Acme", "chargePointModel": "One"},
@@ -40,30 +42,8 @@ BOOT["2.1"] = BOOT["2.0.1"]
 
 @pytest.fixture
 def office(tmp_path: Path) -> Iterator[Office]:
-    with open_office(tmp_path) as office:
-        office.register("S1")
-        office.commission("S1", evse_data(ONE), evse_data(TWO))
-        contract = RegisterContract(
-            contract_id="c1",
-            subject_id=office.system.vault.subject_of("rfid", CARD),
-            valid_from_at=NOW - DAY,
-            valid_until_at=NOW + DAY,
-        )
-        register_contract(office.system, contract, office.by())
+    with open_with_contract(tmp_path) as office:
         yield office
-
-
-def iso(at: Instant) -> str:
-    return datetime_of(at).isoformat()
-
-
-def only(office: Office, kind: type[Any]) -> Any:
-    (found,) = office.events(kind)
-    return found
-
-
-def running(office: Office, number: int = 1) -> Any:
-    return office.gateway.peers.by_id["S1"].transactions.get(number)
 
 
 # 1.6

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from api.ocpp.peers import OpenTransaction
@@ -13,91 +12,32 @@ from domain.model import activity_events as y
 from domain.model import station_events as t
 from domain.model.activity_events import ActivityKind
 from domain.model.values import MINUTE, SECOND, Event, iso_of
-from domain.ports import Append, Batch, CsoElsewhere, System
+from domain.ports import Append, Batch
 from domain.use_cases.clause_6_2_service_sessions import (
-    credential_context,
     run_due_timers,
 )
-from domain.use_cases.clause_7_3_activities import AskActivity, ask_activity
 from domain.use_cases.s3_remote_start import (
-    StartRemotely,
     StopRemotely,
-    start_remotely,
     stop_remotely,
 )
-from domain.use_cases.shared_path import By
-from tests.api.ocpp.office import NOW, Office, Wire, evse_data, open_office
-from tests.api.ocpp.test_e1_info2_etp import able, plug, record, send
-
-ONE, TWO = "DE*VLT*ES1*1", "DE*VLT*ES1*2"
-VERSIONS: tuple[Version, ...] = ("1.6", "2.0.1", "2.1")
-V2: tuple[Version, ...] = ("2.0.1", "2.1")
+from tests.api.ocpp.activities import ask, connected, ended, start, steps
+from tests.api.ocpp.etps_told import able, plug, record, send
+from tests.api.ocpp.office import (
+    NOW,
+    ONE,
+    TWO,
+    V2,
+    VERSIONS,
+    Office,
+    Wire,
+    open_with_station,
+)
 
 
 @pytest.fixture
 def office(tmp_path: Path) -> Iterator[Office]:
-    with open_office(tmp_path) as office:
-        office.ask_nothing()
-        office.register("S1")
-        office.commission("S1", evse_data(ONE), evse_data(TWO))
+    with open_with_station(tmp_path, is_asked=False) as office:
         yield office
-
-
-def connected(office: Office, version: Version) -> Wire:
-    """Connect the station; it has been there for a while."""
-    wire = office.connect("S1", version)
-    office.pass_time(MINUTE)
-    return wire
-
-
-def ask(office: Office, kind: ActivityKind, **changes: Any) -> None:
-    parameters = changes.pop("parameters", {})
-    command = AskActivity(
-        kind=kind, station_id="S1", parameters=tuple(parameters.items()), **changes
-    )
-    ask_activity(office.system, command, office.by())
-    office.follow()
-
-
-def start(office: Office, token: str = "04AABBCC", evse_id: str = TWO) -> None:
-    vault = office.system.vault
-    subject_id = vault.subject_of("rfid", token)
-    credential = vault.seal(subject_id, credential_context(evse_id), token.encode())
-    command = StartRemotely(
-        evse_id=evse_id,
-        subject_id=subject_id,
-        token_kind="rfid",
-        credential=credential,
-    )
-    by = By(actor="operator", at=office.clock.at)
-    start_remotely(accepting(office), command, by)
-    office.follow()
-
-
-def accepting(office: Office) -> System:
-    """Return the system of a site whose CSO has its back office elsewhere."""
-    return msgspec.structs.replace(office.system, cso=CsoElsewhere())
-
-
-def steps(office: Office) -> list[str]:
-    told: list[str] = []
-    for event in office.events(
-        y.ActivityProgressed, y.ActivityEnded, y.ActivityTimedOut
-    ):
-        match event:
-            case y.ActivityProgressed():
-                told.append(event.step)
-            case y.ActivityEnded():
-                told.append(event.outcome)
-            case y.ActivityTimedOut():
-                told.append("timed out")
-    return told
-
-
-def ended(office: Office) -> y.ActivityEnded:
-    found = office.events(y.ActivityEnded)[-1]
-    assert isinstance(found, y.ActivityEnded)
-    return found
 
 
 def report(office: Office, event: Event) -> None:

@@ -19,16 +19,8 @@ from domain.use_cases.clause_6_2_service_sessions import (
 )
 from domain.use_cases.clause_7_3_stations import RetireStation, retire_station
 from domain.use_cases.s1_station_reservations import ReserveFor, reserve_for
-from tests.api.ocpp.office import NOW, Office, evse_data, open_office
-from tests.api.ocpp.test_remote_control import (
-    ONE,
-    TWO,
-    V2,
-    VERSIONS,
-    connected,
-    ended,
-    steps,
-)
+from tests.api.ocpp.activities import connected, ended, steps
+from tests.api.ocpp.office import NOW, TWO, V2, VERSIONS, Office, open_with_station
 
 TOKEN = "04AABBCC"
 BOOKING = Reference("fleet", "booking", "B-1")
@@ -36,10 +28,7 @@ BOOKING = Reference("fleet", "booking", "B-1")
 
 @pytest.fixture
 def office(tmp_path: Path) -> Iterator[Office]:
-    with open_office(tmp_path) as office:
-        office.ask_nothing()
-        office.register("S1")
-        office.commission("S1", evse_data(ONE), evse_data(TWO))
+    with open_with_station(tmp_path, is_asked=False) as office:
         yield office
 
 

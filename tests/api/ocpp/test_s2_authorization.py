@@ -21,10 +21,9 @@ from domain.use_cases.s2_back_office import (
     end_contract,
     register_contract,
 )
-from tests.api.ocpp.office import NOW, Office, Wire, evse_data, open_office
+from tests.api.ocpp.office import NOW, VERSIONS, Office, Wire, evse_data, open_office
 
 CARD = "04A2B3C4D5"
-VERSIONS: tuple[Version, ...] = ("1.6", "2.0.1", "2.1")
 
 
 @pytest.fixture

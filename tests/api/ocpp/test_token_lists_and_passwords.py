@@ -30,14 +30,15 @@ from domain.use_cases.s2_back_office import (
     register_contract,
 )
 from domain.use_cases.s2_local_lists import SendLocalList, send_local_list
-from tests.api.ocpp.office import NOW, Office, Wire, evse_data, open_office
-from tests.api.ocpp.test_remote_control import (
+from tests.api.ocpp.activities import ask, connected, ended, steps
+from tests.api.ocpp.office import (
+    NOW,
     ONE,
     VERSIONS,
-    ask,
-    connected,
-    ended,
-    steps,
+    Office,
+    Wire,
+    evse_data,
+    open_office,
 )
 
 

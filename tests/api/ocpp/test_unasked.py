@@ -12,10 +12,9 @@ from api.ocpp.kept import CONTEXT
 from api.ocpp.violations import Version
 from domain.model import station_events as t
 from domain.model.values import HOUR, Quality
-from tests.api.ocpp.office import Office, Wire, open_office
+from tests.api.ocpp.office import VERSIONS, Office, Wire, open_office
 
 AT = "2024-10-04T00:00:00Z"
-VERSIONS: tuple[Version, ...] = ("1.6", "2.0.1", "2.1")
 
 # Who sends what, by the names in the protocols' own lists of messages.
 BOTH = {"DataTransfer"}

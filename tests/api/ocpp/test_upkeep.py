@@ -11,17 +11,8 @@ from domain.model import activity_events as y
 from domain.model import station_events as t
 from domain.model.activity_events import ActivityKind
 from domain.model.values import DAY, HOUR
-from tests.api.ocpp.office import NOW, Office, evse_data, open_office
-from tests.api.ocpp.test_remote_control import (
-    ONE,
-    TWO,
-    V2,
-    VERSIONS,
-    ask,
-    connected,
-    ended,
-    steps,
-)
+from tests.api.ocpp.activities import ask, connected, ended, steps
+from tests.api.ocpp.office import NOW, ONE, V2, VERSIONS, Office, open_with_station
 
 AT, LATER = "2024-10-04T00:00:00Z", "2024-10-05T00:00:00Z"
 FIRMWARE = {"location": "https://example.com/fw.bin", "retrieve_at": str(NOW)}
@@ -30,10 +21,7 @@ LOG = {"location": "https://example.com/logs", "log": "diagnostics"}
 
 @pytest.fixture
 def office(tmp_path: Path) -> Iterator[Office]:
-    with open_office(tmp_path) as office:
-        office.ask_nothing()
-        office.register("S1")
-        office.commission("S1", evse_data(ONE), evse_data(TWO))
+    with open_with_station(tmp_path, is_asked=False) as office:
         yield office
 
 
