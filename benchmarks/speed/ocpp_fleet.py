@@ -20,14 +20,20 @@ _ANSWERED_WITHIN_S: Final = 10.0
 
 
 class Fleet:
-    """Stations ``s0``, ``s1`` ... of the three versions in turns."""
+    """Stations ``s0``, ``s1`` ... of some versions in turns."""
 
     def __init__(
-        self, count: int, first: int = 0, max_w: int = MAX_W, seed: int = 0
+        self,
+        count: int,
+        first: int = 0,
+        max_w: int = MAX_W,
+        seed: int = 0,
+        versions: Sequence[str] = VERSIONS,
+        kind: type[Station] = Station,
     ) -> None:
         self.tally = Tally()
         self.stations = [
-            Station(n, VERSIONS[n % len(VERSIONS)], self.tally, max_w)
+            kind(n, versions[n % len(versions)], self.tally, max_w)
             for n in range(first, first + count)
         ]
         self.dice = random.Random(seed)

@@ -23,7 +23,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.speed.http_load import processor_s
-from benchmarks.speed.ocpp_load import PASSWORD, Figures, load
+from benchmarks.speed.ocpp_fleet import Figures
+from benchmarks.speed.ocpp_load import load
+from benchmarks.speed.ocpp_stations import PASSWORD
 from domain.loop.runner import SWITCH_INTERVAL_S
 from domain.model.plan_events import ReadingsTaken
 from domain.model.values import Current
@@ -233,12 +235,12 @@ def main() -> None:
 
 def _line(ran: Ran) -> str:
     figures = ran.figures
-    p50, p99, most = figures.latency_ms
     more = "" if not figures.refused else f", {figures.refused} refused"
     more += "" if not figures.unanswered else f", {figures.unanswered} not answered"
     return (
         f"| {ran.name} | {ran.due_per_s:,.0f} | {figures.per_s:,.0f}{more} | "
-        f"{p50:.1f} / {p99:.1f} / {most:.0f} | {ran.server_us:.0f} | "
+        f"{figures.p50_ms:.1f} / {figures.p99_ms:.1f} / {figures.worst_ms:.0f} | "
+        f"{ran.server_us:.0f} | "
         f"{ran.server_share:.0%} | {figures.client_share:.0%} | "
         f"{ran.kept:,} of {figures.answered:,} |"
     )

@@ -27,10 +27,8 @@ from picows import (
 VERSIONS: Final = ("ocpp1.6", "ocpp2.0.1", "ocpp2.1")
 PASSWORD: Final = "secret"
 MAX_W: Final = 22_080
-_TICK_S: Final = 0.001
 # Where no voltage is measured the server counts with the highest, and so do we.
 _W_PER_A: Final = 253
-_AT_ONCE: Final = 100
 _ANSWER_WITHIN_S: Final = 60.0
 
 _BOOT_16: Final = (
@@ -104,7 +102,7 @@ class Station(WSListener):
         self._asked: asyncio.Future[bytes] | None = None
         self._due_at: float | None = None
         self._transport: WSTransport | None = None
-        self._sent = self._seq = self._began = 0
+        self.sent = self._seq = self._began = 0
         self._register_wh = 0.0
         self._metered_at = time.perf_counter()
 
@@ -151,7 +149,7 @@ class Station(WSListener):
             return
         payload = frame.get_payload_as_bytes()
         if payload.startswith(b"[2"):
-            transport.send(WSMsgType.TEXT, self._answer(payload))
+            transport.send(WSMsgType.TEXT, self.answer(payload))
             return
         if not payload.startswith(b"[3"):
             self._tally.refused.append(payload)
@@ -176,8 +174,8 @@ class Station(WSListener):
 
     async def boot(self) -> None:
         """Boot."""
-        self._sent += 1
-        await self.ask((_BOOT_16 if self._is_1_6 else _BOOT_2) % self._sent)
+        self.sent += 1
+        await self.ask((_BOOT_16 if self._is_1_6 else _BOOT_2) % self.sent)
 
     async def begin(self) -> None:
         """Begin a transaction: an EV comes and charges."""
@@ -224,29 +222,29 @@ class Station(WSListener):
         if not self._is_1_6:
             shown = b',"idToken":{"idToken":"%s","type":"ISO14443"}' % self._token
             return self._event(b"Started", b"CablePluggedIn", ago_s, more=shown)
-        self._sent += 1
+        self.sent += 1
         register_wh = int(self._register_wh)
-        return _START_16 % (self._sent, self._token, register_wh, _timestamp(ago_s))
+        return _START_16 % (self.sent, self._token, register_wh, _timestamp(ago_s))
 
     def reading_frame(self, ago_s: float = 0.0) -> bytes:
         """Return a reading of power and register."""
         if self.is_idle:
-            self._sent += 1
-            return b'[2,"%d","Heartbeat",{}]' % self._sent
+            self.sent += 1
+            return b'[2,"%d","Heartbeat",{}]' % self.sent
         if not self._is_1_6:
             return self._event(b"Updated", b"MeterValuePeriodic", ago_s)
         value = self._value(_VALUE_16, ago_s)
-        self._sent += 1
-        return _METER_16 % (self._sent, self.transaction_id, value)
+        self.sent += 1
+        return _METER_16 % (self.sent, self.transaction_id, value)
 
     def end_frame(self, ago_s: float = 0.0) -> bytes:
         """Return the end of the transaction."""
         if not self._is_1_6:
             return self._event(b"Ended", b"EVDeparted", ago_s, state=b"Idle")
         self._value(_VALUE_16, ago_s)
-        self._sent += 1
+        self.sent += 1
         register_wh, at = int(self._register_wh), _timestamp(ago_s)
-        return _STOP_16 % (self._sent, self.transaction_id, register_wh, at)
+        return _STOP_16 % (self.sent, self.transaction_id, register_wh, at)
 
     def _event(
         self,
@@ -257,13 +255,13 @@ class Station(WSListener):
         more: bytes = b"",
     ) -> bytes:
         value = self._value(_VALUE_2, ago_s)
-        self._sent += 1
+        self.sent += 1
         self._seq += 1
         if ago_s:
             more += b',"offline":true'
         name = b"tx-%d-%d" % (self.number, self._began)
         return _EVENT_2 % (
-            self._sent, kind, _timestamp(ago_s), trigger, self._seq, name, state,
+            self.sent, kind, _timestamp(ago_s), trigger, self._seq, name, state,
             value, more,
         )  # fmt: skip
 
@@ -281,7 +279,8 @@ class Station(WSListener):
 
     # What is asked of it.
 
-    def _answer(self, call: bytes) -> bytes:
+    def answer(self, call: bytes) -> bytes:
+        """Take a profile of the transaction; refuse all else that is asked."""
         _, message_id, action, request = msgspec.json.decode(call)
         if action != "SetChargingProfile":
             return b'[4,"%s","NotSupported","",{}]' % message_id.encode()
