@@ -4,6 +4,7 @@ import importlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 from benchmarks.simulator.clock import SeededIds, SimulatedClock
 from domain.ports import System
@@ -14,8 +15,13 @@ DEFAULT = "api.compose:open_simulation"
 OpenSystem = Callable[[Path, SimulatedClock, SeededIds], AbstractContextManager[System]]
 
 
+def named(path: str) -> Any:
+    """Return ``module:name``; benchmarks are not bound to the API and the store."""
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
 def system_factory(name: str) -> OpenSystem:
     """Return the function ``module:function`` that opens a system in a folder."""
-    module, _, function = name.partition(":")
-    factory: OpenSystem = getattr(importlib.import_module(module), function)
+    factory: OpenSystem = named(name)
     return factory

@@ -82,7 +82,7 @@ def stations_served(
     if at is None or not tenants:
         yield None
         return
-    _raise_file_limit()
+    raise_file_limit()
     context = None if at.tls is None else _context(at.tls, tenants)
     try:
         sock = bound_socket(at.host, at.port)
@@ -99,7 +99,7 @@ def stations_served(
             service.close()
 
 
-def _raise_file_limit() -> None:
+def raise_file_limit() -> None:
     """Let thousands of stations connect: each is a file, of which 1,024 are usual."""
     if sys.platform == "win32":  # pragma: no cover
         return

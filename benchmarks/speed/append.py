@@ -10,7 +10,6 @@ at the append with the same events sealed before.
 
 import argparse
 import gc
-import importlib
 import platform
 import random
 import sqlite3
@@ -23,6 +22,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from benchmarks.system_factory import named
 from domain.model.plan_events import EtpAccepted, EtpSent
 from domain.model.profile import PowerProfile
 from domain.model.session_events import AuthorizationRequested, ParkingStarted
@@ -286,8 +286,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--sealed", type=float, default=0.02, help="share of events")
     parser.add_argument("--folder", type=Path, help="where to write; else temporary")
     given = parser.parse_args(arguments)
-    module, _, name = given.store_factory.partition(":")
-    factory: StoreFactory = getattr(importlib.import_module(module), name)
+    factory: StoreFactory = named(given.store_factory)
     print(
         f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, "
         f"{platform.machine()}, {given.rounds} rounds"

@@ -7,7 +7,6 @@ thread sees the first plan that has seen it.
 """
 
 import argparse
-import importlib
 import os
 import platform
 import random
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.speed.append import SeededIds, WallClock
+from benchmarks.system_factory import named
 from domain.loop.observer import Reading
 from domain.loop.runner import SWITCH_INTERVAL_S, LoopRunner
 from domain.model.plan_events import EtpAccepted, EtpSent, PlanMade
@@ -238,8 +238,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    module, _, name = given.store_factory.partition(":")
-    factory = getattr(importlib.import_module(module), name)
+    factory = named(given.store_factory)
     clock, new_ids = WallClock(), SeededIds(given.seed)
     version, cores = platform.python_version(), os.cpu_count()
     print(f"Python {version}, {platform.machine()}, {cores} cores")

@@ -10,7 +10,6 @@ keeps nothing. Latency counts from the instant a message was due.
 import argparse
 import asyncio
 import gc
-import importlib
 import logging
 import multiprocessing
 import platform
@@ -26,6 +25,7 @@ from benchmarks.speed.http_load import processor_s
 from benchmarks.speed.ocpp_fleet import Figures
 from benchmarks.speed.ocpp_load import load
 from benchmarks.speed.ocpp_stations import PASSWORD
+from benchmarks.system_factory import named
 from domain.loop.runner import SWITCH_INTERVAL_S
 from domain.model.plan_events import ReadingsTaken
 from domain.model.values import Current
@@ -61,18 +61,18 @@ class Ran(NamedTuple):
 def ours(told: Connection, connections: int) -> None:
     """Serve by our gateway on a new store until told to end."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    clock, ids = _named("api.compose:WallClock")(), _named("api.compose:SystemIds")()
-    new_store = _named("domain.store.store:Store")
+    clock, ids = named("api.compose:WallClock")(), named("api.compose:SystemIds")()
+    new_store = named("domain.store.store:Store")
     with (
         tempfile.TemporaryDirectory(dir=".") as folder,
         new_store(Path(folder), clock=clock, ids=ids, master_key=bytes(32)) as store,
-        _named("api.listening:loopback_socket")(0) as sock,
+        named("api.listening:loopback_socket")(0) as sock,
     ):
         system = System(store.log, store.samples, store.vault, clock, ids)
         _commission(system, connections)
-        security = _named("api.security.notes:SecurityLog")(system)
-        tenant = _named("api.ocpp.service:Tenant")(system, lambda *_: None, security)
-        service = _named("api.ocpp.service:StationService")({TENANT: tenant}, sock)
+        security = named("api.security.notes:SecurityLog")(system)
+        tenant = named("api.ocpp.service:Tenant")(system, lambda *_: None, security)
+        service = named("api.ocpp.service:StationService")({TENANT: tenant}, sock)
         service.start()
         gc.collect()
         gc.freeze()
@@ -81,12 +81,6 @@ def ours(told: Connection, connections: int) -> None:
         service.close()
         security.close()
         told.send(_readings(system.samples))
-
-
-def _named(path: str) -> Any:
-    """Return ``module:name``; benchmarks are not bound to the API and the store."""
-    module, _, name = path.partition(":")
-    return getattr(importlib.import_module(module), name)
 
 
 def _readings(samples: SampleLog) -> int:

@@ -5,7 +5,6 @@ process that measures says over a pipe what is to be done and asks for figures.
 """
 
 import gc
-import importlib
 import multiprocessing
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.speed.http_load import processor_s
 from benchmarks.speed.ocpp_stations import MAX_W, PASSWORD
+from benchmarks.system_factory import named
 from domain.loop.router import Router
 from domain.loop.runner import SWITCH_INTERVAL_S
 from domain.model.plan_events import PlanMade
@@ -117,15 +117,9 @@ def serving(site: Site) -> Iterator[Product]:
         process.kill()
 
 
-def _named(path: str) -> Any:
-    """Return ``module:name``; benchmarks are not bound to the API and the store."""
-    module, _, name = path.partition(":")
-    return getattr(importlib.import_module(module), name)
-
-
 def _serve(pipe: Connection, site: Site) -> None:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    _named("api.commands.serve_stations:_raise_file_limit")()
+    named("api.commands.serve_stations:raise_file_limit")()
     with tempfile.TemporaryDirectory(dir=".") as name:
         folder = Path(name)
         _commission(folder, site)
@@ -133,13 +127,13 @@ def _serve(pipe: Connection, site: Site) -> None:
         key.write_bytes(_KEY)
         key.chmod(0o600)
         environment = {"VOLTLEDGER_KEY_FILE": str(key)}
-        opened = _named("api.compose:open_service")(folder, environment, delivers=True)
-        with opened as service, _named("api.listening:loopback_socket")(0) as sock:
+        opened = named("api.compose:open_service")(folder, environment, delivers=True)
+        with opened as service, named("api.listening:loopback_socket")(0) as sock:
             _until_ready()
-            tenant = _named("api.ocpp.service:Tenant")(
+            tenant = named("api.ocpp.service:Tenant")(
                 service.system, service.loops.take_readings, service.security
             )
-            stations = _named("api.ocpp.service:StationService")(
+            stations = named("api.ocpp.service:StationService")(
                 {TENANT: tenant}, sock, _context(site)
             )
             stations.start()
@@ -161,7 +155,7 @@ def _until_ready() -> None:
 def _context(site: Site) -> Any:
     if site.tls is None:
         return None
-    return _named("api.security.tls:TlsFiles")(*site.tls).station_context()
+    return named("api.security.tls:TlsFiles")(*site.tls).station_context()
 
 
 def _obey(pipe: Connection, service: Any, stations: Any) -> None:
@@ -263,8 +257,8 @@ def books(system: System) -> Books:
 
 def _commission(folder: Path, site: Site) -> None:
     """Write the site into a new store, without waiting for the disk."""
-    clock, ids = _named("api.compose:WallClock")(), _named("api.compose:SystemIds")()
-    store = _named("domain.store.store:Store")(
+    clock, ids = named("api.compose:WallClock")(), named("api.compose:SystemIds")()
+    store = named("domain.store.store:Store")(
         folder,
         clock=clock,
         ids=ids,

@@ -5,7 +5,6 @@ spread of several runs, in events per second. The store is opened for reading on
 """
 
 import argparse
-import importlib
 import statistics
 import tempfile
 import time
@@ -16,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from benchmarks.system_factory import named
 from projections.runner import ALL, ReadLog, Runner
 
 # Larger pages are slower: their rows do not stay in the processor's caches.
@@ -34,8 +34,7 @@ class Figure(msgspec.Struct, frozen=True):
 
 def log_factory(name: str) -> Callable[[Path], Any]:
     """Return the function ``module:function`` that opens the log of a store folder."""
-    module, _, function = name.partition(":")
-    factory: Callable[[Path], Any] = getattr(importlib.import_module(module), function)
+    factory: Callable[[Path], Any] = named(name)
     return factory
 
 
