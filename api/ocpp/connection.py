@@ -17,7 +17,7 @@ from api.ocpp import deviations, frames
 from api.ocpp.admission import is_admitted
 from api.ocpp.calls import Answered, Call, NotAnswered, Refusal
 from api.ocpp.codec import CODECS
-from api.ocpp.desk import Desk, Link
+from api.ocpp.desk import Desk, Link, Pace
 from api.ocpp.peers import Peer
 from api.ocpp.proof import Proof, refusal_of
 from api.ocpp.unreadable import keep_unreadable
@@ -68,7 +68,7 @@ class Connection:
         self.proof = proof
         self.frames_in = 0
         self.frames_out = 0
-        # Whether what it said last is among what can wait.
+        # Whether what it said last comes later than others.
         self.waits = False
         self._codec = CODECS[version]
         self._queue: list[tuple[int, int, Call]] = []
@@ -81,12 +81,12 @@ class Connection:
         self.gateway.desk.put(partial(self.take, frame=frame))
 
     def receive_all(
-        self, frames: Sequence[bytes], taken: Callable[[], None], *, can_wait: bool
+        self, frames: Sequence[bytes], taken: Callable[[], None], pace: Pace
     ) -> None:
         """Take frames that came together; ``taken`` is called when all is durable."""
-        self.waits = can_wait = can_wait or self.waits
+        self.waits = self.waits or pace is Pace.LATER
         work = partial(self._take_all, frames=frames, taken=taken)
-        self.gateway.desk.put(work, can_wait=can_wait)
+        self.gateway.desk.put(work, Pace.LATER if self.waits else pace)
 
     def _take_all(
         self, desk: Desk, frames: Sequence[bytes], taken: Callable[[], None]

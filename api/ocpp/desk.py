@@ -9,6 +9,7 @@ All state of the gateway (peers, connections, queues) is touched by works alone.
 needs no lock, whatever thread runs them.
 """
 
+import enum
 import logging
 import time
 from collections import deque
@@ -35,6 +36,10 @@ BATCH = 256
 _BATCH_S = 0.025
 # Where both wait, one of so many works is one that can wait.
 _PATIENT_EACH = 4
+# What comes soon is decided after so long, or once there are so many: each batch costs
+# its threads more than a message of it.
+_GATHER_S = 0.025
+_GATHERED = 32
 
 
 class Link(Protocol):
@@ -47,6 +52,14 @@ class Link(Protocol):
     def close(self, code: int, reason: str) -> None:
         """End the connection."""
         ...
+
+
+class Pace(enum.Enum):
+    """When a work is done: with the next batch, with others like it, after others."""
+
+    NOW = enum.auto()
+    SOON = enum.auto()
+    LATER = enum.auto()
 
 
 TakeReadings = Callable[[str, Instant, list[Reading]], None]
@@ -189,7 +202,7 @@ class InlineDesk:
         self._works: deque[Work] = deque()
         self._is_busy = False
 
-    def put(self, work: Work, *, can_wait: bool = False) -> None:
+    def put(self, work: Work, pace: Pace = Pace.NOW) -> None:
         """Do a work now, or after the one that is being done."""
         self._works.append(work)
         if self._is_busy:
@@ -216,7 +229,8 @@ class InlineDesk:
 class CommitterDesk:
     """A desk in the committer's thread; what it says goes out on the caller's thread.
 
-    ``call_soon`` hands a function to the thread of the gateway's links.
+    ``call_soon`` hands a function to the thread of the gateway's links, ``call_later``
+    has one called there after some seconds and is called there, too.
     """
 
     def __init__(
@@ -224,34 +238,55 @@ class CommitterDesk:
         desk: Desk,
         committer: Committer,
         call_soon: Callable[[Callable[[], None]], None],
+        call_later: Callable[[float, Callable[[], None]], object],
     ) -> None:
         self.desk = desk
         self._committer = committer
         self._call_soon = call_soon
+        self._call_later = call_later
         self._works: deque[Work] = deque()
         self._patient: deque[Work] = deque()
         self._is_deciding = False
+        self._is_gathering = False
+        # Whether the next batch is to begin at once.
+        self._is_pressing = False
 
-    def put(self, work: Work, *, can_wait: bool = False) -> None:
-        """Have a work done with the next batch; called on the links' thread.
+    def put(self, work: Work, pace: Pace = Pace.NOW) -> None:
+        """Have a work done with a batch; called on the links' thread, or by a work.
 
-        Those that can wait come in their order, but mostly after the others.
+        Those that come later come in their order, but mostly after the others.
         """
-        (self._patient if can_wait else self._works).append(work)
-        if not self._is_deciding:
+        (self._patient if pace is Pace.LATER else self._works).append(work)
+        if pace is not Pace.SOON or self.queued() >= _GATHERED:
+            self._is_pressing = True
+        if self._is_deciding:
+            return
+        if self._is_pressing:
             self._is_deciding = True
-            self._call_soon(self._decide)
+            self._call_later(0, self._decide)
+        elif not self._is_gathering:
+            self._gather()
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing waits and nothing is under way."""
-        return not self._is_deciding
+        return not (self._is_deciding or self._is_gathering)
 
     def queued(self) -> int:
         """Return how many works wait."""
         return len(self._works) + len(self._patient)
 
+    def _gather(self) -> None:
+        self._is_gathering = True
+        self._call_later(_GATHER_S, self._gathered)
+
+    def _gathered(self) -> None:
+        self._is_gathering = False
+        if not self._is_deciding and self.queued():
+            self._decide()
+
     def _decide(self) -> None:
+        self._is_deciding, self._is_pressing = True, False
         try:
             self._committer.decide(self._batch, self._decided)
         except StoreError as error:  # it is closed: nothing more is taken
@@ -262,6 +297,13 @@ class CommitterDesk:
     def _batch(self, ledger: Log) -> None:
         if self.desk.system.log is not ledger:
             self.desk.system = msgspec.structs.replace(self.desk.system, log=ledger)
+        try:
+            self._do_some()
+        finally:
+            if self.queued():  # what is left has waited long enough
+                self._is_pressing = True
+
+    def _do_some(self) -> None:
         ends_at = time.perf_counter() + _BATCH_S
         for queue in self._turns():
             if time.perf_counter() > ends_at:
@@ -292,6 +334,8 @@ class CommitterDesk:
                 self.desk.flush()
         except StoreError as failed:
             self.desk.drop(failed)
-        self._is_deciding = bool(self._works or self._patient)
-        if self._is_deciding:
+        self._is_deciding = False
+        if self._is_pressing and self.queued():
             self._decide()
+        elif self.queued() and not self._is_gathering:
+            self._gather()

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from api.ocpp.calls import Call, NotAnswered
 from api.ocpp.connection import Connection
-from api.ocpp.desk import Desk, Link, Work
+from api.ocpp.desk import Desk, Link, Pace, Work
 from api.ocpp.exchange import Handler, Module, followers_of, handlers_of
 from api.ocpp.facts import record_of_station
 from api.ocpp.peers import OBSERVED, Peer, Peers
@@ -50,8 +50,8 @@ class Desks(Protocol):
         """The desk itself."""
         ...
 
-    def put(self, work: Work, *, can_wait: bool = False) -> None:
-        """Have a work done; others may come before one that can wait."""
+    def put(self, work: Work, pace: Pace = Pace.NOW) -> None:
+        """Have a work done."""
         ...
 
 
@@ -90,7 +90,7 @@ class Gateway:
         connection = Connection(self, peer, version, link, origin, proof)
         self._connections[connection] = None
         connection.waits = True
-        self.desk.put(partial(self._connected, connection=connection), can_wait=True)
+        self.desk.put(partial(self._connected, connection=connection), Pace.LATER)
         return connection
 
     def resume(self, desk: Desk) -> None:
@@ -110,7 +110,7 @@ class Gateway:
         self._connections.pop(connection, None)
         work = partial(self._disconnected, connection=connection, reason=reason)
         # After what it said last.
-        self.desk.put(work, can_wait=connection.waits)
+        self.desk.put(work, Pace.LATER if connection.waits else Pace.NOW)
 
     def end_unproven(self, desk: Desk, peer: Peer) -> None:
         """End a connection that was let in by what is good no more."""
@@ -132,13 +132,14 @@ class Gateway:
             peer.connection.ask(desk, call)
 
     def at(
-        self, instant: Instant, work: Work, *, can_wait: bool = False
+        self, instant: Instant, work: Work, pace: Pace = Pace.NOW
     ) -> Callable[[], None]:
         """Have a work done at an instant; what is returned calls it off.
 
-        One that can wait is what thousands of stations that come at once bring about.
+        Later than others comes what thousands of stations that come at once bring
+        about.
         """
-        put = partial(self.desk.put, work, can_wait=can_wait)
+        put = partial(self.desk.put, work, pace)
         return self._scheduler.at(instant, put)
 
     def follow(self, rows: Sequence[Recorded]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from api.ocpp.deflate import WORTH_BYTES, Deflate, TooLong
+from api.ocpp.desk import Pace
 from api.security.notes import Kind, Origin
 
 if TYPE_CHECKING:
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
 # Most messages of one work: a bound on how long it makes others wait.
 _AT_ONCE: Final = 16
 # Who says the next thing so soon after an answer tells what happened before, or floods:
-# it can wait for others. So can who has just come; thousands may come at once.
+# it comes later than others. So does who has just come; thousands may come at once.
 _EAGER_S: Final = 1.0
 # How a station's answers to us begin: they come when we like, and say nothing of that.
 _ANSWERS: Final = (b"[3", b"[4")
+# What is in messages that come all the time, and that nobody waits for.
+_ROUTINE: Final = (b'"Heartbeat"', b'"MeterValues"', b'"MeterValuePeriodic"')
 _REASON_BYTES: Final = 123
 
 
@@ -86,7 +89,8 @@ class StationLink(WSListener):
         self._connection: Connection | None = None
         self._heard: list[bytes] = []
         self._is_taking = False
-        # Of what it told by itself: whether the last can wait, and when it was taken.
+        # Of what it told by itself: whether the last came soon after an answer, and
+        # when it was taken.
         self._is_telling = False
         self._is_eager = True
         self._told_at = float("inf")
@@ -241,7 +245,14 @@ class StationLink(WSListener):
         self._is_telling = not all(frame.startswith(_ANSWERS) for frame in frames)
         if self._is_telling:
             self._is_eager = self._loop.time() - self._told_at < _EAGER_S
-        self._connection.receive_all(frames, self._taken, can_wait=self._is_eager)
+        self._connection.receive_all(frames, self._taken, self._pace(frames))
+
+    def _pace(self, frames: list[bytes]) -> Pace:
+        if self._is_eager:
+            return Pace.LATER
+        if self._is_telling and all(map(_is_routine, frames)):
+            return Pace.SOON
+        return Pace.NOW
 
     def _taken(self) -> None:
         self._is_taking = False
@@ -299,3 +310,7 @@ class StationLink(WSListener):
     def _note(self, kind: Kind, detail: str) -> None:
         actor = "" if self._connection is None else self._connection.peer.station_id
         self._gateway.desk.desk.note(kind, self._origin, actor=actor, detail=detail)
+
+
+def _is_routine(frame: bytes) -> bool:
+    return any(name in frame for name in _ROUTINE)

@@ -242,7 +242,10 @@ def _gatehouse(tenant: Tenant, loop: asyncio.AbstractEventLoop) -> _Gatehouse:
             loop.call_soon_threadsafe(do)
 
     desk = CommitterDesk(
-        Desk(system, tenant.take_readings, tenant.security), log, call_soon
+        Desk(system, tenant.take_readings, tenant.security),
+        log,
+        call_soon,
+        loop.call_later,
     )
     after = log.last_position()  # first: what comes meanwhile is seen twice, not never
     gateway = Gateway(system, desk, LoopScheduler(loop, system.clock), MODULES)

@@ -11,7 +11,7 @@ from msgspec import UNSET
 
 from api.ocpp.calls import Call
 from api.ocpp.clock import forget_clock
-from api.ocpp.desk import Desk
+from api.ocpp.desk import Desk, Pace
 from api.ocpp.exchange import ALL_VERSIONS, Carrier, InformationExchange, Module
 from api.ocpp.facts import record_of_station
 from api.ocpp.gateway import Gateway
@@ -118,7 +118,7 @@ def _booted(gateway: Gateway, desk: Desk, peer: Peer, event: t.StationBooted) ->
     peer.booted = event
     forget_clock(peer)
     if is_accepted:
-        gateway.desk.put(partial(gateway.accepted, peer=peer), can_wait=True)
+        gateway.desk.put(partial(gateway.accepted, peer=peer), Pace.LATER)
 
 
 def heartbeat_1_6(

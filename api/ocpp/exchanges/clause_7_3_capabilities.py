@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from api.ocpp import variables
 from api.ocpp.calls import Answered, Call, NotAnswered, OnAnswer
-from api.ocpp.desk import Desk
+from api.ocpp.desk import Desk, Pace
 from api.ocpp.exchange import V2, Carrier, InformationExchange, Module
 from api.ocpp.facts import record_fact
 from api.ocpp.gateway import Gateway
@@ -180,7 +180,7 @@ def _read(
         return
     if isinstance(answered, NotAnswered):  # the weakest form may be one it has not
         again = partial(_again, gateway=gateway, peer=peer, going=going)
-        gateway.at(desk.now + _BOOTS_WITHIN, again, can_wait=True)
+        gateway.at(desk.now + _BOOTS_WITHIN, again, Pace.LATER)
         return
     going.reads.pop(0)
     going.values.update(variables.values_of(answered))
@@ -297,7 +297,7 @@ def _connected(gateway: Gateway, desk: Desk, peer: Peer) -> None:
         begun = peer.survey
         at = desk.now + _BOOTS_WITHIN
         unread = partial(_unread, gateway=gateway, peer=peer, begun=begun)
-        gateway.at(at, unread, can_wait=True)
+        gateway.at(at, unread, Pace.LATER)
 
 
 def _unread(desk: Desk, gateway: Gateway, peer: Peer, begun: int) -> None:

@@ -16,7 +16,7 @@ from msgspec import UNSET
 from api.ocpp.calls import Answered, Call, NotAnswered, Refusal, Urgency
 from api.ocpp.capabilities import EvseWiring
 from api.ocpp.charging_profiles import Request, is_ours
-from api.ocpp.desk import Desk
+from api.ocpp.desk import Desk, Pace
 from api.ocpp.etp import VOLTAGE_MARGIN, default_request, maximum_request
 from api.ocpp.exchange import ALL_VERSIONS, V2, Carrier, InformationExchange, Module
 from api.ocpp.facts import record_fact
@@ -67,7 +67,7 @@ def connected(gateway: Gateway, desk: Desk, peer: Peer) -> None:
 
 def _look_later(gateway: Gateway, desk: Desk, peer: Peer) -> None:
     look = partial(_look, gateway, station_id=peer.station_id, begun=peer.installing)
-    gateway.at(desk.now + WAITS, look, can_wait=True)
+    gateway.at(desk.now + WAITS, look, Pace.LATER)
 
 
 def _look(gateway: Gateway, desk: Desk, station_id: str, begun: int) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from api.ocpp.calls import Answered, Call, Urgency
-from api.ocpp.desk import Desk
+from api.ocpp.desk import Desk, Pace
 from api.ocpp.exchange import V2, Carrier, InformationExchange, Module
 from api.ocpp.gateway import Gateway
 from api.ocpp.peers import Peer
@@ -32,7 +32,7 @@ def look_later(gateway: Gateway, peer: Peer) -> None:
     if not peer.is_looked_into:
         peer.is_looked_into = True
         look = partial(_look, gateway, station_id=peer.station_id)
-        gateway.at(peer.looks_until, look, can_wait=True)
+        gateway.at(peer.looks_until, look, Pace.LATER)
 
 
 def _look(gateway: Gateway, desk: Desk, station_id: str) -> None:
@@ -40,7 +40,7 @@ def _look(gateway: Gateway, desk: Desk, station_id: str) -> None:
     peer.is_looked_into = peer.looks_until > desk.now
     if peer.is_looked_into:  # something was found missing since
         look = partial(_look, gateway, station_id=station_id)
-        gateway.at(peer.looks_until, look, can_wait=True)
+        gateway.at(peer.looks_until, look, Pace.LATER)
     missing = missing_messages(desk.system, peer.station_id, desk.now)
     if peer.connection is None or peer.version == "1.6":
         return

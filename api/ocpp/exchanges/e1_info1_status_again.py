@@ -4,7 +4,7 @@ from functools import partial
 from typing import Final
 
 from api.ocpp.calls import Call, Urgency
-from api.ocpp.desk import Desk
+from api.ocpp.desk import Desk, Pace
 from api.ocpp.exchange import ALL_VERSIONS, Carrier, InformationExchange, Module
 from api.ocpp.gateway import Gateway
 from api.ocpp.peers import Peer
@@ -27,7 +27,7 @@ def _connected(gateway: Gateway, desk: Desk, peer: Peer) -> None:
     known = dict(peer.statuses)
     link = peer.connection
     ask = partial(_ask, gateway=gateway, peer=peer, link=link, known=known)
-    gateway.at(desk.now + _TOLD_WITHIN, ask, can_wait=True)
+    gateway.at(desk.now + _TOLD_WITHIN, ask, Pace.LATER)
 
 
 def _ask(

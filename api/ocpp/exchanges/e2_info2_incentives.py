@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final
 
 from api.ocpp.calls import Answered, Call, NotAnswered, Refusal, Urgency
-from api.ocpp.desk import Desk
+from api.ocpp.desk import Desk, Pace
 from api.ocpp.exchange import V2, Carrier, InformationExchange, Module
 from api.ocpp.exchanges.e1_info2_etp import tell
 from api.ocpp.exchanges.remote_control import BOOTS_WITHIN
@@ -120,7 +120,7 @@ def vacated(gateway: Gateway, desk: Desk, row: Recorded) -> None:
 def connected(gateway: Gateway, desk: Desk, peer: Peer) -> None:
     """Tell what was missed, a while after the station connected: it may boot first."""
     work = partial(_catch_up, gateway, station_id=peer.station_id)
-    gateway.at(desk.now + BOOTS_WITHIN, work, can_wait=True)
+    gateway.at(desk.now + BOOTS_WITHIN, work, Pace.LATER)
 
 
 def accepted(gateway: Gateway, desk: Desk, peer: Peer) -> None:

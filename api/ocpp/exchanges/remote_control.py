@@ -13,7 +13,7 @@ from api.ocpp.activity_calls import call_of, verdict_of
 from api.ocpp.asking import Asking, Verdict
 from api.ocpp.asking_of import asking_of
 from api.ocpp.calls import Answered, Call, NotAnswered, Refusal
-from api.ocpp.desk import Desk
+from api.ocpp.desk import Desk, Pace
 from api.ocpp.exchange import V2, Carrier, InformationExchange, Module
 from api.ocpp.exchanges.clause_7_3_standing_profiles import install
 from api.ocpp.gateway import Gateway
@@ -95,7 +95,7 @@ def connected(gateway: Gateway, desk: Desk, peer: Peer) -> None:
         if state.last_step == SENT and activity.kind not in _ONCE:
             _progress(desk, activity, AGAIN)
     carry_on = partial(_carry_on, gateway, station_id=peer.station_id)
-    gateway.at(desk.now + BOOTS_WITHIN, carry_on, can_wait=True)
+    gateway.at(desk.now + BOOTS_WITHIN, carry_on, Pace.LATER)
 
 
 def accepted(gateway: Gateway, desk: Desk, peer: Peer) -> None:

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from api.compose import open_simulation
-from api.ocpp.desk import BATCH, CommitterDesk, Desk, InlineDesk
+from api.ocpp.desk import BATCH, CommitterDesk, Desk, InlineDesk, Pace
 from benchmarks.simulator.clock import SeededIds, SimulatedClock
 from domain.loop.observer import Reading
 from domain.model import station_events as t
 from domain.model.values import Instant
 from domain.ports import Append, Batch, System
+from domain.store.committer import Committer
 from tests.api.ocpp.live import open_system, page_limit
 
 EVSE = "DE*VLT*E1"
@@ -41,10 +42,20 @@ class Thread:
 
     def __init__(self) -> None:
         self._due: deque[Callable[[], None]] = deque()
+        self.later: list[Callable[[], None]] = []
 
     def call_soon(self, do: Callable[[], None]) -> None:
         """Put something at the end."""
         self._due.append(do)
+
+    def call_later(self, after_s: float, do: Callable[[], None]) -> None:
+        """Put something at the end, or where it waits for `pass_time`."""
+        (self.later if after_s else self._due).append(do)
+
+    def pass_time(self) -> None:
+        """Have all come that was to come later."""
+        self._due += self.later
+        self.later.clear()
 
     def run(self, until: Callable[[], bool]) -> None:
         """Do what is due until something is so."""
@@ -64,7 +75,9 @@ class Bench:
         self.link = Told()
         self.readings: list[tuple[str, Instant, list[Reading]]] = []
         desk = Desk(system, lambda *told: self.readings.append(told))
-        self.desk = CommitterDesk(desk, system.log, self.thread.call_soon)  # type: ignore[arg-type]
+        log, thread = system.log, self.thread
+        assert isinstance(log, Committer)
+        self.desk = CommitterDesk(desk, log, thread.call_soon, thread.call_later)
 
     def settle(self) -> None:
         """Do all that is put, to its end."""
@@ -114,7 +127,7 @@ def test_what_can_wait_comes_after_the_others_and_is_not_put_off_for_ever(
 ) -> None:
     patient, others = [f"p{n}" for n in range(40)], [f"o{n}" for n in range(60)]
     for reason in patient:
-        bench.desk.put(partial(keep, bench, reason), can_wait=True)
+        bench.desk.put(partial(keep, bench, reason), Pace.LATER)
     for reason in others:
         bench.desk.put(partial(keep, bench, reason))
     assert bench.desk.queued() == 100
@@ -127,6 +140,50 @@ def test_what_can_wait_comes_after_the_others_and_is_not_put_off_for_ever(
     assert sorted(rows[:80]) == sorted(patient[:20] + others)
 
 
+def test_what_comes_soon_is_gathered_for_a_while(bench: Bench) -> None:
+    for reason in "abc":
+        bench.desk.put(partial(keep, bench, reason), Pace.SOON)
+    assert len(bench.thread.later) == 1
+    assert not bench.desk.is_idle
+    bench.thread.pass_time()
+    bench.settle()
+    assert bench.rows() == ["a", "b", "c"]
+    bench.desk.put(partial(keep, bench, "d"), Pace.SOON)
+    assert len(bench.thread.later) == 1
+
+
+def test_what_is_for_now_takes_along_what_was_gathered(bench: Bench) -> None:
+    bench.desk.put(partial(keep, bench, "a"), Pace.SOON)
+    bench.desk.put(partial(keep, bench, "b"))
+    bench.thread.run(lambda: len(bench.link.frames) == 2)
+    assert bench.rows() == ["a", "b"]
+    # What was to come later finds nothing, or takes along what came since.
+    bench.thread.pass_time()
+    bench.settle()
+    assert bench.rows() == ["a", "b"]
+
+
+def test_many_that_come_soon_are_waited_for_no_longer(bench: Bench) -> None:
+    reasons = [str(n) for n in range(BATCH)]
+    for reason in reasons:
+        bench.desk.put(partial(keep, bench, reason), Pace.SOON)
+    bench.thread.run(lambda: len(bench.link.frames) == BATCH)
+    assert bench.rows() == reasons
+
+
+def test_what_comes_soon_while_a_batch_is_decided_is_gathered_after_it(
+    bench: Bench,
+) -> None:
+    bench.desk.put(partial(keep, bench, "a"))
+    bench.thread.run(lambda: bool(bench.rows()))
+    bench.desk.put(partial(keep, bench, "b"), Pace.SOON)
+    bench.thread.run(lambda: bool(bench.link.frames))
+    assert len(bench.thread.later) == 1
+    bench.thread.pass_time()
+    bench.settle()
+    assert bench.rows() == ["a", "b"]
+
+
 def test_what_a_work_puts_comes_after_the_answers_whoever_waits(bench: Bench) -> None:
     said: list[int] = []
 
@@ -135,7 +192,7 @@ def test_what_a_work_puts_comes_after_the_answers_whoever_waits(bench: Bench) ->
         bench.desk.put(lambda _: said.append(len(bench.link.frames)))
 
     bench.desk.put(work)
-    bench.desk.put(partial(keep, bench, "b"), can_wait=True)
+    bench.desk.put(partial(keep, bench, "b"), Pace.LATER)
     bench.settle()
     assert said == [2]
 

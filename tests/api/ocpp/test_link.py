@@ -5,29 +5,29 @@ import json
 from pathlib import Path
 
 from api.ocpp.calls import Call
-from api.ocpp.desk import InlineDesk, Work
+from api.ocpp.desk import InlineDesk, Pace, Work
 from api.ocpp.v16 import messages as v16
-from tests.api.ocpp.sockets import HEARTBEAT, Yard, ask, open_yard, until
+from tests.api.ocpp.sockets import BOOT, HEARTBEAT, Yard, ask, open_yard, until
 
 # Longer than what is soon after an answer.
 _LATER_S = 1.1
 
 
 class NotingDesk(InlineDesk):
-    """A desk that notes of each work whether it can wait."""
+    """A desk that notes the pace of each work."""
 
-    can_wait: list[bool]
+    paces: list[Pace]
 
-    def put(self, work: Work, *, can_wait: bool = False) -> None:
+    def put(self, work: Work, pace: Pace = Pace.NOW) -> None:
         """Note it, and do it."""
-        self.can_wait.append(can_wait)
-        super().put(work, can_wait=can_wait)
+        self.paces.append(pace)
+        super().put(work, pace)
 
 
 def noting(yard: Yard) -> NotingDesk:
     """Put a desk that notes in the place of the yard's."""
     desk = NotingDesk(yard.office.desk.desk)
-    desk.can_wait = []
+    desk.paces = []
     yard.office.gateway.desk = desk
     return desk
 
@@ -40,13 +40,16 @@ def test_who_has_come_or_speaks_again_at_once_can_wait_and_others_cannot(
             desk = noting(yard)
             async with yard.connect("S1", "ocpp1.6") as client:
                 await ask(client, *HEARTBEAT)
-                assert desk.can_wait == [True, True]  # that it is there, and this
+                assert desk.paces == [
+                    Pace.LATER,
+                    Pace.LATER,
+                ]  # that it is there, and this
                 await ask(client, *HEARTBEAT)
-                assert desk.can_wait[2:] == [True]
+                assert desk.paces[2:] == [Pace.LATER]
                 await asyncio.sleep(_LATER_S)
+                await ask(client, 2, "b", "BootNotification", BOOT)
                 await ask(client, *HEARTBEAT)
-                await ask(client, *HEARTBEAT)
-                assert desk.can_wait[3:] == [False, True]
+                assert desk.paces[3:] == [Pace.NOW, Pace.LATER]
 
     asyncio.run(check())
 
@@ -68,8 +71,8 @@ def test_an_answer_to_us_makes_nothing_wait_that_comes_after_it(tmp_path: Path) 
             asked = json.loads(await asyncio.wait_for(client.recv(), 5))
             desk = noting(yard)
             await client.send(json.dumps([3, asked[1], {}]))
-            await until(lambda: bool(desk.can_wait))
+            await until(lambda: bool(desk.paces))
             await ask(client, *HEARTBEAT)
-            assert desk.can_wait == [False, False]
+            assert desk.paces == [Pace.NOW, Pace.SOON]
 
     asyncio.run(check())
