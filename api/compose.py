@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -252,7 +253,7 @@ def open_writer(
 
 def _loops(system: System, feed: Feed, delivers: bool, opened: ExitStack) -> LoopRunner:
     """Start the zone loops, and what their first plan needs."""
-    threading.Thread(target=_compile_planner, name="planner", daemon=True).start()
+    threading.Thread(target=compile_planner, name="planner", daemon=True).start()
     loops = LoopRunner(
         system,
         feed,
@@ -265,27 +266,48 @@ def _loops(system: System, feed: Feed, delivers: bool, opened: ExitStack) -> Loo
     return loops
 
 
-def _compile_planner() -> None:
-    """Make a small plan, so that the first real one waits for no compiler.
+def compile_planner() -> None:
+    """Make small plans as a loop asks for them: the real ones wait for no compiler.
 
-    On a fresh machine the planner's kernels are compiled, which takes some 20 seconds;
+    On a fresh machine the planner's kernels are compiled, which takes some 40 seconds;
     later starts load them.
     """
     begun = time.monotonic()
-    steps, evses = 3, 2
-    problem = Problem(
+    for evses in (2, 1):
+        for upper_w in (3_000.0, 50_000.0):
+            problem = _small_problem(evses, upper_w)
+            Planner(PLAN_WITHIN_S).plan(problem)
+            # A station's limits are given for each step.
+            limited_w = problem.power_max_w.copy()
+            Planner(PLAN_WITHIN_S).plan(replace(problem, power_max_w=limited_w))
+    _logger.info("the planner is ready after %.1f s", time.monotonic() - begun)
+
+
+def _small_problem(evses: int, upper_w: float) -> Problem:
+    """Return a problem laid out in memory as a loop's, which decides what is compiled.
+
+    A loop has what it knows of EVs in the columns of one table; the column of a table
+    of one row is laid out in another way.
+    """
+    steps = 3
+    table = np.tile([11_000.0, 1_380.0, 5_000.0, 9_000.0, 3_000.0], (evses, 1))
+    return Problem(
         step_s=np.full(steps, 900.0),
-        power_max_w=np.full(evses, 11_000.0),
-        power_floor_w=np.full(evses, 1_380.0),
+        power_max_w=table[:, 0],
+        power_floor_w=table[:, 1],
         arrival_step=np.zeros(evses, np.int64),
         departure_step=np.full(evses, steps),
-        energy_target_wh=np.full(evses, 5_000.0),
-        energy_max_wh=np.full(evses, 9_000.0),
+        energy_target_wh=table[:, 2],
+        energy_max_wh=table[:, 3],
+        energy_expected_wh=table[:, 4],
+        priority=np.zeros(evses, np.int64),
+        evse_max_w=np.full(evses, 11_000.0),
+        arrival_rank=np.arange(evses),
+        row_key=np.arange(evses),
         pre_lower_w=np.zeros(steps),
-        pre_upper_w=np.full(steps, 7_000.0),
+        pre_upper_w=np.full(steps, upper_w),
+        previous_power_w=np.full((evses, steps), 2_000.0),
     )
-    Planner(PLAN_WITHIN_S).plan(problem)
-    _logger.info("the planner is ready after %.1f s", time.monotonic() - begun)
 
 
 def _live(

@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-from api.compose import SystemIds, open_log
+from api.compose import SystemIds, compile_planner, open_log
 from api.security.keys import draw_key
 from benchmarks.speed.ocpp_stations import VERSIONS, Station, Tally
 from domain.loop.router import restore, state_of
@@ -43,7 +43,6 @@ from domain.use_cases.shared_path import By
 from tests.api.ocpp.live import open_system, register
 from tests.api.ocpp.office import evse_data
 from tests.api.test_cli_serve import Server, key_file, serving
-from tests.loop.service import compile_planner
 from tests.loop.test_killed import all_rows, in_force
 
 KILLS = 10 if os.environ.get("VOLTLEDGER_FULL") else 3

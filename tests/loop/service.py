@@ -12,8 +12,7 @@ import threading
 import time
 from pathlib import Path
 
-import numpy as np
-
+from api.compose import compile_planner
 from domain.errors import Refused
 from domain.loop.observer import Reading
 from domain.loop.runner import LoopRunner
@@ -37,7 +36,7 @@ from domain.use_cases.e1_smart_charging import (
 )
 from domain.use_cases.e4_pre_from_rm import ReceivePre, receive_pre
 from domain.use_cases.shared_path import By
-from optimizer import Planner, Problem
+from optimizer import Planner
 from tests.loop.world import ZONE, commissioned, evse_id
 
 EVSES = 24
@@ -130,22 +129,6 @@ def read_meters(runner: LoopRunner, names: list[str]) -> None:
         now, wh = WallClock().now(), register_wh()
         runner.take_readings(ZONE, now, [Reading(n, now, 3_600, wh) for n in names])
         time.sleep(0.02)
-
-
-def compile_planner() -> None:
-    """Make a small plan, so that nothing is compiled when the load begins."""
-    problem = Problem(
-        step_s=np.full(3, 900.0),
-        power_max_w=np.full(2, 11_000.0),
-        power_floor_w=np.full(2, 1_380.0),
-        arrival_step=np.zeros(2, np.int64),
-        departure_step=np.full(2, 3),
-        energy_target_wh=np.full(2, 5_000.0),
-        energy_max_wh=np.full(2, 9_000.0),
-        pre_lower_w=np.zeros(3),
-        pre_upper_w=np.full(3, 7_000.0),
-    )
-    Planner().plan(problem)
 
 
 def main(folder: Path, writers: int) -> None:
