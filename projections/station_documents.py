@@ -130,6 +130,7 @@ class Station(msgspec.Struct, array_like=True):
     is recorded; heartbeats and readings are not. Counts are by rule broken
     (``refusals`` of ETPs and ``unreadable`` messages), action (``unasked``) or
     deviation (``tolerated``); ``messages_beyond`` are more than are kept.
+    ``is_operative`` is whether its operator has it in use, as it took that in.
     """
 
     station_id: str
@@ -167,6 +168,7 @@ class Station(msgspec.Struct, array_like=True):
     unasked: dict[str, int] = {}
     tolerated: dict[str, int] = {}
     messages_beyond: int = 0
+    is_operative: bool = True
 
 
 class StationDocument(msgspec.Struct, array_like=True):

@@ -95,6 +95,7 @@ class StationsFold(Fold):
             t.StationStatusReported: self._status,
             t.StationAlertReported: self._alert,
             t.StationAvailabilityChanged: self._availability,
+            t.StationUseChanged: self._use,
             t.StationClockMeasured: self._clock,
             t.StationMessageKept: self._kept,
             t.StationMessagesCounted: self._beyond,
@@ -233,6 +234,13 @@ class StationsFold(Fold):
     def _availability(self, row: Recorded, event: t.StationAvailabilityChanged) -> None:
         document = self._heard(row, event.station_id).view
         document.evse(event.evse_id).is_operative = event.is_operative
+
+    def _use(self, row: Recorded, event: t.StationUseChanged) -> None:
+        document = self._heard(row, event.station_id).view
+        if event.evse_id:
+            document.evse(event.evse_id).is_operative = event.is_operative
+        else:
+            document.station.is_operative = event.is_operative
 
     def _clock(self, row: Recorded, event: t.StationClockMeasured) -> None:
         kept = self._heard(row, event.station_id)

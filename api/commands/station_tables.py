@@ -83,6 +83,7 @@ def _facts(station: Station) -> list[tuple[str, str]]:
         ("zone", station.zone_id),
         ("identity", station.identity),
         ("standing", f"{station.standing} {station.reason}".strip()),
+        ("in use", "" if station.is_operative else "no, by its operator"),
         ("security profile", str(station.security_profile or "")),
         ("certificate", station.certificate_name),
         ("connection", f"{station.connection} {since} {station.connection_reason}"),

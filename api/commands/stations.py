@@ -12,6 +12,10 @@ from api.security.first_key import local_by
 from api.security.permissions import Permission
 from domain.errors import InvalidValue, StoreInUse
 from domain.ports import System
+from domain.use_cases.clause_7_3_availability import (
+    ChangeAvailability,
+    change_availability,
+)
 from domain.use_cases.clause_7_3_stations import (
     BlockStation,
     ChangeCredentials,
@@ -184,6 +188,25 @@ def retire(store: StoreUrl, station_id: Id, reason: Reason) -> None:
         command = RetireStation(station_id=station_id, reason=reason)
         retire_station(system, command, _by(system, "retire"))
     say(f"{station_id} is out of service for good")
+
+
+@stations_app.command("availability")
+@answering
+def availability(
+    store: StoreUrl,
+    station_id: Id,
+    operative: Annotated[
+        bool, typer.Option("--operative/--inoperative", help="Of use, or not.")
+    ],
+    evse: Annotated[str, typer.Option(help="One EVSE only; its id.")] = "",
+) -> None:
+    """Have a station, or one EVSE, be of use or not, from when it connects."""
+    command = ChangeAvailability(
+        station_id=station_id, is_operative=operative, evse_id=evse
+    )
+    with alone(store, _INSTEAD) as system:
+        change_availability(system, command, _by(system, "availability"))
+    say(f"{evse or station_id} is told so when {station_id} connects")
 
 
 def _list(store: str, zone: str, *, as_json: bool) -> None:

@@ -9,6 +9,7 @@ from domain.errors import InvalidValue, Refused
 from domain.model.activity_events import ActivityAsked, ActivityKind
 from domain.model.values import SECOND
 from domain.use_cases.clause_6_2_service_sessions import credential_context
+from domain.use_cases.clause_7_3_availability import OPERATIVE, YES
 from domain.use_cases.clause_7_3_passwords import PASSWORD_CONTEXT
 from domain.use_cases.s2_local_lists import (
     CONTRACTS,
@@ -17,12 +18,14 @@ from domain.use_cases.s2_local_lists import (
     contracts_of,
     token_of,
 )
+from domain.use_cases.shared_path import load_evse
 
 
 def asking_of(desk: Desk, peer: Peer, activity: ActivityAsked) -> Asking:
     """Return an activity with what its call is made of; raise `Refused`."""
     assert peer.version is not None  # it is connected
     _check_profile(peer, activity)
+    _check_availability(desk, peer, activity)
     number = peer.evse_number(activity.evse_id) if activity.evse_id else 0
     transaction = peer.transactions.get(number)
     is_start = activity.kind == ActivityKind.REMOTE_START
@@ -48,6 +51,16 @@ def _check_profile(peer: Peer, activity: ActivityAsked) -> None:
             f"profile {number} is the ETP of EVSE {evse_number}, which only a newer "
             "plan changes"
         )
+
+
+def _check_availability(desk: Desk, peer: Peer, activity: ActivityAsked) -> None:
+    """Refuse to put to use what is blocked, also as one connector of all (1.6)."""
+    told = dict(activity.parameters)
+    if activity.kind != ActivityKind.CHANGE_AVAILABILITY or told[OPERATIVE] != YES:
+        return
+    together = peer.evse_ids if peer.version == "1.6" else ()
+    for evse_id in (activity.evse_id,) if activity.evse_id else together:
+        load_evse(desk.system, evse_id).check_usable(evse_id)
 
 
 def _profile(desk: Desk, peer: Peer, number: int) -> Request | None:

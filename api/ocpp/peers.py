@@ -37,6 +37,7 @@ OBSERVED: Final = (
     t.StationRetired,
     t.StationCapabilities,
     t.StationEvsesTold,
+    t.StationUseChanged,
     t.StationDefaultsInstalled,
     t.StationDefaultsRefused,
     z.StationCommissioned,
@@ -177,6 +178,8 @@ class Peer:
     paused: set[int] = field(default_factory=set)
     # EVSEs that the station was told to keep from use.
     inoperative: set[str] = field(default_factory=set)
+    # EVSEs that their operator took out of use; empty: the whole station.
+    out_of_use: set[str] = field(default_factory=set)
     # EVSEs whose availability it is told again in a while, as it did not take it in.
     unheeded: set[str] = field(default_factory=set)
     kept: Kept = field(default_factory=Kept)
@@ -255,6 +258,13 @@ class Peer:
             floor_w=evse.floor_w,
         )
 
+    def take_use(self, event: t.StationUseChanged) -> None:
+        """Take in what its operator takes out of use, or puts to use."""
+        if event.is_operative:
+            self.out_of_use.discard(event.evse_id)
+        else:
+            self.out_of_use.add(event.evse_id)
+
     def observe(self, row: Recorded) -> None:
         """Take in a row of the station's or its EVSEs' streams."""
         match row.event:
@@ -290,6 +300,8 @@ class Peer:
                 self.defaults = event
             case t.StationDefaultsRefused():
                 self.defaults = None
+            case t.StationUseChanged() as event:
+                self.take_use(event)
             case t.StationAvailabilityChanged(is_operative=True) as event:
                 self.inoperative.discard(event.evse_id)
             case t.StationAvailabilityChanged() as event:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from msgspec import UNSET
 
 from api.ocpp.asking import LONGEST, Asking, Verdict, reason_of
+from api.ocpp.availability import availability_request
 from api.ocpp.v2 import V2_TYPES
 from api.ocpp.v16 import datatypes as d16
 from api.ocpp.v16 import messages as m16
@@ -17,7 +18,12 @@ from api.ocpp.wire import Opaque, Wire
 from domain.errors import InvalidValue
 from domain.model.activity_events import ActivityKind, Outcome
 from domain.model.values import datetime_of, instant_of, iso_of
-from domain.use_cases.clause_7_3_activities import ACCEPTED, request_number
+from domain.use_cases.clause_7_3_activities import (
+    ACCEPTED,
+    SCHEDULED,
+    request_number,
+)
+from domain.use_cases.clause_7_3_availability import OPERATIVE, YES
 
 SECURITY_LOG: Final = "security"
 _PASSWORD: Final = "SecurityCtrlr.BasicAuthPassword"
@@ -246,6 +252,12 @@ def _password_changed(asking: Asking, answer: Any) -> Verdict:
     return Verdict(Outcome.DONE if is_taken else Outcome.REFUSED, detail=status)
 
 
+def _change_availability(asking: Asking) -> tuple[str, Wire]:
+    is_operative = asking.parameters[OPERATIVE] == YES
+    request = availability_request(asking.version, asking.evse_number, is_operative)
+    return "ChangeAvailability", request
+
+
 CALLS: Final[Mapping[str, Callable[[Asking], tuple[str, Wire]]]] = {
     ActivityKind.CLEAR_CACHE: _clear_cache,
     ActivityKind.UPDATE_FIRMWARE: _update_firmware,
@@ -255,6 +267,7 @@ CALLS: Final[Mapping[str, Callable[[Asking], tuple[str, Wire]]]] = {
     ActivityKind.COMPOSITE_SCHEDULE: _composite_schedule,
     ActivityKind.CLEAR_PROFILE: _clear_profile,
     ActivityKind.CHANGE_PASSWORD: _change_password,
+    ActivityKind.CHANGE_AVAILABILITY: _change_availability,
 }
 
 VERDICTS: Final[Mapping[str, Mapping[str, Outcome | str]]] = {
@@ -264,6 +277,10 @@ VERDICTS: Final[Mapping[str, Mapping[str, Outcome | str]]] = {
         "Failed": Outcome.FAILED,
     },
     ActivityKind.CLEAR_PROFILE: {"Accepted": Outcome.DONE},
+    ActivityKind.CHANGE_AVAILABILITY: {
+        "Accepted": Outcome.DONE,
+        "Scheduled": SCHEDULED,
+    },
 }
 
 JUDGES: Final[Mapping[str, Callable[[Asking, Any], Verdict]]] = {

@@ -45,6 +45,10 @@ from domain.model.activity_events import ActivityKind
 from domain.model.values import SECOND
 from domain.use_cases.clause_6_2_service_sessions import credential_context
 from domain.use_cases.clause_7_3_activities import EVSE_NUMBER
+from domain.use_cases.clause_7_3_availability import (
+    ChangeAvailability,
+    change_availability,
+)
 from domain.use_cases.s3_remote_start import (
     StartRemotely,
     StopRemotely,
@@ -102,6 +106,19 @@ class ResetBody(Body):
     how: Literal["forced", "orderly", "on-idle"]
     evse_id: EvseId | None = None
     due_within_s: DueWithin = 900
+
+
+class AvailabilityBody(Body):
+    """The station, or one EVSE of it, is to be of use, or is not to be.
+
+    What somebody charges on goes out of use afterwards.
+    """
+
+    model_config = example(operative=False, evse_id="DE*ABC*E100")
+
+    operative: bool
+    evse_id: EvseId | None = None
+    due_within_s: DueWithin = 86_400
 
 
 class UnlockBody(Body):
@@ -245,6 +262,26 @@ async def post_reset(
     """Ask a station to start anew."""
     told = {"how": body.how}
     return await ask_station(commands, ActivityKind.RESET, station_id, body, told)
+
+
+@router.post(
+    "/stations/{station_id}/availability",
+    openapi_extra=needs(Permission.STATIONS_OPERATE),
+    tags=["stations", "7.3"],
+    responses=commanded(),
+)
+async def post_availability(
+    commands: Commanding, station_id: PathId, body: AvailabilityBody
+) -> Response:
+    """Have a station, or one EVSE, be of use or not; it keeps that over reboots."""
+    command = ChangeAvailability(
+        station_id=station_id,
+        is_operative=body.operative,
+        evse_id=body.evse_id or "",
+        due_after=body.due_within_s * SECOND,
+    )
+    reach = partial(check_station, commands.system, commands.caller, station_id)
+    return await commands.run(change_availability, command, reach=reach)
 
 
 @router.post(

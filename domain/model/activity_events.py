@@ -34,6 +34,7 @@ class ActivityKind(enum.StrEnum):
     COMPOSITE_SCHEDULE = "composite-schedule"
     CLEAR_PROFILE = "clear-profile"
     CHANGE_PASSWORD = "change-password"
+    CHANGE_AVAILABILITY = "change-availability"
 
 
 class Outcome(enum.StrEnum):

@@ -135,6 +135,7 @@ _TYPES = (
     EventType("station.retired", 1, t.StationRetired),
     EventType("station.capabilities", 1, t.StationCapabilities),
     EventType("station.evses_told", 1, t.StationEvsesTold),
+    EventType("station.use_changed", 1, t.StationUseChanged),
     EventType("station.defaults_installed", 1, t.StationDefaultsInstalled),
     EventType("station.defaults_refused", 1, t.StationDefaultsRefused),
     EventType("station.connected", 1, t.StationConnected),

@@ -85,12 +85,14 @@ class Station(msgspec.Struct, frozen=True):
 
     A station is commissioned when it has EVSEs in a zone and registered when it may
     connect: one without the other, in either order. Retired is for good.
+    ``out_of_use`` are EVSEs by their operator's word; empty: the whole station.
     """
 
     commissioned: z.StationCommissioned | None = None
     registered: t.StationRegistered | None = None
     blocked: str = ""
     retired: str = ""
+    out_of_use: frozenset[str] = frozenset()
     decision_version: int = 0
 
 
@@ -122,6 +124,10 @@ def evolve_station(state: Station, event: Event, at: Instant) -> Station:
             return msgspec.structs.replace(state, blocked="")
         case t.StationRetired():
             return msgspec.structs.replace(state, retired=event.reason)
+        case t.StationUseChanged():
+            others = state.out_of_use - {event.evse_id}
+            now = others if event.is_operative else others | {event.evse_id}
+            return msgspec.structs.replace(state, out_of_use=now)
         case _:
             return state
 

@@ -228,6 +228,18 @@ class StationAvailabilityChanged(Event, frozen=True):
     is_operative: bool
 
 
+class StationUseChanged(Event, frozen=True):
+    """The station took in what its operator takes out of use, or puts to use.
+
+    An empty ``evse_id`` is the whole station. It holds over reboots; what somebody
+    charges on goes out of use afterwards.
+    """
+
+    station_id: str
+    evse_id: str
+    is_operative: bool
+
+
 class StationMessagesCounted(Event, frozen=True):
     """So many more messages than are kept of a station in an hour came since."""
 

@@ -58,6 +58,7 @@ DUE_AFTER = {
     ActivityKind.COMPOSITE_SCHEDULE: 5 * MINUTE,
     ActivityKind.CLEAR_PROFILE: 5 * MINUTE,
     ActivityKind.CHANGE_PASSWORD: HOUR,
+    ActivityKind.CHANGE_AVAILABILITY: DAY,
 }
 
 

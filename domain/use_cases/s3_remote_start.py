@@ -35,6 +35,7 @@ from domain.use_cases.clause_7_3_activities import (
     asked_in_vain,
     open_activities,
 )
+from domain.use_cases.clause_7_3_availability import check_in_use
 from domain.use_cases.s2_back_office import answer_events
 from domain.use_cases.shared_path import By, load_evse, record
 
@@ -143,9 +144,10 @@ def _activity(
 
 
 def _check_free(system: System, command: StartRemotely, at: Instant) -> None:
-    """Refuse an EVSE that is blocked, taken, being started, or kept for another."""
+    """Refuse an EVSE that is out of use, taken, being started, kept for another."""
     evse = load_evse(system, command.evse_id)
     station_id = evse.check_usable(command.evse_id).station_id
+    check_in_use(system, station_id, command.evse_id)
     for each in open_activities(system, station_id):
         if (each.kind, each.evse_id) == (ActivityKind.REMOTE_START, command.evse_id):
             raise Occupied(

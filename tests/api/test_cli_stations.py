@@ -92,6 +92,11 @@ def test_a_station_is_kept_by_commands(folder: Path) -> None:
     tolerated = of(folder, "deviations", "cs-1", "--deviation", "null-member")
     assert tolerated.stdout == "cs-1: 1 deviations are tolerated\n"
     assert shown(folder)["deviations"] == ["null-member"]
+    asked = of(folder, "availability", "cs-1", "--inoperative", "--evse", EVSE)
+    assert (asked.exit_code, EVSE in asked.stdout) == (0, True), asked.stderr
+    assert of(folder, "availability", "cs-1", "--operative").exit_code == 0
+    kinds = [(a["kind"], a["evse_id"]) for a in shown(folder)["activities"]]
+    assert kinds == [("change-availability", EVSE), ("change-availability", "")]
     for command, standing in (
         ("block", "blocked"),
         ("unblock", "accepted"),

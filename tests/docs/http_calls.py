@@ -174,6 +174,7 @@ _ACTIVITIES = [
         body={},
     ),
     Call("post_reset", _AT_STATION, body={"how": "on-idle", "due_within_s": 3_600}),
+    Call("post_availability", _AT_STATION, body={"operative": False, **_AT_EVSE}),
     Call("post_unlock", _AT_STATION, body=_AT_EVSE),
     Call("post_trigger", _AT_STATION, body={"message": "StatusNotification"}),
     Call(

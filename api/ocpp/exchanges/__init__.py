@@ -8,6 +8,7 @@ from typing import Final
 
 from api.ocpp.exchange import Module
 from api.ocpp.exchanges import (
+    clause_7_3_availability,
     clause_7_3_boot,
     clause_7_3_capabilities,
     clause_7_3_evses,
@@ -57,4 +58,5 @@ MODULES: Final[tuple[Module, ...]] = (
     planned.MODULE,
     clause_7_3_capabilities.MODULE,
     clause_7_3_evses.MODULE,
+    clause_7_3_availability.MODULE,
 )

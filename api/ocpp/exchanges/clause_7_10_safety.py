@@ -10,6 +10,7 @@ from functools import partial
 from types import ModuleType
 from typing import Any, Final
 
+from api.ocpp.availability import availability_request
 from api.ocpp.calls import Answered, Call, Urgency
 from api.ocpp.desk import Desk
 from api.ocpp.exchange import ALL_VERSIONS, V2, Carrier, InformationExchange, Module
@@ -145,7 +146,7 @@ def keep_from_use(gateway: Gateway, desk: Desk, peer: Peer, evse_id: str) -> Non
     if load_evse(desk.system, evse_id).blocked:
         _stop(gateway, desk, peer, peer.evse_number(evse_id))
         _tell(gateway, desk, peer, evse_id, is_operative=False)
-    elif evse_id in peer.inoperative:
+    elif evse_id in peer.inoperative and evse_id not in peer.out_of_use:
         _tell(gateway, desk, peer, evse_id, is_operative=True)
 
 
@@ -207,23 +208,6 @@ def _tell(
         slot=f"availability-{number}",
     )
     gateway.ask(desk, peer, call)
-
-
-def availability_request(version: str, evse_number: int, is_operative: bool) -> Wire:
-    """Return what tells a station that an EVSE is to be of use, or is not to be."""
-    if version == "1.6":
-        return m16.ChangeAvailabilityRequest(
-            connector_id=evse_number,
-            type="Operative" if is_operative else "Inoperative",
-        )
-    messages: Any
-    types: Any
-    messages, types = _V2[version]
-    request: Wire = messages.ChangeAvailabilityRequest(
-        operational_status="Operative" if is_operative else "Inoperative",
-        evse=types.EVSE(id=evse_number),
-    )
-    return request
 
 
 def _told(

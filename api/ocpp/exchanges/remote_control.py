@@ -15,6 +15,7 @@ from api.ocpp.asking_of import asking_of
 from api.ocpp.calls import Answered, Call, NotAnswered, Refusal
 from api.ocpp.desk import Desk, Pace
 from api.ocpp.exchange import V2, Carrier, InformationExchange, Module
+from api.ocpp.exchanges.clause_7_3_availability import taken
 from api.ocpp.exchanges.clause_7_3_standing_profiles import install
 from api.ocpp.gateway import Gateway
 from api.ocpp.peers import Peer, Standing
@@ -34,6 +35,7 @@ from domain.use_cases.clause_6_2_joining import resolve
 from domain.use_cases.clause_7_3_activities import (
     AGAIN,
     NOT_SENT,
+    SCHEDULED,
     SENT,
     UNANSWERED,
     EndActivity,
@@ -224,6 +226,9 @@ def _judged(
     gateway: Gateway, desk: Desk, peer: Peer, asking: Asking, verdict: Verdict
 ) -> None:
     activity, outcome = asking.activity, verdict.outcome
+    is_taken = outcome is Outcome.DONE or verdict.step == SCHEDULED
+    if activity.kind == ActivityKind.CHANGE_AVAILABILITY and is_taken:
+        taken(gateway, desk, peer, activity)
     if outcome is None:
         _progress(desk, activity, verdict.step, verdict.detail)
         return
