@@ -313,6 +313,10 @@ class Cso(Protocol):
         """Answer for a subject at an EVSE; None when the answer comes by a command."""
         ...
 
+    def group_of(self, subject_id: str, at: Instant) -> str:
+        """Return the group whose members may end each other's charge; empty: none."""
+        ...
+
 
 class CsoElsewhere:
     """The back office is another system: its answers come by commands."""
@@ -322,6 +326,10 @@ class CsoElsewhere:
     ) -> Authorization | None:
         """Leave the answer to the commands that bring it."""
         return None
+
+    def group_of(self, subject_id: str, at: Instant) -> str:
+        """Know of no groups."""
+        return ""
 
 
 class System(msgspec.Struct, frozen=True):

@@ -24,6 +24,7 @@ class Contract(msgspec.Struct, array_like=True):
     registered_at: Instant = 0
     ended_at: Instant | None = None
     end_reason: str = ""
+    group_id: str = ""
 
 
 class ContractsFold(Fold):
@@ -61,6 +62,7 @@ class ContractsFold(Fold):
         contract.valid_from_at = event.valid_from_at
         contract.valid_until_at = event.valid_until_at or None
         contract.v2g = event.v2g
+        contract.group_id = event.group_id
         contract.holder = event.holder
         contract.registered_at = row.occurred_at
 

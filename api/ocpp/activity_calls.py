@@ -95,11 +95,14 @@ def _remote_start(asking: Asking) -> tuple[str, Wire]:
             charging_profile=UNSET if profile is None else _profile_1_6(profile),
         )
     messages, _ = V2_TYPES[asking.version]
-    kind = asking.parameters.get(TOKEN_KIND, "")
+    kind, group = asking.parameters.get(TOKEN_KIND, ""), UNSET
+    if asking.group_id:
+        group = id_token_of(asking.version, "", asking.group_id)
     return "RequestStartTransaction", messages.RequestStartTransactionRequest(
         id_token=id_token_of(asking.version, kind, asking.token),
         remote_start_id=int(asking.parameters[NUMBER]),
         evse_id=asking.evse_number,
+        group_id_token=group,
         charging_profile=getattr(profile, "charging_profile", UNSET),
     )
 

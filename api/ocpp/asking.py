@@ -28,12 +28,14 @@ class ListEntry(NamedTuple):
     """A token of a local authorization list.
 
     ``is_valid`` false: it is taken off the list. ``until_at`` 0: without an end.
+    ``group_id`` is empty for one of no group.
     """
 
     kind: str
     text: str
     is_valid: bool
     until_at: Instant = 0
+    group_id: str = ""
 
 
 class Asking(NamedTuple):
@@ -42,7 +44,7 @@ class Asking(NamedTuple):
     ``evse_number`` is 0 for the station; ``transaction_id`` that of the EVSE's open
     transaction; ``token`` what the activity's sealed group says, and ``profile`` what
     the transaction of a remote start is to begin with; ``entries`` are those of a local
-    list.
+    list; ``group_id`` is the group of whom a token is.
     """
 
     activity: ActivityAsked
@@ -52,6 +54,7 @@ class Asking(NamedTuple):
     token: str = ""
     profile: ProfileRequest | None = None
     entries: tuple[ListEntry, ...] = ()
+    group_id: str = ""
 
     @property
     def parameters(self) -> dict[str, str]:

@@ -37,6 +37,7 @@ def asking_of(desk: Desk, peer: Peer, activity: ActivityAsked) -> Asking:
         token=_token(desk, activity),
         profile=_profile(desk, peer, number) if is_start else None,
         entries=_entries(desk, activity),
+        group_id=desk.system.cso.group_of(activity.subject_id, desk.now),
     )
 
 
@@ -103,7 +104,7 @@ def _entries(desk: Desk, activity: ActivityAsked) -> tuple[ListEntry, ...]:
         return ()
     told = dict(activity.parameters)
     found = [
-        ListEntry(kind, text, each.is_valid, each.until_at)
+        ListEntry(kind, text, each.is_valid, each.until_at, each.registered.group_id)
         for each in contracts_of(desk.system, told[CONTRACTS].split(), desk.now)
         for kind, text in [token_of(desk.system.vault, each)]
         if text

@@ -83,12 +83,20 @@ def _entry(asking: Asking, entry: ListEntry) -> Any:
     token = id_token_of(asking.version, entry.kind, entry.text)
     until = datetime_of(entry.until_at) if entry.until_at else UNSET
     if asking.version == "1.6":
-        info = d16.IdTagInfo(status="Accepted", expiry_date=until)
+        info = d16.IdTagInfo(
+            status="Accepted",
+            expiry_date=until,
+            parent_id_tag=entry.group_id or UNSET,
+        )
         return d16.LocalAuthorizationList(
             id_tag=token, id_tag_info=info if entry.is_valid else UNSET
         )
     _, types = V2_TYPES[asking.version]
-    answer = types.IdTokenInfo(status="Accepted", cache_expiry_date_time=until)
+    answer = types.IdTokenInfo(
+        status="Accepted",
+        cache_expiry_date_time=until,
+        group_id_token=_group(asking, entry.group_id),
+    )
     return types.AuthorizationData(
         id_token=token, id_token_info=answer if entry.is_valid else UNSET
     )
@@ -103,6 +111,7 @@ def _reserve(asking: Asking) -> tuple[str, Wire]:
             connector_id=asking.evse_number,
             expiry_date=until,
             id_tag=token,
+            parent_id_tag=asking.group_id or UNSET,
             reservation_id=int(told[NUMBER]),
         )
     messages, _ = V2_TYPES[asking.version]
@@ -110,8 +119,14 @@ def _reserve(asking: Asking) -> tuple[str, Wire]:
         id=int(told[NUMBER]),
         expiry_date_time=until,
         id_token=token,
+        group_id_token=_group(asking, asking.group_id),
         evse_id=asking.evse_number or UNSET,
     )
+
+
+def _group(asking: Asking, group_id: str) -> Any:
+    """Return a group as 2.x has it."""
+    return id_token_of(asking.version, "", group_id) if group_id else UNSET
 
 
 def _cancel_reservation(asking: Asking) -> tuple[str, Wire]:

@@ -44,12 +44,13 @@ _STATUS_OF: Final[dict[str, Status]] = {
 class Judged(NamedTuple):
     """What is answered for a token, whose it is and which session it belongs to.
 
-    Both ids are empty where there is none.
+    Ids are empty where there is none; ``group_id`` is whose members may end its charge.
     """
 
     status: Status
     subject_id: str = ""
     session_id: str = ""
+    group_id: str = ""
 
 
 def subject_of(vault: Vault, text: str, token_type: str = "") -> str:
@@ -92,7 +93,8 @@ def authorize(
     try:
         known = _authorized(desk, peer, subject_id, evse_id, at)
         if known and not repeat:
-            return Judged("Accepted", subject_id, known)
+            group_id = system.cso.group_of(subject_id, at)
+            return Judged("Accepted", subject_id, known, group_id)
         asked = office.AskAuthorization(
             evse_id=evse_id,
             station_id=peer.station_id,
@@ -103,7 +105,8 @@ def authorize(
     except (Refused, InvalidValue, Unknown, Conflict):
         return Judged("Invalid", subject_id)
     rows = system.log.read_at(range(answer.first, answer.first + answer.count))
-    return _judged(known, subject_id, [row.event for row in rows])
+    judged = _judged(known, subject_id, [row.event for row in rows])
+    return judged._replace(group_id=system.cso.group_of(subject_id, at))
 
 
 def _authorized(
@@ -160,17 +163,27 @@ def sealed(vault: Vault, subject_id: str, evse_id: str, text: str) -> Sealed | N
 def id_tag_info(judged: Judged) -> d16.IdTagInfo:
     """Return the answer of 1.6, which has no word for a token nobody knows."""
     status = "Invalid" if judged.status == "Unknown" else judged.status
-    return d16.IdTagInfo(status=status)
+    return d16.IdTagInfo(status=status, parent_id_tag=judged.group_id or UNSET)
 
 
 def id_token_info_2_0_1(judged: Judged) -> d201.IdTokenInfo:
     """Return the answer of 2.0.1, with the session that the token is in."""
-    return d201.IdTokenInfo(status=judged.status, custom_data=_reference(judged))
+    group = d201.IdToken(id_token=judged.group_id, type="Central")
+    return d201.IdTokenInfo(
+        status=judged.status,
+        custom_data=_reference(judged),
+        group_id_token=group if judged.group_id else UNSET,
+    )
 
 
 def id_token_info_2_1(judged: Judged) -> d21.IdTokenInfo:
     """Return the answer of 2.1, with the session that the token is in."""
-    return d21.IdTokenInfo(status=judged.status, custom_data=_reference(judged))
+    group = d21.IdToken(id_token=judged.group_id, type="Central")
+    return d21.IdTokenInfo(
+        status=judged.status,
+        custom_data=_reference(judged),
+        group_id_token=group if judged.group_id else UNSET,
+    )
 
 
 def _reference(judged: Judged) -> CustomData | UnsetType:

@@ -70,6 +70,14 @@ class ContractBody(Body):
     valid_from_at: Moment
     valid_until_at: Moment | None = None
     v2g: bool = False
+    group_id: Annotated[
+        str,
+        Field(
+            max_length=20,
+            description="Its contracts may end each other's charges and use each "
+            "other's reservations; stations are told it as it is.",
+        ),
+    ] = ""
 
 
 class ContractEndBody(Body):
@@ -96,6 +104,7 @@ async def post_contract(commands: Commanding, body: ContractBody) -> Response:
         valid_from_at=body.valid_from_at,
         valid_until_at=body.valid_until_at or 0,
         v2g=body.v2g,
+        group_id=body.group_id,
     )
 
     group = msgspec.msgpack.encode([token.kind, token.text, body.holder])

@@ -8,6 +8,8 @@ class ContractRegistered(Event, frozen=True):
 
     ``holder`` seals the credential and what the operator calls its holder;
     ``valid_until_at`` 0: no end is agreed. ``v2g``: it allows energy from the EV.
+    Contracts of one ``group_id`` may end each other's charges and use each other's
+    reservations; empty: of none.
     """
 
     contract_id: str
@@ -15,6 +17,7 @@ class ContractRegistered(Event, frozen=True):
     valid_from_at: Instant
     valid_until_at: Instant = 0
     v2g: bool = False
+    group_id: str = ""
     holder: Sealed | None = None
 
 

@@ -5,7 +5,8 @@ station or class within its time; authorization waiting at that EVSE; same subje
 that station; else a new session opens. Credentials presented before an EVSE is chosen
 name their station alone and begin with the fourth. At each step a session is passed
 over that is closed, that is plugged at another EVSE (nobody charges two cars), or whose
-subject is known to be another. Plug and credential come in either order: an EV that is
+subject is known to be another; a reservation is also for who is of its subject's group.
+Plug and credential come in either order: an EV that is
 plugged and not authorized yet waits for the authorization at its EVSE.
 """
 
@@ -132,22 +133,35 @@ def find_open(
         if joins:
             return known
     owners: list[str] = []
+    reserved: list[str] = []
     if evse_id:
         evse = load_evse(system, evse_id)
-        owners = _reserved(system, evse, at) + _waiting(system, evse_id, evse)
+        reserved = _reserved(system, evse, at)
+        owners = reserved + _waiting(system, evse_id, evse)
         station_id = evse.commissioned.station_id if evse.commissioned else ""
     if subject_id and station_id:
         place = f"{station_id}/{subject_id}/"
         owners += [claim.owner for claim in system.log.claims("subject-at", place)]
     for owner in owners:
         state = resolve(system, owner)
+        expected = state.expected_subject_id
         if (
             state.is_open
             and (not evse_id or state.evse_id in ("", evse_id))
-            and not (subject_id and state.expected_subject_id not in ("", subject_id))
+            and (
+                not subject_id
+                or expected in ("", subject_id)
+                or (owner in reserved and is_of_group(system, expected, subject_id, at))
+            )
         ):
             return state
     return None
+
+
+def is_of_group(system: System, one: str, other: str, at: Instant) -> bool:
+    """Whether two subjects are of one group: they may do for each other."""
+    group_id = system.cso.group_of(one, at) if one and other else ""
+    return bool(group_id) and group_id == system.cso.group_of(other, at)
 
 
 def find_past(
@@ -176,7 +190,11 @@ def find_past(
         state = resolve(system, owner)
         is_near = is_reserved or 0 <= at - state.active_at <= CLOSE_AFTER
         is_free = state.is_open and not state.evse_id
-        if is_free and is_near and state.expected_subject_id in ("", subject_id):
+        expected = state.expected_subject_id
+        is_theirs = expected in ("", subject_id) or (
+            is_reserved and is_of_group(system, expected, subject_id, at)
+        )
+        if is_free and is_near and is_theirs:
             return state
     return None
 

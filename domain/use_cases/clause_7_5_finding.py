@@ -17,6 +17,7 @@ from domain.model import station_events as t
 from domain.model.station_transaction import StationTransaction, after
 from domain.model.values import Instant, Quality
 from domain.ports import System
+from domain.use_cases.clause_6_2_joining import is_of_group
 from domain.use_cases.clause_7_5_books import load_transaction
 from domain.use_cases.clause_7_5_drafts import Draft
 from domain.use_cases.shared_path import load_evse
@@ -121,7 +122,7 @@ def _by_place(system: System, event: Message, at: Instant) -> StationTransaction
         for claim in system.log.claims(OPEN, f"{event.station_id}/")
         if (known := load_transaction(system, claim.owner)).started
         and known.ended is None
-        and can_be(known, event, at)
+        and can_be(system, known, event, at)
     ]
     return candidates[0] if len(candidates) == 1 else None
 
@@ -131,13 +132,21 @@ def _has_stray_since(system: System, station_id: str, at: Instant) -> bool:
     return any(claim.key >= f"{station_id}/{at:020d}" for claim in claims)
 
 
-def can_be(known: StationTransaction, event: Message, at: Instant) -> bool:
-    """Whether a message without its number can be of a transaction."""
+def can_be(
+    system: System, known: StationTransaction, event: Message, at: Instant
+) -> bool:
+    """Whether a message without its number can be of a transaction.
+
+    Who is of one group may end another's.
+    """
+    theirs, shown = known.subject_id, event.subject_id
     first, last = _first_wh(known), max(_registers(event), default=None)
     return (
         known.began_at <= at
         and event.evse_id in ("", known.evse_id)
-        and (not event.subject_id or known.subject_id in ("", event.subject_id))
+        and (
+            not shown or theirs in ("", shown) or is_of_group(system, theirs, shown, at)
+        )
         and (first is None or last is None or first <= last)
     )
 
@@ -163,7 +172,7 @@ def stray_end_of(
     """Return the first end that came before the start of a transaction, if any."""
     for claim in system.log.claims(STRAY, f"{known.station_id}/"):
         stray = load_transaction(system, claim.owner)
-        if stray.ended and can_be(known, stray.ended.event, stray.ended.at):
+        if stray.ended and can_be(system, known, stray.ended.event, stray.ended.at):
             return stray
     return None
 

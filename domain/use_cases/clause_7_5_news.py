@@ -39,6 +39,8 @@ from domain.use_cases.s2_back_office import answer_events
 from domain.use_cases.shared_path import By
 
 LEADS = "live-transaction"
+# What triggers a message whose token ends the charge.
+_STOPS = "StopAuthorized"
 
 
 class News(NamedTuple):
@@ -174,6 +176,10 @@ def authorize(news: News, state: Session) -> Authorization | None:
     if not subject_id:
         return None
     state = news.draft.session(state)
+    system, at = news.draft.system, news.by.at
+    if state.authorized and news.event.trigger == _STOPS:
+        # Its owner goes on paying: who ends it may be another one of the group.
+        return system.cso.answer(subject_id, news.evse_id, at)
     if state.authorized and state.subject_id == subject_id:
         return Authorization(True, max(state.accepted_by, default=""))
     data = news.draft.evse(news.evse_id).commissioned
@@ -186,12 +192,12 @@ def authorize(news: News, state: Session) -> Authorization | None:
         zone_id=data.zone_id,
         station_id=data.station_id,
     )
-    said = news.draft.system.cso.answer(subject_id, news.evse_id, news.by.at)
+    said = system.cso.answer(subject_id, news.evse_id, at)
     answers = [
         msgspec.structs.replace(each, session_id=state.session_id)
         for each in answer_events(said)
     ]
-    news.draft.tell(state, news.by.at, asked, *answers)
+    news.draft.tell(state, at, asked, *answers)
     return said
 
 

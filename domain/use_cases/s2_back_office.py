@@ -6,6 +6,7 @@ the log, in the append of the request: no crash leaves a request without its ans
 `shared_path`.
 """
 
+import re
 from collections.abc import Iterator
 
 import msgspec
@@ -38,6 +39,8 @@ NOT_YET = "the contract is not yet valid"
 ENDED = "the contract was ended"
 EXPIRED = "the contract expired"
 _CLAIM = "contract"
+# Of OCPP's identifierString, as long as every version takes it.
+_GROUP = re.compile(r"[A-Za-z0-9*_=:+|@.-]{1,20}")
 _LONGEST_REASON = 500
 
 
@@ -92,6 +95,7 @@ class RegisterContract(msgspec.Struct, frozen=True, kw_only=True):
     valid_from_at: Instant
     valid_until_at: Instant = 0
     v2g: bool = False
+    group_id: str = ""
     holder: Sealed | None = None
 
 
@@ -121,6 +125,13 @@ def _check(command: RegisterContract) -> None:
     ids.name_of("contract id", command.contract_id)
     check_impersonal("contract id", command.contract_id)
     ids.name_of("subject id", command.subject_id)
+    if command.group_id:
+        check_impersonal("group id", command.group_id)
+        if not _GROUP.fullmatch(command.group_id):
+            raise InvalidValue(
+                f"group id {command.group_id[:40]!r} is not 1 to 20 letters, digits or "
+                "any of *-_=:+|@., as all stations take it"
+            )
     if command.valid_until_at and command.valid_until_at <= command.valid_from_at:
         raise InvalidValue(
             f"contract {command.contract_id} is valid until "
@@ -189,6 +200,13 @@ class EmbeddedBackOffice:
                 return Authorization(True, f"{BACK_OFFICE}/{contract_id}")
             reason = invalid
         return Authorization(False, BACK_OFFICE, reason)
+
+    def group_of(self, subject_id: str, at: Instant) -> str:
+        """Return the group of a subject's contract that is valid at an instant."""
+        for _, registered, rows in self._contracts(subject_id):
+            if registered.group_id and not why_invalid(registered, rows, at):
+                return registered.group_id
+        return ""
 
     def _contracts(
         self, subject_id: str

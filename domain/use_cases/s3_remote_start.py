@@ -21,6 +21,7 @@ from domain.ports import Answer, Authorization, Batch, System
 from domain.use_cases.clause_6_2_joining import (
     Reference,
     find_open,
+    is_of_group,
     reserved_at,
     resolve,
 )
@@ -158,7 +159,7 @@ def _check_free(system: System, command: StartRemotely, at: Instant) -> None:
     if evse.session_id:
         _check_occupant(system, command.evse_id, evse, joined)
     for owner in reserved_at(system, f"evse/{command.evse_id}/", at):
-        _check_reservation(resolve(system, owner), command, joined)
+        _check_reservation(system, resolve(system, owner), command, joined, at)
 
 
 def _joined(system: System, command: StartRemotely, at: Instant) -> Session | None:
@@ -185,14 +186,22 @@ def _check_occupant(
 
 
 def _check_reservation(
-    holder: Session, command: StartRemotely, joined: Session | None
+    system: System,
+    holder: Session,
+    command: StartRemotely,
+    joined: Session | None,
+    at: Instant,
 ) -> None:
-    """Who names the session, or is its EV user, has the reservation."""
-    is_named = bool(command.session_id or command.reference)
+    """Who names the session, is its EV user or of one group, has the reservation."""
+    expected, subject_id = holder.expected_subject_id, command.subject_id
     is_theirs = (
         joined is not None
         and joined.session_id == holder.session_id
-        and (is_named or holder.expected_subject_id == command.subject_id)
+        and (
+            bool(command.session_id or command.reference)
+            or expected == subject_id
+            or is_of_group(system, expected, subject_id, at)
+        )
     )
     if not is_theirs and holder.reservation is not None:
         raise Refused(

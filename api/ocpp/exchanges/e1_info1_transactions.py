@@ -291,12 +291,12 @@ def _judged(
         return None
     if token.type in tokens.NOBODY:
         return tokens.Judged("Accepted", "", reported.session_id)
-    said = reported.authorization
+    said, system = reported.authorization, desk.system
+    subject_id = tokens.subject_of(system.vault, token.id_token, token.type)
     if said is None and request.event_type == "Ended" and evse_id:
-        system = desk.system
-        subject_id = tokens.subject_of(system.vault, token.id_token, token.type)
         said = system.cso.answer(subject_id, evse_id, at)
-    return tokens.judged_of(peer, said, reported.session_id)
+    judged = tokens.judged_of(peer, said, reported.session_id)
+    return judged._replace(group_id=system.cso.group_of(subject_id, at))
 
 
 def _phases(

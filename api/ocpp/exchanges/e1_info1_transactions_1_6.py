@@ -72,6 +72,7 @@ def start_transaction_1_6(
         if reported.is_news:
             runs(gateway, peer, known)
     judged = tokens.judged_of(peer, reported.authorization, reported.session_id)
+    judged = judged._replace(group_id=desk.system.cso.group_of(subject_id, at))
     return v16.StartTransactionResponse(
         id_tag_info=tokens.id_tag_info(judged), transaction_id=reported.number
     )

@@ -42,6 +42,10 @@ class Cso:
             raise self.error
         return self._behind.answer(subject_id, evse_id, at)
 
+    def group_of(self, subject_id: str, at: Instant) -> str:
+        """Return its group."""
+        return self._behind.group_of(subject_id, at)
+
 
 def began(office: Office) -> dict[str, Any]:
     return event(
