@@ -24,26 +24,23 @@ from domain.use_cases.clause_7_10_safety import (
     record_assessment,
     report_safety_issue,
 )
-from tests.api.ocpp.office import Office, Wire, evse_data, open_office
-from tests.api.ocpp.sockets import open_yard
-from tests.api.ocpp.test_remote_control import (
+from tests.api.ocpp.activities import connected, ended, start, steps
+from tests.api.ocpp.office import (
     ONE,
     TWO,
     V2,
     VERSIONS,
-    connected,
-    ended,
-    start,
-    steps,
+    Office,
+    Wire,
+    evse_data,
+    open_with_station,
 )
+from tests.api.ocpp.sockets import open_yard
 
 
 @pytest.fixture
 def office(tmp_path: Path) -> Iterator[Office]:
-    with open_office(tmp_path) as office:
-        office.ask_nothing()
-        office.register("S1")
-        office.commission("S1", evse_data(ONE), evse_data(TWO))
+    with open_with_station(tmp_path, is_asked=False) as office:
         yield office
 
 

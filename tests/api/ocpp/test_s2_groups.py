@@ -15,20 +15,29 @@ from domain.model.values import DAY, MINUTE
 from domain.use_cases.clause_6_2_service_sessions import credential_context
 from domain.use_cases.s2_back_office import EndContract, end_contract
 from domain.use_cases.s3_remote_start import StartRemotely, start_remotely
-from tests.api.ocpp.office import NOW, Office, Wire, evse_data, open_office
+from tests.api.ocpp.activities import connected
+from tests.api.ocpp.office import (
+    NOW,
+    ONE,
+    TWO,
+    VERSIONS,
+    Office,
+    Wire,
+    evse_data,
+    iso,
+    open_with_station,
+)
 from tests.api.ocpp.sockets import ask, open_yard
-from tests.api.ocpp.test_e1_info1_transactions import event, iso, meter, running
-from tests.api.ocpp.test_remote_control import ONE, TWO, VERSIONS, connected
 from tests.api.ocpp.test_s1_reservations import reserve
 from tests.api.ocpp.test_token_lists_and_passwords import contract, send
+from tests.api.ocpp.transactions import event, meter, running
 
 ANNA, BEN, CARL = "04AABBCC", "04DDEEFF", "04112233"
 FLEET = "FLEET-7"
 
 
 def settle(office: Office) -> None:
-    """Commission the station, register contracts: Anna and Ben are of one fleet."""
-    office.commission("S1", evse_data(ONE), evse_data(TWO))
+    """Register contracts: Anna and Ben are of one fleet."""
     contract(office, "c-1", ANNA, group_id=FLEET)
     contract(office, "c-2", BEN, group_id=FLEET)
     contract(office, "c-3", CARL)
@@ -36,9 +45,7 @@ def settle(office: Office) -> None:
 
 @pytest.fixture
 def office(tmp_path: Path) -> Iterator[Office]:
-    with open_office(tmp_path) as office:
-        office.ask_nothing()
-        office.register("S1")
+    with open_with_station(tmp_path, is_asked=False) as office:
         settle(office)
         yield office
 
@@ -91,6 +98,7 @@ def test_over_a_socket_the_answer_to_a_token_has_its_group(
 ) -> None:
     async def check() -> None:
         async with open_yard(tmp_path, "S1") as yard:
+            yard.office.commission("S1", evse_data(ONE), evse_data(TWO))
             settle(yard.office)
             async with yard.connect("S1", f"ocpp{version}") as client:
                 for number, token in enumerate((ANNA, CARL)):
