@@ -23,6 +23,7 @@ KINDS: dict[type[Event], str] = {
     s.AuthorizationEnded: "authorization",
     s.ReservationMade: "reservation",
     s.ReservationChanged: "reservation",
+    s.ReservationAnswered: "reservation",
     s.ReservationMatched: "reservation",
     s.ReservationEnded: "reservation",
     s.ParkingStarted: "parking",

@@ -120,6 +120,18 @@ class ReservationChanged(Event, frozen=True):
     until_at: Instant
 
 
+class ReservationAnswered(Event, frozen=True):
+    """What its station says to a reservation: it keeps the place, or why it does not.
+
+    The reservation stays, whatever that is.
+    """
+
+    session_id: str
+    station_id: str
+    is_kept: bool
+    reason: str
+
+
 class ReservationMatched(Event, frozen=True):
     """The EV user with the reservation arrived."""
 

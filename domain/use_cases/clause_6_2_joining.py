@@ -18,11 +18,17 @@ from domain.errors import InvalidValue, Unknown
 from domain.model import ids
 from domain.model import session_events as s
 from domain.model.session import Session
-from domain.model.site import Evse
+from domain.model.site import Evse, Station, evolve_station
 from domain.model.values import Event, Instant
 from domain.ports import System
 from domain.use_cases.clause_6_2_guards import CLOSE_AFTER
-from domain.use_cases.shared_path import By, load_evse, load_session, load_zone
+from domain.use_cases.shared_path import (
+    By,
+    fold,
+    load_evse,
+    load_session,
+    load_zone,
+)
 
 # Kinds of references that name a person, a contract or a car.
 _PERSONAL = frozenset(
@@ -286,12 +292,22 @@ def check_place(system: System, event: s.ReservationMade) -> None:
             f"reservation names {len(given)} of EVSE, station and class, not one"
         )
     if event.evse_id:
-        load_evse(system, event.evse_id).check_usable(event.evse_id)
+        evse = load_evse(system, event.evse_id)
+        if not _is_asked(system, event, evse):
+            evse.check_usable(event.evse_id)
     elif event.station_id:
         if system.log.owner("station", event.station_id) is None:
             raise Unknown(f"station {event.station_id!r} was never commissioned")
     else:
         _check_class(system, event.evse_class)
+
+
+def _is_asked(system: System, event: s.ReservationMade, evse: Evse) -> bool:
+    """Whether its station itself says if it keeps the place, and else why not."""
+    if event.credential is None or evse.commissioned is None:
+        return False
+    stream = ids.station_stream(evse.commissioned.station_id)
+    return fold(system, stream, Station(), evolve_station).registered is not None
 
 
 def zone_of_place(system: System, event: s.ReservationMade) -> str:

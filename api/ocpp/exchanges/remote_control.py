@@ -17,6 +17,7 @@ from api.ocpp.desk import Desk, Pace
 from api.ocpp.exchange import V2, Carrier, InformationExchange, Module
 from api.ocpp.exchanges.clause_7_3_availability import taken
 from api.ocpp.exchanges.clause_7_3_standing_profiles import install
+from api.ocpp.exchanges.s1_reservations import answered_reservation
 from api.ocpp.gateway import Gateway
 from api.ocpp.peers import Peer, Standing
 from domain.errors import InvalidValue, Refused
@@ -233,6 +234,8 @@ def _judged(
         _progress(desk, activity, verdict.step, verdict.detail)
         return
     _end(desk, activity, outcome, verdict.detail, verdict.results)
+    if activity.kind == ActivityKind.RESERVE:
+        answered_reservation(desk, peer, activity, outcome, verdict.detail)
     if activity.kind == ActivityKind.CHANGE_PASSWORD:
         by = _by(desk, activity)
         settle_password(desk.system, activity, outcome, asking.token, by)

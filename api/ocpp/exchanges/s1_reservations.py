@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from api.ocpp.desk import Desk
 from api.ocpp.exchange import ALL_VERSIONS, V2, Carrier, InformationExchange, Module
-from api.ocpp.facts import record_of_station
+from api.ocpp.facts import record_fact, record_of_station
 from api.ocpp.gateway import Gateway
 from api.ocpp.kept import keep, may_keep
 from api.ocpp.peers import Peer
@@ -20,7 +20,7 @@ from api.ocpp.wire import Wire
 from domain.model import ids
 from domain.model import session_events as s
 from domain.model import station_events as t
-from domain.model.activity_events import ActivityKind, Outcome
+from domain.model.activity_events import ActivityAsked, ActivityKind, Outcome
 from domain.ports import Recorded
 from domain.use_cases.clause_6_2_joining import Reference, find_by_reference, resolve
 from domain.use_cases.clause_7_3_activities import (
@@ -120,6 +120,20 @@ def _is_called_off(desk: Desk, peer: Peer, session_id: str) -> bool:
             end_activity(desk.system, over, By(actor="gateway", at=desk.now))
             return True
     return False
+
+
+def answered_reservation(
+    desk: Desk, peer: Peer, activity: ActivityAsked, outcome: Outcome, reason: str
+) -> None:
+    """Record for its session, and so for who reserved, what the station says."""
+    session_id = resolve(desk.system, activity.session_id).session_id
+    event = s.ReservationAnswered(
+        session_id=session_id,
+        station_id=peer.station_id,
+        is_kept=outcome is Outcome.DONE,
+        reason=reason,
+    )
+    record_fact(desk, peer, ids.session_stream(session_id), event)
 
 
 def status_told(gateway: Gateway, desk: Desk, peer: Peer, request: Any) -> Wire:

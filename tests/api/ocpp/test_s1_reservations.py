@@ -1,12 +1,16 @@
 """S1: reservations are told to stations, which know them by a number of ours."""
 
+import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import ClientConnection
 
 from api.ocpp.violations import Version
+from domain.errors import Refused
 from domain.model import session_events as s
 from domain.model import station_events as t
 from domain.model.values import HOUR, MINUTE, Event, Instant, iso_of
@@ -18,9 +22,24 @@ from domain.use_cases.clause_6_2_service_sessions import (
     run_due_timers,
 )
 from domain.use_cases.clause_7_3_stations import RetireStation, retire_station
+from domain.use_cases.clause_7_10_safety import (
+    ReportSafetyIssue,
+    report_safety_issue,
+)
 from domain.use_cases.s1_station_reservations import ReserveFor, reserve_for
+from domain.use_cases.shared_path import load_evse
 from tests.api.ocpp.activities import connected, ended, steps
-from tests.api.ocpp.office import NOW, TWO, V2, VERSIONS, Office, open_with_station
+from tests.api.ocpp.office import (
+    NOW,
+    ONE,
+    TWO,
+    V2,
+    VERSIONS,
+    Office,
+    evse_data,
+    open_with_station,
+)
+from tests.api.ocpp.sockets import HEARTBEAT, ask, open_yard
 
 TOKEN = "04AABBCC"
 BOOKING = Reference("fleet", "booking", "B-1")
@@ -104,6 +123,61 @@ def test_a_station_that_will_not_keep_the_place_is_on_record(
     assert office.system.log.claims("reservation", f"evse/{TWO}/")[0].owner == (
         session_id
     )
+
+
+@pytest.mark.requirement("S1.Req5")
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    ("status", "is_kept"),
+    [("Faulted", False), ("Unavailable", False), ("Accepted", True)],
+)
+def test_over_a_socket_a_station_that_is_out_of_order_says_so_itself(
+    tmp_path: Path, version: Version, status: str, is_kept: bool
+) -> None:
+    async def check() -> None:
+        async with open_yard(tmp_path, "S1") as yard:
+            yard.office.commission("S1", evse_data(ONE), evse_data(TWO))
+            async with yard.connect("S1", f"ocpp{version}") as client:
+                await talk(yard.office, client)
+
+    async def talk(office: Office, client: ClientConnection) -> None:
+        told: dict[str, Any] = {"connectorId": 2, "status": "Faulted"}
+        told |= {"errorCode": "InternalError"}
+        if version != "1.6":
+            told = {"evseId": 2, "connectorId": 1, "connectorStatus": "Faulted"}
+            told |= {"timestamp": iso_of(office.clock.at)}
+        assert (await ask(client, 2, "s", "StatusNotification", told))[0] == 3
+        assert load_evse(office.system, TWO).blocked
+        session_id = reserve(office)
+        call: Any = []
+        while call[2:3] != ["ReserveNow"]:
+            call = json.loads(await client.recv())
+            if call[2] != "ReserveNow":  # it is kept from use
+                answer = [3, call[1], {"status": "Accepted"}]
+                await client.send(json.dumps(answer))
+        info = {"statusInfo": {"reasonCode": "Door", "additionalInfo": "is open"}}
+        more = {} if version == "1.6" else info
+        answer = [3, call[1], {"status": status, **more}]
+        await client.send(json.dumps(answer))
+        assert (await ask(client, *HEARTBEAT))[0] == 3
+        reason = status if version == "1.6" else f"{status}: Door: is open"
+        assert office.events(s.ReservationAnswered) == [
+            s.ReservationAnswered(
+                session_id=session_id, station_id="S1", is_kept=is_kept, reason=reason
+            )
+        ]
+
+    asyncio.run(asyncio.wait_for(check(), 20))
+
+
+def test_where_no_station_is_asked_a_blocked_evse_is_refused(office: Office) -> None:
+    issue = ReportSafetyIssue(evse_id=TWO, issue="smoke")
+    report_safety_issue(office.system, issue, office.by())
+    made = s.ReservationMade(
+        session_id="", from_at=NOW, until_at=NOW + HOUR, evse_id=TWO
+    )
+    with pytest.raises(Refused, match="blocked: smoke"):
+        add(office, made)
 
 
 def test_a_reservation_of_later_is_told_when_it_begins(office: Office) -> None:
