@@ -23,13 +23,18 @@ class Urgency(enum.IntEnum):
 
 
 # How long an answer is awaited, by how much a station has to do for it. While it is,
-# nothing else can be asked: a station that does not answer gets its ETP after so long.
+# nothing else can be asked, but what may not wait.
 ANSWER_WITHIN: Final = {
     Urgency.DECREASE: 10 * SECOND,
     Urgency.INCREASE: 10 * SECOND,
     Urgency.COMMAND: 20 * SECOND,
     Urgency.REPORT: 20 * SECOND,
 }
+
+
+# What makes an EV draw less waits no longer than this for an answer to what is not
+# urgent: that has timed out then, as the protocol has it, though it is still taken.
+URGENT_WAITS: Final = 5 * SECOND
 
 
 class NotAnswered(enum.Enum):

@@ -15,7 +15,14 @@ import msgspec
 
 from api.ocpp import deviations, frames
 from api.ocpp.admission import is_admitted
-from api.ocpp.calls import Answered, Call, NotAnswered, Refusal
+from api.ocpp.calls import (
+    URGENT_WAITS,
+    Answered,
+    Call,
+    NotAnswered,
+    Refusal,
+    Urgency,
+)
 from api.ocpp.codec import CODECS
 from api.ocpp.desk import Desk, Link, Pace
 from api.ocpp.peers import Peer
@@ -74,6 +81,8 @@ class Connection:
         self._queue: list[tuple[int, int, Call]] = []
         self._asked = 0
         self._outstanding: _Outstanding | None = None
+        # Calls that something urgent went past, by id: their answers are still taken.
+        self._overtaken: dict[str, _Outstanding] = {}
         self._answers: OrderedDict[str, tuple[bytes, bytes]] = OrderedDict()
 
     def receive(self, frame: bytes) -> None:
@@ -131,7 +140,21 @@ class Connection:
                     break
         self._queue.append(entry)
         self._queue.sort(key=lambda each: each[:2])
+        if call.urgency is Urgency.DECREASE and outstanding is not None:
+            overtake = partial(self._overtake, message_id=outstanding.message_id)
+            self.gateway.at(desk.now + URGENT_WAITS, overtake)
         self._next(desk)
+
+    def _overtake(self, desk: Desk, message_id: str) -> None:
+        """Wait no longer for the answer to what is less urgent than what waits."""
+        held_by = self._outstanding
+        if held_by is None or held_by.message_id != message_id or not self._queue:
+            return
+        is_urgent = self._queue[0][0] == Urgency.DECREASE
+        if is_urgent and held_by.call.urgency > Urgency.INCREASE:
+            self._overtaken[message_id] = held_by
+            self._outstanding = None
+            self._next(desk)
 
     def _take_back(
         self, queue: list[tuple[int, int, Call]], outstanding: _Outstanding | None
@@ -144,10 +167,13 @@ class Connection:
     def lost(self, desk: Desk) -> None:
         """Give up what is queued and asked: the link is gone."""
         waiting, self._queue = self._queue, []
-        outstanding, self._outstanding = self._outstanding, None
-        if outstanding is not None:
-            outstanding.forget()
-            self._tell_alone(desk, outstanding.call, NotAnswered.DISCONNECTED)
+        asked = [*self._overtaken.values()]
+        if self._outstanding is not None:
+            asked.append(self._outstanding)
+        self._outstanding, self._overtaken = None, {}
+        for each in asked:
+            each.forget()
+            self._tell_alone(desk, each.call, NotAnswered.DISCONNECTED)
         for _, _, call in waiting:
             self._tell_alone(desk, call, NotAnswered.NOT_CONNECTED)
 
@@ -181,23 +207,28 @@ class Connection:
         self._send(desk, frames.encode_call(message_id, call.action, call.request))
 
     def _overdue(self, desk: Desk, message_id: str) -> None:
-        outstanding = self._outstanding
-        if outstanding is None or outstanding.message_id != message_id:
-            return
+        asked = self._taken(message_id)
+        if asked is not None:
+            self._tell_alone(desk, asked.call, NotAnswered.TIMED_OUT)
+            self._next(desk)
+
+    def _taken(self, message_id: str) -> _Outstanding | None:
+        """Return what was asked under an id, and await it no more."""
+        asked = self._outstanding
+        if asked is None or asked.message_id != message_id:
+            return self._overtaken.pop(message_id, None)
         self._outstanding = None
-        self._tell_alone(desk, outstanding.call, NotAnswered.TIMED_OUT)
-        self._next(desk)
+        return asked
 
     def _answered(
         self, desk: Desk, message: frames.CallResult | frames.CallError
     ) -> None:
-        outstanding = self._outstanding
-        if outstanding is None or outstanding.message_id != message.message_id:
+        asked = self._taken(message.message_id)
+        if asked is None:
             self._note(desk, "an answer to nothing that we asked")
             return
-        self._outstanding = None
-        outstanding.forget()
-        call = outstanding.call
+        asked.forget()
+        call = asked.call
         answered: Answered
         if isinstance(message, frames.CallError):
             answered = Refusal(message.code, message.description)
