@@ -8,11 +8,13 @@ from pydantic import Field
 
 from api.rest.command_bodies import (
     FreeText,
+    Moment,
     OccurredAt,
     PathId,
     Reason,
     ReferenceBody,
     TokenBody,
+    Watts,
     example,
     own_reference,
     subject_of,
@@ -43,6 +45,7 @@ from domain.use_cases.clause_7_10_safety import (
     report_safety_issue,
     suspend_evse,
 )
+from domain.use_cases.e1_operator_limits import LimitEvse, limit_evse
 from domain.use_cases.e1_smart_charging import (
     ENERGY_LIMIT_WH,
     PlugEv,
@@ -100,6 +103,18 @@ class SuspensionBody(Body):
     model_config = example(reason="broken cable")
 
     reason: Reason
+
+
+class LimitBody(Body):
+    """The most that the EVSE is to give for a while; null: the limit is over."""
+
+    model_config = example(max_w=7_000, until_at="2026-06-01T18:00:00Z")
+
+    max_w: Watts | None
+    until_at: Annotated[
+        Moment | None,
+        Field(description="Left out: until another one comes, or its end."),
+    ] = None
 
 
 class ReleaseBody(Body):
@@ -210,6 +225,20 @@ async def post_suspension(
     """Keep an EVSE from use."""
     command = SuspendEvse(evse_id=evse_id, reason=body.reason)
     return await _run(commands, evse_id, suspend_evse, command)
+
+
+@router.post(
+    "/evses/{evse_id}/limit",
+    openapi_extra=needs(Permission.EVSE_SUSPEND),
+    tags=["evses", "E1"],
+    responses=commanded(),
+)
+async def post_evse_limit(
+    commands: Commanding, evse_id: PathId, body: LimitBody
+) -> Response:
+    """Have an EVSE give less for a while: plans stay within it from now on."""
+    command = LimitEvse(evse_id=evse_id, max_w=body.max_w, until_at=body.until_at or 0)
+    return await _run(commands, evse_id, limit_evse, command)
 
 
 @router.post(

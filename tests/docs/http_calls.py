@@ -326,6 +326,7 @@ _BACK_OFFICE = [
     ),
 ]
 _SAFETY = [
+    Call("post_evse_limit", _AT_EVSE, body={"max_w": 3_700}),
     Call("post_suspension", _AT_EVSE, body={"reason": "broken cable"}),
     Call("post_release", _AT_EVSE, body={"reason": "cable replaced"}),
     Call(

@@ -243,7 +243,8 @@ def _limit(
             profile=PowerProfile(desk.now, ((0, limit_w),)) if limit_w else None,
             is_over=not limit_w,
         )
-        record_of_station(desk, peer, event)
+        # It is told once and holds for good, as what stands in this stream does.
+        record_fact(desk, peer, ids.station_stream(peer.station_id), event)
 
 
 def _alert(desk: Desk, peer: Peer, found: t.Contradiction, *, is_cleared: bool) -> None:

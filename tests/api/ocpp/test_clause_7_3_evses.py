@@ -12,7 +12,7 @@ from websockets.asyncio.client import ClientConnection
 from api.ocpp.violations import Version
 from domain.loop.router import restore, state_of
 from domain.model import station_events as t
-from domain.model.values import Current
+from domain.model.values import DAY, Current
 from domain.use_cases.clause_7_3_commissioning import (
     ChangeEvseLimits,
     change_evse_limits,
@@ -130,9 +130,9 @@ def test_an_evse_that_can_do_less_is_planned_at_that(
     assert limits(office) == []  # more is to come
     wire.ask("NotifyReport", report(office, number, power(2, 60_000), seqNo=1))
     assert limits(office) == [(ONE, 11_040)]
-    upto, rows = restore(office.system.log, "site", office.clock.at)
+    now = office.clock.at + 500 * DAY  # it was told once, and holds
+    upto, rows = restore(office.system.log, "site", now)
     slots = state_of("site", rows, upto).slots
-    now = office.clock.at
     assert slots[ONE].limits["EVSE"].largest(now, now) == 11_040
     assert slots[TWO].limits == {}
     assert alerts(office) == []
