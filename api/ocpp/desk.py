@@ -305,12 +305,14 @@ class CommitterDesk:
 
     def _do_some(self) -> None:
         ends_at = time.perf_counter() + _BATCH_S
-        for queue in self._turns():
-            if time.perf_counter() > ends_at:
-                break
-            work = queue.popleft()
-            self.desk.alone("the gateway", partial(work, self.desk))
-        self.desk.unmark()
+        try:
+            for queue in self._turns():
+                if time.perf_counter() > ends_at:
+                    break
+                work = queue.popleft()
+                self.desk.alone("the gateway", partial(work, self.desk))
+        finally:
+            self.desk.unmark()
 
     def _turns(self) -> Iterator[deque[Work]]:
         """Yield where the next work is, of those that wait now."""
