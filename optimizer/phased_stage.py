@@ -90,19 +90,9 @@ class Duals(NamedTuple):
 def grid_of(problem: Problem) -> Grid:
     """Return the grid of a problem that has phases, on its own steps."""
     assert problem.phases is not None
-    n, n_step = problem.n_evse, problem.n_step
     power = np.where(problem.available(), problem.power_max_w, 0.0)
     unit_w = max(float(power.max(initial=0.0)), 1.0)
-    bounds = [
-        (problem.pre_upper_w, problem.pre_lower_w),
-        *((group.upper_w, group.lower_w) for group in problem.groups),
-    ]
-    upper = np.stack([pair[0] for pair in bounds]) / unit_w
-    lower = np.stack([pair[1] for pair in bounds]) / unit_w
-    member = np.zeros((len(bounds), n))
-    member[0] = 1.0
-    for g, group in enumerate(problem.groups):
-        member[g + 1, group.members] = 1.0
+    upper, lower, member = _bounds(problem, unit_w)
     phasor, limit, line_unit_a = _lines(problem.phases, unit_w)
     cap = power / unit_w
     for full, columns in zip(upper <= _NONE, member > 0.0, strict=True):
@@ -125,15 +115,26 @@ def grid_of(problem: Problem) -> Grid:
     return Grid(
         unit_w,
         unit_w * unit_h,
-        np.arange(n_step),
+        np.arange(problem.n_step),
         hours / unit_h,
-        np.arange(n_step, dtype=np.float64),
+        np.arange(problem.n_step, dtype=np.float64),
         cap,
         problem.charge_efficiency,
         of_class,
         network,
         line_unit_a,
     )
+
+
+def _bounds(problem: Problem, unit_w: float) -> tuple[Floats, Floats, Floats]:
+    """Return upper and lower bounds (g, T) and members (g, n) of PRE and groups."""
+    uppers = [problem.pre_upper_w, *(group.upper_w for group in problem.groups)]
+    lowers = [problem.pre_lower_w, *(group.lower_w for group in problem.groups)]
+    member = np.zeros((len(uppers), problem.n_evse))
+    member[0] = 1.0
+    for g, group in enumerate(problem.groups):
+        member[g + 1, group.members] = 1.0
+    return np.stack(uppers) / unit_w, np.stack(lowers) / unit_w, member
 
 
 def _lines(phases: PhaseNetwork, unit_w: float) -> tuple[Phasors, Floats, Floats]:

@@ -275,21 +275,11 @@ class Problem:
             self._put(name, value)
 
     def _check(self) -> None:
-        v2g = repeated_part(self.power_min_w) < 0
-        bidirectional = v2g.any(axis=1) if v2g.any() else False
         must("step_s", self.step_s, self.step_s > 0, "above 0")
-        must(
-            "power_max_w",
-            repeated_part(self.power_max_w),
-            repeated_part(self.power_max_w) >= 0,
-            "at least 0",
-        )
-        must(
-            "power_min_w",
-            repeated_part(self.power_min_w),
-            repeated_part(self.power_min_w) <= 0,
-            "at most 0",
-        )
+        most_w = repeated_part(self.power_max_w)
+        must("power_max_w", most_w, most_w >= 0, "at least 0")
+        least_w = repeated_part(self.power_min_w)
+        must("power_min_w", least_w, least_w <= 0, "at most 0")
         for name in (
             "power_floor_w",
             "power_step_w",
@@ -302,19 +292,7 @@ class Problem:
         for name in ("charge_efficiency", "discharge_efficiency"):
             value = getattr(self, name)
             must(name, value, (value > 0) & (value <= 1), "above 0 and at most 1")
-        low, target, most = (
-            self.energy_min_wh,
-            self.energy_target_wh,
-            self.energy_max_wh,
-        )
-        for name, value in (
-            ("energy_min_wh", low),
-            ("energy_target_wh", target),
-            ("energy_max_wh", most),
-        ):
-            must(name, value, (value >= 0) | bidirectional, "at least 0 without V2G")
-        must("energy_target_wh", target, target >= low, "at least energy_min_wh")
-        must("energy_max_wh", most, most >= target, "at least energy_target_wh")
+        self._check_energies()
         must(
             "pre_upper_w",
             self.pre_upper_w,
@@ -331,6 +309,20 @@ class Problem:
         if self.sell_per_kwh is not None:
             sell = self.sell_per_kwh
             must("sell_per_kwh", sell, sell <= self.buy_per_kwh, "at most buy_per_kwh")
+
+    def _check_energies(self) -> None:
+        discharges = repeated_part(self.power_min_w) < 0
+        bidirectional = discharges.any(axis=1) if discharges.any() else False
+        for name in ("energy_min_wh", "energy_target_wh", "energy_max_wh"):
+            value = getattr(self, name)
+            must(name, value, (value >= 0) | bidirectional, "at least 0 without V2G")
+        low, target, most = (
+            self.energy_min_wh,
+            self.energy_target_wh,
+            self.energy_max_wh,
+        )
+        must("energy_target_wh", target, target >= low, "at least energy_min_wh")
+        must("energy_max_wh", most, most >= target, "at least energy_target_wh")
 
     def _check_battery(self) -> None:
         if (self.stored_wh is None) != (self.capacity_wh is None):

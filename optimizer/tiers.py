@@ -65,17 +65,13 @@ def measures_of(
     hours, power_w = problem.hours, np.ascontiguousarray(power_w)
     row_wh, aetp = np.empty(power_w.shape[0]), np.empty(power_w.shape[1])
     sums(power_w, hours, row_wh, aetp)
-    discharged_wh = 0.0
-    if charge_w is None and discharge_w is None and not problem.has_v2g:
-        energy = problem.charge_efficiency * row_wh
-    else:
-        if charge_w is None or discharge_w is None:
-            charge_w = np.maximum(power_w, 0.0)
-            discharge_w = np.maximum(-power_w, 0.0)
-        out = discharge_w @ hours
-        energy = problem.charge_efficiency * (charge_w @ hours)
-        energy = energy - out / problem.discharge_efficiency
-        discharged_wh = float(out.sum())
+    energy, discharged_wh = problem.charge_efficiency * row_wh, 0.0
+    if charge_w is not None and discharge_w is not None:
+        energy, discharged_wh = _both_ways_wh(problem, charge_w, discharge_w)
+    elif problem.has_v2g:
+        energy, discharged_wh = _both_ways_wh(
+            problem, np.maximum(power_w, 0.0), np.maximum(-power_w, 0.0)
+        )
     groups = [
         group_violation(power_w, g.members, g.lower_w, g.upper_w)
         for g in problem.groups
@@ -105,6 +101,15 @@ def measures_of(
         discharged_wh=discharged_wh,
         moved_wh=moved,
     )
+
+
+def _both_ways_wh(
+    problem: Problem, charge_w: Floats, discharge_w: Floats
+) -> tuple[Floats, float]:
+    """Return what each EV gains (n,), and what all give back before losses [Wh]."""
+    out_wh = discharge_w @ problem.hours
+    energy = problem.charge_efficiency * (charge_w @ problem.hours)
+    return energy - out_wh / problem.discharge_efficiency, float(out_wh.sum())
 
 
 def tier_values(problem: Problem, measures: Measures) -> dict[str, float]:

@@ -95,10 +95,8 @@ def drive(
             beyond = max(beyond, given - evse_max_w[i], -given)
             allowed[k] = given
             before = energy_wh[i]
-            last_w = 0.0
             for _ in range(parts):
-                part_h = step_h / parts
-                last_w = _draws_w(
+                power_w = _draws_w(
                     given,
                     energy_wh[i],
                     need_wh[i],
@@ -107,8 +105,8 @@ def drive(
                     taper_from,
                     taper_to,
                 )
-                part_wh = min(last_w * part_h, need_wh[i] - energy_wh[i])
-                energy_wh[i] += part_wh
+                part_wh = power_w * (step_h / parts)
+                energy_wh[i] += min(part_wh, need_wh[i] - energy_wh[i])
             if energy_wh[i] > need_wh[i] - 1e-6:
                 energy_wh[i] = need_wh[i]
             drawn[k] = (energy_wh[i] - before) / step_h
