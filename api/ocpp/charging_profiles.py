@@ -11,7 +11,7 @@ from api.ocpp.v16 import messages as v16_messages
 from api.ocpp.v21 import messages as v21_messages
 from api.ocpp.v201 import messages as v201_messages
 from api.ocpp.violations import Version
-from domain.model.values import Instant, datetime_of
+from domain.model.values import Instant, datetime_of, instant_of
 
 Purpose = Literal["TxProfile", "TxDefaultProfile", "ChargingStationMaxProfile"]
 RequestOf2 = (
@@ -139,6 +139,16 @@ def periods_of(message: Request) -> tuple[tuple[int, float], ...]:
         assert period.limit is not UNSET  # ours has one in each
         found.append((period.start_period, period.limit))
     return tuple(found)
+
+
+def begin_of(message: Request) -> Instant:
+    """Return when a message's one schedule begins, by the station's clock."""
+    if isinstance(message, v16_messages.SetChargingProfileRequest):
+        begin = message.cs_charging_profiles.charging_schedule.start_schedule
+    else:
+        begin = message.charging_profile.charging_schedule[0].start_schedule
+    assert begin is not UNSET  # ours has one
+    return instant_of(begin)
 
 
 def evse_of_etp(number: int, n_evse: int) -> int:

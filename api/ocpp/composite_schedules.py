@@ -1,9 +1,11 @@
 """What a station says it will allow (GetCompositeSchedule), against what it was told.
 
 More than it was told is not believed to be meant: it is told again. Less is somebody
-else's limit, which holds for a while and is then looked at again.
+else's limit, which holds for a while and is then looked at again. (Of an ETP a station
+may have been told less than it says: the least until it is told again, rounded down.)
 """
 
+import math
 from functools import partial
 from typing import Final, NamedTuple, cast
 
@@ -78,13 +80,28 @@ def _answered(
         return
     transaction = peer.transactions.get(number)
     measured_v = None if transaction is None else transaction.measured_v
+    wired = _told_limit(peer, told, station_now)
     try:
         allowed = _allowed_w(desk, peer, told, limit, measured_v)
         # It may have been told before the voltage was known.
         at_most = max(allowed, _allowed_w(desk, peer, told, limit, None))
+        told_w = _allowed_w(desk, peer, told, wired, measured_v)
     except InvalidValue:
         return  # amperes of a DC EVSE say nothing
-    _compare(gateway, desk, peer, told, allowed, at_most)
+    _compare(gateway, desk, peer, told, allowed, at_most, told_w)
+
+
+def _told_limit(peer: Peer, told: EtpOnWire, station_now: Instant) -> _Limit:
+    """Return the least that the station was told for around now."""
+    since_s = (station_now - _AROUND - told.begin_at) / SECOND
+    until_s = (station_now + _AROUND - told.begin_at) / SECOND
+    ends = [*(start_s for start_s, _ in told.periods[1:]), math.inf]
+    around = [
+        limit
+        for (start_s, limit), end_s in zip(told.periods, ends, strict=True)
+        if start_s <= until_s and since_s < end_s
+    ]
+    return _Limit(min(around, default=0.0), peer.capabilities.unit, None)
 
 
 def _limit_of(answer: Wire, station_now: Instant) -> _Limit | None:
@@ -146,6 +163,7 @@ def _compare(
     told: EtpOnWire,
     allowed: int,
     at_most: int,
+    told_w: int,
 ) -> None:
     now, profile = desk.now, told.etp.profile
     begin = max(now - _AROUND, profile.start_at)
@@ -154,6 +172,7 @@ def _compare(
     step_w = _step_w(peer, told)
     is_more = allowed > most + max(_TOLERANCE_W, _TOLERANCE_SHARE * most)
     floor_w = peer.evses[told.etp.evse_id].floor_w
+    least = min(least, told_w)
     is_less = least >= floor_w + step_w and at_most < least - step_w
     if not is_more and not is_less:
         return

@@ -108,8 +108,9 @@ class EtpOnWire:
     """The newest ETP of an EVSE, and what of it its station was told.
 
     ``transaction_id`` is that of the transaction it was told for; None: it waits.
-    ``periods`` are those that its EVSE was last known to have; ``before`` is the ETP
-    before it, while it is not accepted; ``call_off`` ends what is due for it later.
+    ``periods`` are those that its EVSE was last known to have, from ``begin_at`` on by
+    the station's clock; ``before`` is the ETP before it, while it is not accepted;
+    ``call_off`` ends what is due for it later.
     """
 
     etp: EtpSent
@@ -117,6 +118,7 @@ class EtpOnWire:
     phases_in_use: int | None = None
     is_voltage_known: bool = False
     periods: tuple[tuple[int, float], ...] = ()
+    begin_at: Instant = 0
     is_accepted: bool = False
     before: "EtpOnWire | None" = None
     call_off: Callable[[], None] | None = None

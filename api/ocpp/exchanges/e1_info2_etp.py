@@ -14,7 +14,7 @@ from msgspec import UNSET
 
 from api.ocpp.calls import Answered, Call, NotAnswered, Refusal, Urgency
 from api.ocpp.capabilities import Capabilities, Conditions
-from api.ocpp.charging_profiles import Request, periods_of
+from api.ocpp.charging_profiles import Request, begin_of, periods_of
 from api.ocpp.composite_schedules import compare_later
 from api.ocpp.desk import Desk
 from api.ocpp.etp import CLOCK_LIMIT, EtpOrder, etp_request
@@ -63,7 +63,7 @@ def etp_sent(gateway: Gateway, desk: Desk, row: Recorded) -> None:
         _forget(before)
         if before.transaction_id is None and before.etp.number < etp.number:
             _superseded(desk, peer, before.etp, etp.number)
-        told.periods = before.periods
+        told.periods, told.begin_at = before.periods, before.begin_at
         is_again = before.etp.number == etp.number and not before.is_accepted
         told.before = before.before if is_again else before
     peer.etps[number] = told
@@ -154,6 +154,7 @@ def tell(
         number=number,
         told=told,
         periods=periods,
+        begin_at=begin_of(request),
         conditions=conditions,
     )
     call = Call(
@@ -222,6 +223,7 @@ def _answered(
     number: int,
     told: EtpOnWire,
     periods: tuple[tuple[int, float], ...],
+    begin_at: Instant,
     conditions: Conditions,
 ) -> None:
     newest = peer.etps.get(number)
@@ -244,7 +246,7 @@ def _answered(
                 event = EtpAccepted(evse_id=told.etp.evse_id, number=told.etp.number)
                 record_of_delivery(desk, peer, event)
             told.is_accepted, told.before = True, None
-            before, told.periods = told.periods, periods
+            before, told.periods, told.begin_at = told.periods, periods, begin_at
             if newest is told:
                 _accepted(gateway, desk, peer, number, before, conditions)
 

@@ -412,3 +412,32 @@ def test_after_a_reconnection_what_the_station_allows_is_compared(
     if is_limited:
         office.pass_time(15 * MINUTE)
         assert len(wire.calls("GetCompositeSchedule")) == 2
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(("allowed_w", "is_limited"), [(5_000, False), (3_000, True)])
+def test_what_a_station_was_told_is_nobodys_limit_though_its_etp_says_more(
+    office: Office, version: Version, allowed_w: int, is_limited: bool
+) -> None:
+    wire = connected(office, version, max_periods=1)
+    plug(office)
+    begin(office, wire)
+    send(office, 1, (0, 9_000), (120, 5_000))
+    assert limits(told(wire, compares=True)) == [(0, 5_000)]  # the least until renewed
+    (asked,) = wire.calls("GetCompositeSchedule")
+    wire.answer(asked, composite(office, version, allowed_w))
+    assert bool(office.events(t.LimitReported)) == is_limited
+
+
+def test_an_etp_that_waits_behind_the_question_is_not_what_was_told(
+    office: Office,
+) -> None:
+    wire = connected(office, "2.1")
+    plug(office)
+    begin(office, wire)
+    send(office, 1, (0, 3_000))
+    told(wire, compares=True)
+    (asked,) = wire.calls("GetCompositeSchedule")
+    send(office, 2, (0, 9_000))  # it leaves when the answer came
+    wire.answer(asked, composite(office, "2.1", 3_000))
+    assert office.events(t.LimitReported, t.ScheduleCompared) == []
