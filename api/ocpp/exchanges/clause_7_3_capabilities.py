@@ -104,14 +104,16 @@ _REBOOT: Final = "\x00reboot"
 class _Survey(NamedTuple):
     """One reading of a station's capabilities, step by step.
 
-    ``values`` are by variable; ``refused`` are those that were not set. Both fill while
-    it goes on, as long as it is the station's last one.
+    ``values`` are by variable; ``refused`` are those that were not set, ``unanswered``
+    those whose answer did not come once. They fill while it goes on, as long as it is
+    the station's last one.
     """
 
     number: int
     version: Version
     values: dict[str, str]
     refused: list[str]
+    unanswered: list[str]
     reads: list[Call]
     sets: list[tuple[str, tuple[str, ...]]]
 
@@ -132,6 +134,7 @@ def survey(gateway: Gateway, desk: Desk, peer: Peer) -> None:
         version=version,
         values={},
         refused=[],
+        unanswered=[],
         reads=list(variables.reads(version, read)),
         sets=sets,
     )
@@ -201,6 +204,9 @@ def _set(
         return
     if isinstance(answered, NotAnswered):
         if answered is NotAnswered.TIMED_OUT:  # what was read is not to be lost for it
+            if name not in going.unanswered:  # an answer may be lost: once more, last
+                going.unanswered.append(name)
+                going.sets.append((name, candidates))
             _go_on(gateway, desk, peer, going)
         return
     status = variables.status_of(answered)

@@ -302,6 +302,23 @@ def test_what_is_not_answered_is_read_again_and_what_is_not_set_is_left(
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+def test_what_is_set_is_set_again_where_the_first_answer_was_lost(
+    office: Office, version: Version
+) -> None:
+    measurands = ALL - {"SoC"}
+    wire = office.connect("S1", version, is_known=False)
+    station = Configured(wire, version, measurands)
+    station.lost = {"ChangeConfiguration", "SetVariables"}
+    station.boot()
+    station.lost = set()
+    office.pass_time(30 * SECOND)
+    station.answer()
+    (event,) = told(office)
+    assert set(event.measurands) == measurands  # of what it has, it tells all
+    assert event.refused == ()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 def test_reports_come_more_often_while_a_decrease_is_open(
     office: Office, version: Version
 ) -> None:
