@@ -27,6 +27,9 @@ from domain.model.values import (
 
 SUSPENDED_BELOW_W = 100
 SUSPENDED_AFTER = MINUTE
+# A station that says that it, not its EV, draws nothing is believed for so long: of an
+# ETP it may have been told less than we take it to give.
+HELD_AT_MOST = 5 * MINUTE
 # A station that keeps no steps is given the least of its ETP over so long at once.
 STEPS_TOLD_WITHIN = 5 * MINUTE
 # Power that differs this much from what was known is a new fact.
@@ -49,6 +52,7 @@ class Reading(msgspec.Struct, frozen=True):
     """Power [W] and import register [Wh] of an EVSE at an instant.
 
     Power that was made of registers is the mean since ``mean_since``; 0: it is none.
+    ``is_held``: the station says that it gives the EV nothing.
     """
 
     evse_id: str
@@ -56,6 +60,7 @@ class Reading(msgspec.Struct, frozen=True):
     power_w: int
     register_wh: int
     mean_since: Instant = 0
+    is_held: bool = False
 
     @property
     def begin(self) -> Instant:
@@ -286,7 +291,7 @@ class Observer:
             return None
         value_w = delivery.acked.profile.power_w(at)
         earlier_w = delivery.acked.profile.power_w(at - settle)
-        return value_w if earlier_w == value_w else None
+        return value_w if earlier_w == value_w == _given_w(slot, at) else None
 
     def _is_suspended(self, slot: Slot, memory: _Memory, reading: Reading) -> bool:
         value_w = _given_w(slot, reading.at)
@@ -298,7 +303,8 @@ class Observer:
             return False
         if not memory.low_since:
             memory.low_since = max(reading.at, slot.delivery.acked_at)
-        return reading.at - memory.low_since >= SUSPENDED_AFTER
+        after = HELD_AT_MOST if reading.is_held else SUSPENDED_AFTER
+        return reading.at - memory.low_since >= after
 
     def _limit_w(
         self, ev: Ev, memory: _Memory, reading: Reading, allowed_w: int | None

@@ -1,5 +1,6 @@
 """Which events a zone's loop wakes on: for a plan, or for ETPs that wait."""
 
+from domain.loop.zone_state import ZoneState
 from domain.model import plan_events as p
 from domain.model import session_events as s
 from domain.model import site_events as z
@@ -73,15 +74,21 @@ def is_urgent(event: Event | None) -> bool:
     return isinstance(event, URGENT) or is_mandatory_pre(event)
 
 
-def is_news(event: Event | None, unanswered: bool) -> bool:
-    """Whether an event asks for a plan; ``unanswered``: its ETP was, before it."""
-    return isinstance(event, RELEVANT) and not _is_old(event, unanswered)
+def is_news(state: ZoneState, event: Event | None) -> bool:
+    """Whether an event that comes to a state asks for a plan."""
+    return isinstance(event, RELEVANT) and not _is_known(state, event)
 
 
-def _is_old(event: Event, unanswered: bool) -> bool:
-    """Whether the event says what was known: of a station's silence, of our pauses."""
-    if isinstance(event, s.TransferPaused):
-        return event.by == "evse"
-    if isinstance(event, p.EtpAccepted):
-        return not unanswered
-    return isinstance(event, p.EtpTimedOut) and unanswered
+def _is_known(state: ZoneState, event: Event) -> bool:
+    """Whether an event says what is known: of a station's silence, of our pauses."""
+    match event:
+        case s.TransferPaused():
+            return event.by == "evse"
+        case s.TransferResumed():
+            found = state.ev_of(event.session_id)
+            return found is not None and not found[1].suspended_at
+        case p.EtpAccepted() | p.EtpTimedOut():
+            slot = state.slots.get(event.evse_id)
+            was_silent = slot is not None and slot.delivery.is_unanswered
+            return was_silent is isinstance(event, p.EtpTimedOut)
+    return False

@@ -112,11 +112,11 @@ class ZoneLoop:
     def observe(self, row: Recorded) -> None:
         """Take in one row of the zone."""
         event = row.event
-        unanswered = self._was_unanswered(event)
+        news = is_news(self.state, event)
         self.state.apply(row)
         self.metrics.events += 1
         urgent = is_urgent(event)
-        if urgent or is_news(event, unanswered):
+        if urgent or news:
             self._trigger = self._trigger or row.type
             self._urgent = self._urgent or urgent
         if is_mandatory_pre(event) and self.planning and not self._superseded:
@@ -127,12 +127,6 @@ class ZoneLoop:
             paced = row.recorded_at + DELIVERY_PACE
             soonest = paced if self._deliver_at is None else self._deliver_at
             self._deliver_at = min(soonest, paced)
-
-    def _was_unanswered(self, event: Event | None) -> bool:
-        if not isinstance(event, p.EtpAccepted | p.EtpTimedOut):
-            return False
-        slot = self.state.slots.get(event.evse_id)
-        return slot is not None and slot.delivery.is_unanswered
 
     def take_readings(self, at: Instant, readings: Sequence[Reading]) -> bool:
         """Conclude facts from readings and record those that changed materially.

@@ -40,14 +40,20 @@ class Bench:
         self.slot.delivery.on_sent(self.number, profile, at(second), 1)
         self.slot.delivery.on_accepted(self.number, at(second), REACTION)
 
-    def read(self, power_w: int, second: float, wh: int | None = None) -> list[Event]:
+    def read(
+        self,
+        power_w: int,
+        second: float,
+        wh: int | None = None,
+        *,
+        is_held: bool = False,
+    ) -> list[Event]:
         """Read power and a register that fits it."""
         self.wh += power_w * (second - self.second) / 3600
         self.second = second
         register = int(self.wh) if wh is None else wh
-        facts = self.observer.take(
-            self.slot, self.ev, Reading(EVSE, at(second), power_w, register)
-        )
+        reading = Reading(EVSE, at(second), power_w, register, is_held=is_held)
+        facts = self.observer.take(self.slot, self.ev, reading)
         for fact in facts:
             if isinstance(fact, s.TransferObserved):
                 self.ev.energy_wh, self.ev.energy_at = fact.energy_wh, at(second)
@@ -138,6 +144,27 @@ def test_an_ev_whose_station_was_told_a_later_step_already_is_not_suspended() ->
         bench.slot.delivery.on_accepted(2, at(0), REACTION)
         facts = observed(bench.reads(0, *range(120, 400, 10)))
         assert any(fact.suspended_by_ev for fact in facts) == is_suspended
+
+
+def test_a_station_that_says_it_gives_nothing_is_believed_for_five_minutes() -> None:
+    bench = Bench(4_000)
+    seconds = [*range(10, 320, 10)]
+    facts = [bench.read(0, second, is_held=True) for second in seconds]
+    suspended = [any(f.suspended_by_ev for f in observed(each)) for each in facts]
+    assert seconds[suspended.index(True)] == 310
+
+
+def test_what_an_ev_takes_is_not_judged_where_its_station_was_told_less() -> None:
+    for max_periods, limit_w in ((1, None), (24, 2_000)):
+        bench = Bench(4_000)
+        station = bench.slot.station
+        station.is_registered = True
+        station.told_by(at(0), clock_ms=0, max_periods=max_periods)
+        profile = PowerProfile(at(0), ((0, 4_000), (300, 2_000)))
+        bench.slot.delivery.on_sent(2, profile, at(0), 1)
+        bench.slot.delivery.on_accepted(2, at(0), REACTION)
+        bench.reads(2_000, *range(40, 300, 10))
+        assert bench.ev.limit_w == limit_w
 
 
 def test_100_w_is_not_suspended_and_a_pause_by_plan_is_none() -> None:

@@ -15,7 +15,7 @@ from api.ocpp.desk import Desk
 from api.ocpp.exchange import V2, Carrier, InformationExchange, Module
 from api.ocpp.gateway import Gateway
 from api.ocpp.kept import may_keep
-from api.ocpp.meter_values import Meter, Metered, MeterValue, metered
+from api.ocpp.meter_values import Metered, MeterValue, metered
 from api.ocpp.open_transactions import runs
 from api.ocpp.peers import OpenTransaction, Peer
 from api.ocpp.unreadable import keep_message
@@ -239,7 +239,7 @@ def hand_over(
     for one in found:
         reading = None
         if transaction is not None and evse_id and one.at >= oldest:
-            reading = _reading(peer, evse_id, transaction.meter, one)
+            reading = _reading(peer, transaction, evse_id, one)
             _learn(gateway, peer, transaction, one)
         if reading is None:
             for measure in one.totals:
@@ -250,8 +250,11 @@ def hand_over(
             desk.measure(zone_id, measure)
 
 
-def _reading(peer: Peer, evse_id: str, meter: Meter, one: Metered) -> Reading | None:
+def _reading(
+    peer: Peer, transaction: OpenTransaction, evse_id: str, one: Metered
+) -> Reading | None:
     """Return power and import register; None where the meter does not tell both."""
+    meter = transaction.meter
     most_w = _MOST_POWER * peer.evses[evse_id].max_w
     power_w = meter.power(one.at, one.import_milli, one.export_milli)
     mean_since = meter.mean_since
@@ -265,7 +268,15 @@ def _reading(peer: Peer, evse_id: str, meter: Meter, one: Metered) -> Reading | 
     register_wh = meter.register_milli // 1_000
     if register_wh > _LARGEST or abs(power_w) > most_w:
         return None
-    return Reading(evse_id, one.at, power_w, register_wh, mean_since)
+    is_held = _is_held(peer, transaction)
+    return Reading(evse_id, one.at, power_w, register_wh, mean_since, is_held)
+
+
+def _is_held(peer: Peer, transaction: OpenTransaction) -> bool:
+    """Whether the station said last that it, not the EV, lets nothing flow."""
+    place = (transaction.evse_number, 1)  # 1.6 has one connector an EVSE
+    status = peer.statuses.get(place, ("", "", 0))[0]
+    return transaction.state == "suspended-evse" or status == "SuspendedEVSE"
 
 
 def _learn(
