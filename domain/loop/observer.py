@@ -30,8 +30,8 @@ SUSPENDED_AFTER = MINUTE
 # A station that says that it, not its EV, draws nothing is believed for so long: of an
 # ETP it may have been told less than we take it to give.
 HELD_AT_MOST = 5 * MINUTE
-# A station that keeps no steps is given the least of its ETP over so long at once.
-STEPS_TOLD_WITHIN = 5 * MINUTE
+# A station that keeps no steps has the least of its ETP over so long from now on.
+STEPS_TOLD_WITHIN = MINUTE
 # Power that differs this much from what was known is a new fact.
 STEP_W = 250
 STEP_SHARE = 0.10

@@ -142,7 +142,7 @@ def test_an_ev_whose_station_was_told_a_later_step_already_is_not_suspended() ->
         profile = PowerProfile(at(0), ((0, 4_000), (400, 0)))
         bench.slot.delivery.on_sent(2, profile, at(0), 1)
         bench.slot.delivery.on_accepted(2, at(0), REACTION)
-        facts = observed(bench.reads(0, *range(120, 400, 10)))
+        facts = observed(bench.reads(0, *range(330, 400, 10)))
         assert any(fact.suspended_by_ev for fact in facts) == is_suspended
 
 
@@ -163,7 +163,7 @@ def test_what_an_ev_takes_is_not_judged_where_its_station_was_told_less() -> Non
         profile = PowerProfile(at(0), ((0, 4_000), (300, 2_000)))
         bench.slot.delivery.on_sent(2, profile, at(0), 1)
         bench.slot.delivery.on_accepted(2, at(0), REACTION)
-        bench.reads(2_000, *range(40, 300, 10))
+        bench.reads(2_000, *range(240, 300, 10))
         assert bench.ev.limit_w == limit_w
 
 

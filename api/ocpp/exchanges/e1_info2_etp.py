@@ -2,8 +2,9 @@
 
 What the loop recorded as sent goes to its station when the EVSE has a transaction,
 until then it waits. The answer is a fact; none is the loop's to notice. A station that
-takes one period only is told again at each step. After a reconnection, what the station
-says it allows is compared with what it was told.
+takes one period only is told again at each step, and of a fall a minute ahead: so there
+is time to tell it twice. After a reconnection, what the station says it allows is
+compared with what it was told.
 """
 
 from functools import partial
@@ -30,7 +31,9 @@ from api.ocpp.open_decreases import (
 from api.ocpp.peers import EtpOnWire, OpenTransaction, Peer, Standing
 from api.ocpp.wire import Wire
 from domain.errors import InvalidValue
+from domain.loop.observer import STEPS_TOLD_WITHIN
 from domain.model.plan_events import EtpAccepted, EtpRefused, EtpSent
+from domain.model.profile import PowerProfile
 from domain.model.site_events import EvseVacated
 from domain.model.station_events import (
     EtpSuperseded,
@@ -40,10 +43,11 @@ from domain.model.station_events import (
 from domain.model.values import DAY, MINUTE, SECOND, Instant
 from domain.ports import Recorded
 
-# A station that takes fewer periods than its ETP has is told again within this time;
-# one that takes a single one does not keep to the ETP for longer than this by itself.
+# A station that takes fewer periods than its ETP has is told again within this time.
 RENEWED_WITHIN: Final = 15 * MINUTE
-SINGLE_RENEWED_WITHIN: Final = 5 * MINUTE
+# What one that takes a single period was told is of no longer ago than this, whatever
+# has kept the next message back.
+_TOLD_SINCE: Final = 5 * MINUTE
 _REASON_LENGTH: Final = 200
 
 
@@ -172,18 +176,17 @@ def _message(
 ) -> tuple[Request, Conditions]:
     """Return the message of an ETP, and what it was made for."""
     profile, now = etp.profile, desk.now
-    planned_s = max(profile.changes[-1][0], DAY // SECOND)
     order = EtpOrder(
         profile=profile,
         safe_w=0 if peer.defaults is None else peer.defaults.default_w,
-        safe_from_at=profile.start_at + planned_s * SECOND,
+        safe_from_at=_planned_until(profile),
         transaction_id=transaction.transaction_id,
         schedule_id=etp.number,
     )
     able = _able(peer, transaction)
     conditions = Conditions(
         sent_at=now,
-        renew_at=_renew_at(peer, etp, able, now),
+        renew_at=_renew_at(peer, able, now),
         clock_offset_us=peer.clock_offset,
         phases_in_use=transaction.phases_in_use,
         measured_v=transaction.measured_v,
@@ -191,14 +194,22 @@ def _message(
     return etp_request(order, peer.wiring(etp.evse_id), conditions, able), conditions
 
 
-def _renew_at(peer: Peer, etp: EtpSent, able: Capabilities, now: Instant) -> Instant:
-    """Return when the station is told again, if this does not say all."""
-    if able.max_periods > 1 and _knows_time(peer.clock_offset):
-        return now + RENEWED_WITHIN
-    profile = etp.profile
+def _renew_at(peer: Peer, able: Capabilities, now: Instant) -> Instant:
+    """Return until when a message is to do, if it does not say all."""
+    keeps_steps = able.max_periods > 1 and _knows_time(peer.clock_offset)
+    return now + (RENEWED_WITHIN if keeps_steps else STEPS_TOLD_WITHIN)
+
+
+def _planned_until(profile: PowerProfile) -> Instant:
+    return profile.start_at + max(profile.changes[-1][0] * SECOND, DAY)
+
+
+def _next_step(profile: PowerProfile, since: Instant) -> Instant | None:
+    """Return when a station of a single period is to be told something else next."""
     steps = [profile.start_at + offset_s * SECOND for offset_s, _ in profile.changes]
-    later = [at for at in steps if at > now]
-    return min([*later, now + SINGLE_RENEWED_WITHIN])
+    steps.append(_planned_until(profile))
+    due = [at for step in steps for at in (step - STEPS_TOLD_WITHIN, step)]
+    return min((at for at in due if at > since), default=None)
 
 
 def _knows_time(offset: Instant | None) -> bool:
@@ -276,15 +287,18 @@ def _renew_later(
 ) -> None:
     """See to it that a station which was told only a part is told the rest in time."""
     told = peer.etps[number]
-    has_steps = len(told.etp.profile.changes) > 1
     transaction = peer.transactions.get(number)
     able = peer.capabilities if transaction is None else _able(peer, transaction)
-    knows_time = _knows_time(conditions.clock_offset_us)
-    has_all = len(told.periods) < able.max_periods and knows_time
+    keeps_steps = able.max_periods > 1 and _knows_time(conditions.clock_offset_us)
+    renew_at: Instant | None = conditions.renew_at
+    if not keeps_steps:
+        renew_at = _next_step(told.etp.profile, conditions.sent_at)
+    elif len(told.periods) < able.max_periods:
+        renew_at = None  # it has all
     _forget(told)
-    if has_steps and not has_all:
+    if renew_at is not None:
         renew = partial(_renew, gateway, station_id=peer.station_id, told=told)
-        told.call_off = gateway.at(conditions.renew_at, renew)
+        told.call_off = gateway.at(renew_at, renew)
     else:
         ask_at_resume(gateway, desk, peer, told)
 
@@ -317,7 +331,7 @@ def _goes_on(desk: Desk, peer: Peer, told: EtpOnWire) -> None:
     now, profile = desk.now, older.etp.profile
     steps = (profile.start_at + offset_s * SECOND for offset_s, _ in profile.changes)
     expected_w = min(profile.power_w(at) for at in (now, *steps) if at >= now)
-    allowed_w = profile.max_power_w(now - SINGLE_RENEWED_WITHIN, now)
+    allowed_w = profile.max_power_w(now - _TOLD_SINCE, now)
     if allowed_w > expected_w:
         event = ScheduleCompared(
             evse_id=older.etp.evse_id,

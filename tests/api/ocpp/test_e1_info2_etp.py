@@ -198,6 +198,22 @@ def test_a_station_of_one_period_is_told_again_at_each_step(office: Office) -> N
     assert len(office.events(EtpAccepted)) == 1  # it is the same ETP
 
 
+def test_a_station_of_one_period_is_told_a_fall_a_minute_ahead_and_no_sooner(
+    office: Office,
+) -> None:
+    wire = connected(office, "2.1", max_periods=1)
+    plug(office)
+    begin(office, wire)
+    send(office, 1, (0, 9_000), (280, 5_000), (300, 7_000))
+    assert limits(told(wire)) == [(0, 9_000)]
+    office.pass_time(219 * SECOND)
+    assert len(etps(wire)) == 1
+    office.pass_time(SECOND)
+    assert limits(told(wire)) == [(0, 5_000)]
+    office.pass_time(80 * SECOND)
+    assert limits(told(wire)) == [(0, 7_000)]
+
+
 def test_a_step_that_is_not_answered_leaves_the_station_at_what_it_was_told(
     office: Office,
 ) -> None:
@@ -422,7 +438,7 @@ def test_what_a_station_was_told_is_nobodys_limit_though_its_etp_says_more(
     wire = connected(office, version, max_periods=1)
     plug(office)
     begin(office, wire)
-    send(office, 1, (0, 9_000), (120, 5_000))
+    send(office, 1, (0, 9_000), (40, 5_000))
     assert limits(told(wire, compares=True)) == [(0, 5_000)]  # the least until renewed
     (asked,) = wire.calls("GetCompositeSchedule")
     wire.answer(asked, composite(office, version, allowed_w))
