@@ -27,6 +27,8 @@ from domain.model.values import (
 
 SUSPENDED_BELOW_W = 100
 SUSPENDED_AFTER = MINUTE
+# What a meter shows so soon after an EV was suspended is of before.
+METER_LAG = 10 * SECOND
 # A station that says that it, not its EV, draws nothing is believed for so long: of an
 # ETP it may have been told less than we take it to give.
 HELD_AT_MOST = 5 * MINUTE
@@ -262,7 +264,8 @@ class Observer:
         limit_w = self._limit_w(ev, memory, reading, allowed_w)
         known_w = ev.limit_w
         if ev.suspended_at and not suspended:
-            if reading.power_w < SUSPENDED_BELOW_W:
+            is_of_before = reading.at < ev.suspended_at + METER_LAG
+            if reading.power_w < SUSPENDED_BELOW_W or is_of_before:
                 return None
             limit_w = None
         elif (

@@ -146,6 +146,15 @@ def test_an_ev_whose_station_was_told_a_later_step_already_is_not_suspended() ->
         assert any(fact.suspended_by_ev for fact in facts) == is_suspended
 
 
+def test_power_of_before_its_suspension_wakes_no_ev() -> None:
+    bench = Bench(4_000)
+    bench.reads(4_000, 10, 20, 30, 40)
+    bench.ev.suspended_at = at(45)  # as its station told
+    assert observed(bench.reads(4_000, 45, 54)) == []
+    (woken,) = observed(bench.read(4_000, 55))
+    assert not woken.suspended_by_ev
+
+
 def test_a_station_that_says_it_gives_nothing_is_believed_for_five_minutes() -> None:
     bench = Bench(4_000)
     seconds = [*range(10, 320, 10)]

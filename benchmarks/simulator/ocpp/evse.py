@@ -117,8 +117,8 @@ class VirtualEvse:
 
     @property
     def power_w(self) -> float:
-        """What the car draws now."""
-        return 0.0 if self.car is None else self.car.power_w
+        """What the car draws now; nothing once it has all it takes."""
+        return 0.0 if self.car is None or self._is_full else self.car.power_w
 
     @property
     def told_power_w(self) -> int:
@@ -142,9 +142,9 @@ class VirtualEvse:
     @property
     def _wants_energy(self) -> bool:
         """Whether the car asks for energy, by the pilot; its power may still follow."""
+        return self.car is not None and not self.is_asleep and not self._is_full
+
+    @property
+    def _is_full(self) -> bool:
         car = self.car
-        return (
-            car is not None
-            and not self.is_asleep
-            and car.energy_wh < car.needed_wh - 1e-9
-        )
+        return car is not None and car.energy_wh >= car.needed_wh - 1e-9
