@@ -133,7 +133,8 @@ class Observer:
         facts: list[Event] = []
         facts += self._confirmed(slot, memory, reading)
         facts += self._following(slot, reading)
-        memory.at, memory.power_w = reading.at, reading.power_w
+        memory.at = reading.at
+        memory.power_w = 0 if reading.mean_since else reading.power_w
         if rule:
             return facts + self._kept(ev, memory, reading, rule)
         memory.is_implausible = False
@@ -189,6 +190,8 @@ class Observer:
         ]
         if reading.mean_since:
             return []  # a mean says nothing of now
+        if memory.power_w > value_w + METER_TOLERANCE_W:
+            memory.above_at = memory.at  # the last reading was, of what holds now
         if reading.power_w > value_w + METER_TOLERANCE_W:
             memory.above_at, memory.at_value = reading.at, 0
             return []

@@ -292,6 +292,17 @@ def test_a_car_that_slept_at_0_does_not_wake() -> None:
     assert car.power_w == 0
 
 
+def test_a_car_that_has_all_it_takes_shows_no_power_from_then_on() -> None:
+    world, station = station_of("2.1")
+    (evse,) = station.evses
+    car = arrive(world, station)
+    assert evse.told_power_w == 7_360
+    car.needed_wh = car.energy_wh + 1
+    evse.advance(world.time + SECOND)
+    assert car.power_w == 7_360  # the model lets it settle at its next step
+    assert (evse.state, evse.told_power_w) == ("SuspendedEV", 0)
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_power_and_registers_come_as_often_as_was_set(version: str) -> None:
     world, station = station_of(version)

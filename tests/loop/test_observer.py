@@ -90,6 +90,22 @@ def test_two_readings_at_the_new_value_confirm_a_decrease() -> None:
     assert confirmed(bench.reads(2_000, 60, 65)) == []  # once
 
 
+def test_a_reading_above_may_be_the_last_before_the_decrease() -> None:
+    bench = Bench(6_000)
+    bench.reads(4_000, 40, 70)  # below what held, above what comes
+    bench.allow(2_000, 75)
+    assert confirmed(bench.reads(2_000, 86)) == []
+    assert confirmed(bench.reads(2_000, 87)) == [2]
+
+
+def test_a_reading_before_an_earlier_rise_confirms_nothing() -> None:
+    bench = Bench(3_000)
+    bench.reads(3_000, 40, 70)
+    bench.allow(6_000, 71)
+    bench.allow(2_000, 75)
+    assert confirmed(bench.reads(2_000, 86, 87, 88)) == []
+
+
 def test_a_reading_above_begins_the_count_anew() -> None:
     bench = Bench(4_000)
     bench.reads(4_000, 10, 20, 30, 40)
