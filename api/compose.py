@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -54,6 +54,8 @@ PROJECTIONS_FOLDER = "projections"
 SIMULATED = "sim-"
 # A live zone has its plan within this, whatever binds; then it says that time ran out.
 PLAN_WITHIN_S = 5.0
+# A clock set back by less is not worth a word.
+_NOTED_NS = 10_000_000_000
 
 
 class BackOffice(enum.StrEnum):
@@ -64,11 +66,39 @@ class BackOffice(enum.StrEnum):
 
 
 class WallClock:
-    """The time of this machine."""
+    """The time of this machine, which never goes back while the process runs.
+
+    When the machine's clock is set back, this one goes on at its pace until it is
+    caught up with: else what was planned and sent would be of the future, and nothing
+    would be sent until then.
+    """
+
+    def __init__(
+        self,
+        wall_ns: Callable[[], int] = time.time_ns,
+        steady_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._wall_ns, self._steady_ns = wall_ns, steady_ns
+        self._begun_ns = wall_ns() - steady_ns()
+        self._is_behind = False
 
     def now(self) -> Instant:
         """Return the present instant."""
-        return time.time_ns() // 1000
+        # In this order: who is interrupted in between finds too little, never too much.
+        wall_ns, steady_ns = self._wall_ns(), self._steady_ns()
+        begun_ns = wall_ns - steady_ns
+        behind_ns = self._begun_ns - begun_ns
+        if behind_ns <= 0:
+            self._begun_ns = begun_ns
+        if self._is_behind != (behind_ns > _NOTED_NS):
+            self._is_behind = not self._is_behind
+            if self._is_behind:
+                _logger.warning(
+                    "the machine's clock was set back by %.1f s; this process goes on "
+                    "by the time it had, until it is started again",
+                    behind_ns / 1e9,
+                )
+        return (steady_ns + self._begun_ns) // 1000
 
 
 class SystemIds:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,49 @@ def test_clock_and_ids_of_a_service_are_those_of_the_machine() -> None:
     ids = SystemIds()
     assert len({ids.new_id() for _ in range(100)}) == 100
     assert len(ids.random(32)) == 32
+
+
+class SetClocks:
+    """The machine's two clocks, the second of which nobody can set [s]."""
+
+    def __init__(self) -> None:
+        self.wall_s, self.steady_s = 1_000_000.0, 50.0
+
+    def pass_s(self, seconds: float) -> None:
+        self.wall_s += seconds
+        self.steady_s += seconds
+
+    def clock(self) -> WallClock:
+        return WallClock(
+            lambda: round(self.wall_s * 1e9), lambda: round(self.steady_s * 1e9)
+        )
+
+
+def test_time_goes_on_where_the_machines_clock_is_set_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    machine = SetClocks()
+    clock = machine.clock()
+    told = [clock.now()]
+    for set_s in (0, -3_600, 0, 1_000, 0):
+        machine.wall_s += set_s
+        machine.pass_s(5)
+        told.append(clock.now())
+    assert [b - a for a, b in pairwise(told)] == [5_000_000] * 5
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "set back by 3600.0 s" in caplog.text
+
+
+def test_a_clock_set_on_is_believed_and_one_that_catches_up_is_as_before() -> None:
+    machine = SetClocks()
+    clock = machine.clock()
+    machine.wall_s += 7_200
+    assert clock.now() == machine.wall_s * 1e6
+    machine.wall_s -= 30
+    machine.pass_s(1)
+    assert clock.now() == (machine.wall_s + 30) * 1e6
+    machine.wall_s += 31
+    assert clock.now() == machine.wall_s * 1e6
 
 
 @pytest.mark.parametrize(
