@@ -11,8 +11,8 @@ from domain.model.values import DAY
 from domain.use_cases.clause_7_3_activities import AskActivity, ask_activity
 from tests.api.ocpp.activities import steps
 from tests.api.ocpp.office import Office, evse_data
+from tests.api.ocpp.socket_station import Station
 from tests.api.ocpp.sockets import open_yard, until
-from tests.api.ocpp.test_safety_on_the_socket import Station
 
 
 class Speech(NamedTuple):
