@@ -140,7 +140,7 @@ class Connection:
                     break
         self._queue.append(entry)
         self._queue.sort(key=lambda each: each[:2])
-        if call.urgency is Urgency.DECREASE and outstanding is not None:
+        if outstanding is not None and _may_overtake(call, outstanding.call):
             overtake = partial(self._overtake, message_id=outstanding.message_id)
             self.gateway.at(desk.now + URGENT_WAITS, overtake)
         self._next(desk)
@@ -150,8 +150,7 @@ class Connection:
         held_by = self._outstanding
         if held_by is None or held_by.message_id != message_id or not self._queue:
             return
-        is_urgent = self._queue[0][0] == Urgency.DECREASE
-        if is_urgent and held_by.call.urgency > Urgency.INCREASE:
+        if _may_overtake(self._queue[0][2], held_by.call):
             self._overtaken[message_id] = held_by
             self._outstanding = None
             self._next(desk)
@@ -356,3 +355,8 @@ class Connection:
     def _send(self, desk: Desk, frame: bytes) -> None:
         self.frames_out += 1
         desk.send(self.link, frame)
+
+
+def _may_overtake(call: Call, other: Call) -> bool:
+    """Whether a call is urgent and another, whose answer is awaited, is not."""
+    return call.urgency is Urgency.DECREASE and other.urgency > Urgency.INCREASE

@@ -11,6 +11,7 @@ from msgspec import UnsetType
 from api.ocpp.desk import Desk
 from api.ocpp.gateway import Gateway
 from api.ocpp.peers import OpenTransaction, Peer
+from api.ocpp.wire import Wire
 from domain.model.values import Instant
 from domain.ports import System
 from domain.use_cases import clause_7_5_station_transactions as station_transactions
@@ -42,6 +43,15 @@ def recall(system: System, peer: Peer) -> None:
         peer.open_transactions[known.transaction_id] = known
         if number and known.session_id:
             peer.transactions[number] = known
+
+
+def recall_anew(gateway: Gateway, desk: Desk, peer: Peer, request: Wire) -> None:
+    """Know of a station what the log has, as after a restart: a message failed."""
+    peer.open_transactions.clear()
+    peer.transactions.clear()
+    peer.statuses.clear()
+    peer.clock_recorded = None
+    recall(desk.system, peer)
 
 
 def began(

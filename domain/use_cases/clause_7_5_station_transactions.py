@@ -55,12 +55,11 @@ class ReportTransaction(msgspec.Struct, frozen=True, kw_only=True):
     station names it, or the text of the number it was given; empty: it has none yet
     and ``content_key`` tells a repeated start from another one. ``evse_id`` is empty
     where the message names none, and ``connector`` 0. ``seq_no`` is None where the
-    protocol has none;
-    ``seen`` are ranges of the numbers (both ends included) of messages that were news,
-    held nothing but readings and went to the loop without being reported here.
+    protocol has none; ``seen`` are ranges of the numbers (both ends included) of those
+    that were news of readings alone, which the loop has without being reported here.
     ``state`` is ``connected``, ``charging``, ``suspended-ev``, ``suspended-evse``,
-    ``idle`` or empty; ``is_unplugged``: with this message the cable is out. ``points``
-    are all registers of the message; ``last_wh`` is the last import register that the
+    ``idle`` or empty; ``is_unplugged``: the cable is out now. ``points`` are all
+    registers of the message; ``last_wh`` is the last import register that the
     loop was given, where an end tells none or a register has been reset.
     ``reference`` names a remote start or reservation.
     """
@@ -371,10 +370,8 @@ def close_gap(system: System, command: CloseGap, by: By) -> None:
 
 
 def _named(system: System, command: CloseGap) -> StationTransaction | None:
-    for each in _of_station(system, command.station_id):
-        if each.name == command.transaction_id:
-            return each
-    return None
+    known = _of_station(system, command.station_id)
+    return next((each for each in known if each.name == command.transaction_id), None)
 
 
 class CableOut(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,6 +33,7 @@ from api.ocpp.open_transactions import (
     ended,
     is_contiguous,
     recall,
+    recall_anew,
     reference_of,
     rests,
     runs,
@@ -378,15 +379,6 @@ def _connected(gateway: Gateway, desk: Desk, peer: Peer) -> None:
     recall(desk.system, peer)
 
 
-def _undone(gateway: Gateway, desk: Desk, peer: Peer, request: object) -> None:
-    """Know of the station what the log has, as after a restart."""
-    peer.open_transactions.clear()
-    peer.transactions.clear()
-    peer.statuses.clear()
-    peer.clock_recorded = None
-    recall(desk.system, peer)
-
-
 MODULE: Final = Module(
     exchanges=(
         InformationExchange(
@@ -400,5 +392,5 @@ MODULE: Final = Module(
         ("2.1", "TransactionEvent"): transaction_event_2_1,
     },
     on_connected=_connected,
-    on_undone=_undone,
+    on_undone=recall_anew,
 )
