@@ -56,6 +56,8 @@ class Zone(msgspec.Struct, array_like=True):
     reaction_time_s: int = 0
     default_energy_wh: int = 0
     default_stay_s: int = 0
+    min_on_s: int = 0
+    max_pauses: int = 0
     taken_per_stated_permille: int = 1000
     evse_ids: tuple[str, ...] = ()
     station_ids: tuple[str, ...] = ()
@@ -123,6 +125,7 @@ class ZonesFold(Fold):
             zone.reaction_time_s = event.reaction_time_s
             zone.default_energy_wh = event.default_energy_wh
             zone.default_stay_s = event.default_stay_s
+            zone.min_on_s, zone.max_pauses = event.min_on_s, event.max_pauses
         self._limit(kept, row, event)
 
     def _limits_changed(self, row: Recorded, event: z.ZoneLimitsChanged) -> None:

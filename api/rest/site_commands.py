@@ -17,6 +17,7 @@ from api.rest.commanding import Body, Commanding, commanded
 from api.rest.reading import needs, new_routes
 from api.security.permissions import Permission
 from api.security.reach import check_evse, check_station, check_zone
+from domain.model.site_events import MOST_PAUSES
 from domain.model.values import Current
 from domain.use_cases.clause_7_3_commissioning import (
     ChangeEnforcement,
@@ -61,6 +62,8 @@ class ZoneBody(Body):
     reaction_time_s: Annotated[int, Field(ge=1, le=3_600)] = 30
     default_energy_wh: Annotated[int, Field(ge=1, le=100_000_000)] = 5_000
     default_stay_s: Annotated[int, Field(ge=1, le=31 * 86_400)] = 7_200
+    min_on_s: Annotated[int, Field(ge=1, le=3_600)] = 600
+    max_pauses: Annotated[int, Field(ge=1, le=MOST_PAUSES)] = 3
 
 
 class ZoneLimitsBody(Body):

@@ -8,6 +8,7 @@ from benchmarks.simulator.clock import SeededIds, SimulatedClock
 from benchmarks.simulator.day import (
     CLOSING,
     EQUAL_SHARE,
+    OURS,
     UNCONTROLLED,
     ZONE_ID,
     DayOutcome,
@@ -90,4 +91,4 @@ def plan_of(strategy: str, ours: Plan) -> Plan:
 
 def policy_of(strategy: str) -> Policy:
     """Return what a strategy obeys."""
-    return Policy(respects_pre=strategy != UNCONTROLLED)
+    return Policy(respects_pre=strategy != UNCONTROLLED, keeps_on=strategy == OURS)

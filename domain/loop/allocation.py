@@ -1,5 +1,6 @@
 """The problem of a plan: a pure function of the zone's state and the plan's instant."""
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -39,7 +40,8 @@ class Allocation:
     ``slots`` live on; ``evs`` are the EVs the plan is for. ``fixed`` are EVSEs that do
     not answer, refuse or do not follow: they count at what may be in force and the PRE
     of the problem is what they leave. Of those, ``stopped`` are told to take nothing,
-    because the PRE cannot hold them.
+    because the PRE cannot hold them. ``kept_on`` (n,) are the EVs that are not to be
+    paused where that can be helped.
     """
 
     problem: Problem
@@ -49,6 +51,14 @@ class Allocation:
     boundaries: Ints
     fixed: tuple[Slot, ...]
     stopped: tuple[Slot, ...]
+    kept_on: NDArray[np.bool_]
+
+    def digest(self) -> bytes:
+        """Return SHA-256 of all that a plan is made of, by which replay compares."""
+        digest = self.problem.digest()
+        if not self.kept_on.any():
+            return digest
+        return hashlib.sha256(digest + self.kept_on.tobytes()).digest()
 
 
 def probed_w(limit_w: int) -> int:
@@ -129,6 +139,7 @@ def build(state: ZoneState, now: Instant) -> Allocation:
         edges,
         tuple(fixed),
         tuple(stopped),
+        np.array([_is_kept_on(state, slot, now) for slot in free], bool),
     )
 
 
@@ -172,6 +183,13 @@ def _counted(state: ZoneState, slots: list[Slot], starts: Ints, now: Instant) ->
 def _is_fixed(slot: Slot, now: Instant) -> bool:
     delivery = slot.delivery
     return slot.is_beyond_control or delivery.is_unanswered or delivery.refuses(now)
+
+
+def _is_kept_on(state: ZoneState, slot: Slot, now: Instant) -> bool:
+    if slot.ev is None or slot.ev.suspended_at:
+        return False
+    pauses = slot.delivery.pauses_at(now)
+    return pauses.is_to_stay_on(state.min_on, state.max_pauses)
 
 
 def _limited(

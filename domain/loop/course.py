@@ -1,6 +1,7 @@
 """Power profiles as arrays, and what they may amount to over a reaction time."""
 
 from bisect import bisect_right
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,14 @@ class Course:
         """Return the power at each instant [W]; 0 before the start."""
         index = np.searchsorted(self.at, points, side="right") - 1
         return np.where(index < 0, 0, self.power_w[index])
+
+    def changes(self, after: Instant, until: Instant) -> Iterator[tuple[Instant, int]]:
+        """Yield the power at ``after``, then each later change up to ``until`` [W]."""
+        first = bisect_right(self._instants, after)
+        last = bisect_right(self._instants, until)
+        yield after, self.profile.changes[first - 1][1] if first else 0
+        for i in range(first, last):
+            yield self._instants[i], self.profile.changes[i][1]
 
     def largest(self, from_at: Instant, to_at: Instant) -> int:
         """Return the largest power over [from_at, to_at] [W]."""

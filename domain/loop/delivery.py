@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from domain.loop.course import Course, Ints
+from domain.loop.pauses import Pauses
 from domain.model.profile import PowerProfile
 from domain.model.values import SECOND, Instant
 
@@ -104,6 +105,7 @@ class Delivery:
     lost_at: Instant = 0
     drawn_w: int | None = None
     drawn_at: Instant = 0
+    pauses: Pauses = field(default_factory=Pauses)
 
     @classmethod
     def after(cls, before: "Delivery", default_w: int) -> "Delivery":
@@ -126,6 +128,7 @@ class Delivery:
             self.last = self.default
         if self.acked is before:
             self.fading.append(Fading(before, self.acked_at, at + settle))
+            self.pauses = self.pauses_at(at)
             self.acked, self.acked_at = self.default, at
         if self.lost_at:
             self.fading.append(Fading(before, self.lost_at, at + settle))
@@ -191,6 +194,7 @@ class Delivery:
             self.fading.append(Fading(self.default, self.lost_at, until))
             self.lost_at = 0
         self.sent = [s for s in self.sent if s.number > number]
+        self.pauses = self.pauses_at(at)
         self.acked, self.acked_number, self.acked_at = accepted.course, number, at
 
     def on_refused(self, number: int, at: Instant) -> None:
@@ -246,6 +250,10 @@ class Delivery:
     def refuses(self, now: Instant) -> bool:
         """Whether the station refused a short while ago."""
         return self.refused_at > 0 and now < self.refused_at + REFUSED_FOR
+
+    def pauses_at(self, now: Instant) -> Pauses:
+        """Return the pauses that the acknowledged ETPs were, up to an instant."""
+        return self.pauses.carried(self.acked, now)
 
     def courses(self, now: Instant) -> list[Course]:
         """Return every ETP that may be in force."""

@@ -9,7 +9,8 @@ from domain.loop.delivery import next_number
 from domain.loop.slot import Ev, Slot
 from domain.loop.zone_state import ZoneState
 from domain.model.profile import Change, Etp, PowerProfile, merged
-from domain.model.values import HOUR, SECOND, Instant
+from domain.model.values import HOUR, QUARTER_HOUR, SECOND, Instant
+from optimizer.order_of_service import service_order
 
 # An ETP is issued again when it differs by more than this.
 MATERIAL_W = 250
@@ -17,6 +18,9 @@ MATERIAL_SHARE = 0.02
 MATERIAL_WH = 100
 # An ETP ends with the horizon of its plan, and is issued again before that.
 ISSUED_AGAIN_AFTER = 20 * HOUR
+# Floors are kept until the next quarter hour's plan, and in the step that begins then:
+# a fall there would take effect before that plan.
+KEPT_ON_FOR = QUARTER_HOUR
 
 
 def profile_of(power_w: Ints, edges: Ints, reaction: Instant) -> PowerProfile:
@@ -83,6 +87,49 @@ def fitted(allocation: Allocation, power_w: Ints, room_w: Ints) -> Ints:
             excess -= int(power_w[row, t]) - left
             power_w[row, t] = left
     return power_w
+
+
+def kept_on(allocation: Allocation, power_w: Ints) -> Ints:
+    """Return a plan in which EVs that are to stay on have their floor, if it can be.
+
+    In the steps until the next plan, in the order of service: from what is unused and
+    from what those served last have above their own floors. Nobody is paused for it.
+    """
+    if not allocation.kept_on.any():
+        return power_w
+    problem, starts = allocation.problem, allocation.boundaries[:-1]
+    floor_w = np.ceil(problem.power_floor_w).astype(np.int64)
+    can = allocation.kept_on & (problem.energy_max_wh > 0)
+    order = service_order(problem).tolist()
+    power_w = power_w.copy()
+    for t in np.flatnonzero(starts <= starts[0] + KEPT_ON_FOR):
+        is_there = problem.departure_step > t
+        is_wanting = can & is_there & (problem.power_max_w[:, t] >= floor_w)
+        room = int(problem.pre_upper_w[t])
+        _keep_on(power_w[:, t], floor_w, is_wanting, order, room)
+    return power_w
+
+
+def _keep_on(
+    power_w: Ints,
+    floor_w: Ints,
+    is_wanting: NDArray[np.bool_],
+    order: list[int],
+    room_w: int,
+) -> None:
+    """Raise those who want it from 0 to their floors, within one step (n,) [W]."""
+    for row in order:
+        if not is_wanting[row] or power_w[row]:
+            continue
+        above = np.maximum(power_w - floor_w, 0)
+        lacking = int(floor_w[row] + power_w.sum()) - room_w
+        if lacking > above.sum():
+            continue
+        power_w[row] = floor_w[row]
+        for giver in reversed(order):
+            gives = max(min(int(above[giver]), lacking), 0)
+            power_w[giver] -= gives
+            lacking -= gives
 
 
 def _is_there(slot: Slot, ev: Ev) -> bool:

@@ -79,7 +79,7 @@ def made_of(
         seen_position=planning.seen_position,
         trigger=planning.trigger,
         status=result.status.value,
-        problem_digest=planning.allocation.problem.digest(),
+        problem_digest=planning.allocation.digest(),
         etps_changed=tuple(etps),
         aetp=aggregated([*courses.values(), *drawn], now - now % SECOND),
         unserved_wh=int(result.unmet_target_wh.sum()),

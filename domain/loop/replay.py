@@ -39,8 +39,8 @@ class _Replay:
         for r in seen:
             self.state.apply(r)
         self.waiting = self.waiting[len(seen) :]
-        problem = build(self.state, event.planned_at).problem
-        return problem.digest() == event.problem_digest
+        allocation = build(self.state, event.planned_at)
+        return allocation.digest() == event.problem_digest
 
 
 def check(

@@ -14,7 +14,7 @@ from domain.loop.allocation import OFFER_AFTER, build, is_offered
 from domain.loop.course import Course, points_of
 from domain.loop.delivery import ANSWER_WITHIN, REFUSED_FOR
 from domain.loop.dispatch import pending, to_send
-from domain.loop.etps import fitted, new_etps
+from domain.loop.etps import fitted, kept_on, new_etps
 from domain.loop.observer import Observer, Reading
 from domain.loop.planning import Planning, change_of, made_of, room_of, why_unsafe
 from domain.loop.slot import Slot
@@ -50,6 +50,7 @@ class Policy:
     """How a strategy differs from ours: what it obeys."""
 
     respects_pre: bool = True
+    keeps_on: bool = True
 
 
 @dataclass
@@ -259,8 +260,10 @@ class ZoneLoop:
         planning = self.planning
         if planning is None:  # pre-empted meanwhile
             return
-        power_w = result.power_w.astype("int64")
         allocation, respects_pre = planning.allocation, self.policy.respects_pre
+        power_w = result.power_w.astype("int64")
+        if self.policy.keeps_on:
+            power_w = kept_on(allocation, power_w)
         room_w = room_of(self.state, allocation, now, respects_pre)
         if reason := why_unsafe(allocation, power_w, room_w, respects_pre):
             if not self._superseded:
@@ -294,7 +297,7 @@ class ZoneLoop:
             zone_id=self.state.zone_id,
             planned_at=planning.planned_at,
             seen_position=planning.seen_position,
-            problem_digest=planning.allocation.problem.digest(),
+            problem_digest=planning.allocation.digest(),
             reason=reason,
         )
         self._append([Append(ids.plan_stream(self.state.zone_id, now), (event,), now)])

@@ -34,6 +34,8 @@ class ZoneState:
     safe_upper_w: int = 0
     gap: Instant = 10 * SECOND
     reaction: Instant = 30 * SECOND
+    min_on: Instant = 600 * SECOND
+    max_pauses: int = 3
     taken_per_stated_permille: int = 1000
     members: tuple[str, ...] = ()
     slots: dict[str, Slot] = field(default_factory=dict)
@@ -103,6 +105,7 @@ def _defined(state: ZoneState, event: z.ZoneDefined, row: Recorded) -> None:
     state._envelope = None
     state.gap = event.min_plan_gap_s * SECOND
     state.reaction = event.reaction_time_s * SECOND
+    state.min_on, state.max_pauses = event.min_on_s * SECOND, event.max_pauses
 
 
 def _limits(state: ZoneState, event: z.ZoneLimitsChanged, row: Recorded) -> None:

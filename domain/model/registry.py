@@ -43,7 +43,7 @@ _TYPES = (
     EventType("samples.sealed", 1, p.SamplesSealed),
     EventType("readings.taken", 1, p.ReadingsTaken),
     EventType("measures.taken", 1, p.MeasuresTaken),
-    EventType("zone.defined", 1, z.ZoneDefined),
+    EventType("zone.defined", 2, z.ZoneDefined, {1: _without_new_fields}),
     EventType("zone.members", 1, z.ZoneMembersChanged),
     EventType("zone.limits", 1, z.ZoneLimitsChanged),
     EventType("zone.enforcement", 1, z.ZoneEnforcementChanged),

@@ -4,12 +4,17 @@ import msgspec
 
 from domain.model.values import Current, Event, Instant, Quality, Sealed
 
+# So many pauses of an EV in a day are told apart.
+MOST_PAUSES = 10
+
 
 class ZoneDefined(Event, frozen=True):
     """A charging site zone (CSZ) was defined.
 
     ``safe_upper_w`` is the envelope [0, safe_upper_w] that holds where no PRE does,
     ``default_energy_wh`` and ``default_stay_s`` are what an EV needs that states none.
+    An EV that resumed less than ``min_on_s`` ago, or was paused ``max_pauses`` times in
+    a day, is not paused where its floor can be had.
     """
 
     zone_id: str
@@ -20,6 +25,8 @@ class ZoneDefined(Event, frozen=True):
     reaction_time_s: int = 30
     default_energy_wh: int = 5_000
     default_stay_s: int = 7_200
+    min_on_s: int = 600
+    max_pauses: int = 3
 
 
 class ZoneMembersChanged(Event, frozen=True):

@@ -251,6 +251,7 @@ def world(
     limit_w: int = 60_000,
     safe_w: int = 0,
     gap_s: int = 10,
+    max_pauses: int = 3,
     plan: Plan | None = None,
     policy: Policy | None = None,
     seed: int = 1,
@@ -279,6 +280,7 @@ def world(
             limit_w=limit_w,
             safe_upper_w=safe_w,
             min_plan_gap_s=gap_s,
+            max_pauses=max_pauses,
         )
         define_zone(system, zone, by)
         evses = commissioned(system, n_evse, by)
