@@ -59,6 +59,20 @@ CODECS: Final[dict[Version, Codec]] = {
 }
 
 
+_RESPONSES: Final = {
+    exchange.request: exchange.response
+    for codec in CODECS.values()
+    for exchange in codec.exchanges.values()
+}
+
+
+def plain_response(request: Wire) -> Wire:
+    """Return the response that says no more than that a request was taken."""
+    kind = _RESPONSES[type(request)]
+    assert kind is not None
+    return kind()
+
+
 def encode(payload: Wire) -> bytes:
     """Return a payload as compact JSON."""
     return _ENCODER.encode(payload)

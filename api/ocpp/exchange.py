@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from api.ocpp.codec import plain_response
 from api.ocpp.violations import Version
 from api.ocpp.wire import Wire
 from domain.model.values import Event
@@ -50,6 +51,16 @@ Handler = Callable[["Gateway", "Desk", "Peer", Any], Wire]
 Follower = Callable[["Gateway", "Desk", Recorded], None]
 Handlers = Mapping[tuple[Version, str], Handler]
 Followers = Mapping[type[Event], Follower]
+
+
+def taking(take: Callable[["Gateway", "Desk", "Peer", Any], None]) -> Handler:
+    """Return the handler of what is taken in and answered without a word."""
+
+    def handle(gateway: "Gateway", desk: "Desk", peer: "Peer", request: Any) -> Wire:
+        take(gateway, desk, peer, request)
+        return plain_response(request)
+
+    return handle
 
 
 class Module(NamedTuple):

@@ -14,7 +14,7 @@ import msgspec
 
 from api.ocpp.calls import Answered, Call, Urgency
 from api.ocpp.desk import Desk
-from api.ocpp.exchange import V2, Carrier, InformationExchange, Module
+from api.ocpp.exchange import V2, Carrier, InformationExchange, Module, taking
 from api.ocpp.facts import record_fact, record_of_station
 from api.ocpp.gateway import Gateway
 from api.ocpp.kept import keep
@@ -83,24 +83,11 @@ def _answered(
         peer.report = EvseReport(number=number, is_over=True)
 
 
-def reported_2_0_1(
-    gateway: Gateway, desk: Desk, peer: Peer, request: m201.NotifyReportRequest
-) -> m201.NotifyReportResponse:
-    """Take in a part of a report of 2.0.1."""
-    _reported(desk, peer, request)
-    return m201.NotifyReportResponse()
-
-
-def reported_2_1(
-    gateway: Gateway, desk: Desk, peer: Peer, request: m21.NotifyReportRequest
-) -> m21.NotifyReportResponse:
-    """Take in a part of a report of 2.1."""
-    _reported(desk, peer, request)
-    return m21.NotifyReportResponse()
-
-
 def _reported(
-    desk: Desk, peer: Peer, request: m201.NotifyReportRequest | m21.NotifyReportRequest
+    gateway: Gateway,
+    desk: Desk,
+    peer: Peer,
+    request: m201.NotifyReportRequest | m21.NotifyReportRequest,
 ) -> None:
     report = peer.report
     if report is None or report.is_over or report.number != request.request_id:
@@ -281,8 +268,8 @@ MODULE: Final = Module(
         ),
     ),
     handlers={
-        ("2.0.1", "NotifyReport"): reported_2_0_1,
-        ("2.1", "NotifyReport"): reported_2_1,
+        ("2.0.1", "NotifyReport"): taking(_reported),
+        ("2.1", "NotifyReport"): taking(_reported),
     },
     followers={z.EvseLimitsChanged: changed},
     on_accepted=ask,

@@ -11,7 +11,7 @@ from msgspec import UnsetType
 
 from api.ocpp.composite_schedules import compare_later
 from api.ocpp.desk import Desk
-from api.ocpp.exchange import V2, Carrier, InformationExchange, Module
+from api.ocpp.exchange import V2, Carrier, InformationExchange, Module, taking
 from api.ocpp.exchanges.clause_7_3_standing_profiles import clear_foreign
 from api.ocpp.facts import record_of_station
 from api.ocpp.gateway import Gateway
@@ -32,23 +32,8 @@ _EXPLAINED_FOR: Final = 2 * MINUTE
 _BY_OTHERS: Final = "ChargingStationExternalConstraints"
 
 
-def limit_2_0_1(
-    gateway: Gateway, desk: Desk, peer: Peer, request: v201.NotifyChargingLimitRequest
-) -> v201.NotifyChargingLimitResponse:
-    """Take in a limit of 2.0.1."""
-    _limit(desk, peer, request)
-    return v201.NotifyChargingLimitResponse()
-
-
-def limit_2_1(
-    gateway: Gateway, desk: Desk, peer: Peer, request: v21.NotifyChargingLimitRequest
-) -> v21.NotifyChargingLimitResponse:
-    """Take in a limit of 2.1."""
-    _limit(desk, peer, request)
-    return v21.NotifyChargingLimitResponse()
-
-
 def _limit(
+    gateway: Gateway,
     desk: Desk,
     peer: Peer,
     request: v201.NotifyChargingLimitRequest | v21.NotifyChargingLimitRequest,
@@ -90,25 +75,15 @@ def _lowest(
     return lowest(profiles, desk.now)
 
 
-def cleared_2_0_1(
-    gateway: Gateway, desk: Desk, peer: Peer, request: v201.ClearedChargingLimitRequest
-) -> v201.ClearedChargingLimitResponse:
-    """Take in the end of a limit of 2.0.1."""
-    _cleared(desk, peer, request.charging_limit_source, request.evse_id)
-    return v201.ClearedChargingLimitResponse()
-
-
-def cleared_2_1(
-    gateway: Gateway, desk: Desk, peer: Peer, request: v21.ClearedChargingLimitRequest
-) -> v21.ClearedChargingLimitResponse:
-    """Take in the end of a limit of 2.1."""
-    _cleared(desk, peer, request.charging_limit_source, request.evse_id)
-    return v21.ClearedChargingLimitResponse()
-
-
-def _cleared(desk: Desk, peer: Peer, source: str, number: int | UnsetType) -> None:
+def _cleared(
+    gateway: Gateway,
+    desk: Desk,
+    peer: Peer,
+    request: v201.ClearedChargingLimitRequest | v21.ClearedChargingLimitRequest,
+) -> None:
     """Record the end of a limit; one of the station also ends those of its EVSEs."""
-    evse_id = _evse_id(peer, number)
+    source = request.charging_limit_source
+    evse_id = _evse_id(peer, request.evse_id)
     if evse_id is None or source == _OURS:
         return
     for each in (evse_id,) if evse_id else ("", *peer.evse_ids):
@@ -116,28 +91,6 @@ def _cleared(desk: Desk, peer: Peer, source: str, number: int | UnsetType) -> No
             station_id=peer.station_id, evse_id=each, source=source, is_over=True
         )
         record_of_station(desk, peer, event)
-
-
-def profiles_2_0_1(
-    gateway: Gateway,
-    desk: Desk,
-    peer: Peer,
-    request: v201.ReportChargingProfilesRequest,
-) -> v201.ReportChargingProfilesResponse:
-    """Take in profiles that a station of 2.0.1 has."""
-    _profiles(gateway, desk, peer, request)
-    return v201.ReportChargingProfilesResponse()
-
-
-def profiles_2_1(
-    gateway: Gateway,
-    desk: Desk,
-    peer: Peer,
-    request: v21.ReportChargingProfilesRequest,
-) -> v21.ReportChargingProfilesResponse:
-    """Take in profiles that a station of 2.1 has."""
-    _profiles(gateway, desk, peer, request)
-    return v21.ReportChargingProfilesResponse()
 
 
 def _profiles(
@@ -213,11 +166,11 @@ MODULE: Final = Module(
         ),
     ),
     handlers={
-        ("2.0.1", "NotifyChargingLimit"): limit_2_0_1,
-        ("2.1", "NotifyChargingLimit"): limit_2_1,
-        ("2.0.1", "ClearedChargingLimit"): cleared_2_0_1,
-        ("2.1", "ClearedChargingLimit"): cleared_2_1,
-        ("2.0.1", "ReportChargingProfiles"): profiles_2_0_1,
-        ("2.1", "ReportChargingProfiles"): profiles_2_1,
+        ("2.0.1", "NotifyChargingLimit"): taking(_limit),
+        ("2.1", "NotifyChargingLimit"): taking(_limit),
+        ("2.0.1", "ClearedChargingLimit"): taking(_cleared),
+        ("2.1", "ClearedChargingLimit"): taking(_cleared),
+        ("2.0.1", "ReportChargingProfiles"): taking(_profiles),
+        ("2.1", "ReportChargingProfiles"): taking(_profiles),
     },
 )

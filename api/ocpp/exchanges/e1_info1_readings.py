@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 from api.ocpp.clock import measure_clock, our_time
 from api.ocpp.codec import encode
 from api.ocpp.desk import Desk
-from api.ocpp.exchange import V2, Carrier, InformationExchange, Module
+from api.ocpp.exchange import V2, Carrier, InformationExchange, Module, taking
 from api.ocpp.gateway import Gateway
 from api.ocpp.kept import may_keep
 from api.ocpp.meter_values import Metered, MeterValue, metered
@@ -43,9 +43,9 @@ _AC_VOLTS_SHARE: Final = (0.8, 1.2)
 _DC_VOLTS: Final = (50.0, 1_500.0)
 
 
-def meter_values_1_6(
+def _meter_values_1_6(
     gateway: Gateway, desk: Desk, peer: Peer, request: v16.MeterValuesRequest
-) -> v16.MeterValuesResponse:
+) -> None:
     """Take readings of 1.6; connector 0 is the meter of the main."""
     number, told_id = request.connector_id, request.transaction_id
     values = request.meter_value
@@ -58,7 +58,6 @@ def meter_values_1_6(
         evse_id = peer.evse_id(number) or ""
         _report(desk, peer, str(told_id), evse_id, late, is_late=True)
     _hand_over(gateway, desk, peer, request, number, found, transaction)
-    return v16.MeterValuesResponse()
 
 
 def _of_connector(
@@ -85,28 +84,18 @@ def _of_connector(
     return next((one for one in late if one.evse_number == number), None)
 
 
-def meter_values_2_0_1(
-    gateway: Gateway, desk: Desk, peer: Peer, request: v201.MeterValuesRequest
-) -> v201.MeterValuesResponse:
-    """Take readings of 2.0.1; EVSE 0 is the meter of the main."""
+def _meter_values_2(
+    gateway: Gateway,
+    desk: Desk,
+    peer: Peer,
+    request: v201.MeterValuesRequest | v21.MeterValuesRequest,
+) -> None:
+    """Take readings of 2.x; EVSE 0 is the meter of the main."""
     number = request.evse_id
     transaction = peer.transactions.get(number)
     values = request.meter_value
     found = _take(desk, peer, number, values, transaction)
     _hand_over(gateway, desk, peer, request, number, found, transaction)
-    return v201.MeterValuesResponse()
-
-
-def meter_values_2_1(
-    gateway: Gateway, desk: Desk, peer: Peer, request: v21.MeterValuesRequest
-) -> v21.MeterValuesResponse:
-    """Take readings of 2.1; EVSE 0 is the meter of the main."""
-    number = request.evse_id
-    transaction = peer.transactions.get(number)
-    values = request.meter_value
-    found = _take(desk, peer, number, values, transaction)
-    _hand_over(gateway, desk, peer, request, number, found, transaction)
-    return v21.MeterValuesResponse()
 
 
 def _take(
@@ -354,8 +343,8 @@ MODULE: Final = Module(
         ),
     ),
     handlers={
-        ("1.6", "MeterValues"): meter_values_1_6,
-        ("2.0.1", "MeterValues"): meter_values_2_0_1,
-        ("2.1", "MeterValues"): meter_values_2_1,
+        ("1.6", "MeterValues"): taking(_meter_values_1_6),
+        ("2.0.1", "MeterValues"): taking(_meter_values_2),
+        ("2.1", "MeterValues"): taking(_meter_values_2),
     },
 )

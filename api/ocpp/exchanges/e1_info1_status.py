@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from api.ocpp.clock import measure_clock, our_time
 from api.ocpp.desk import Desk
 from api.ocpp.etp import CLOCK_TOLERANCE
-from api.ocpp.exchange import V2, Carrier, InformationExchange, Module
+from api.ocpp.exchange import V2, Carrier, InformationExchange, Module, taking
 from api.ocpp.exchanges.clause_7_10_safety import (
     report_unsafe,
     sign_of_alert,
@@ -76,9 +76,9 @@ class _Told(NamedTuple):
     before: str = ""
 
 
-def status_1_6(
+def _status_1_6(
     gateway: Gateway, desk: Desk, peer: Peer, request: v16.StatusNotificationRequest
-) -> v16.StatusNotificationResponse:
+) -> None:
     """Take in a status of 1.6, in which connector n is EVSE n and 0 the station."""
     told = _Told(
         evse_number=request.connector_id,
@@ -94,23 +94,6 @@ def status_1_6(
     if news is not None:
         _plug_or_free(gateway, desk, peer, news, plugged=_PLUGGED_1_6)
         _pause(desk, peer, news)
-    return v16.StatusNotificationResponse()
-
-
-def status_2_0_1(
-    gateway: Gateway, desk: Desk, peer: Peer, request: v201.StatusNotificationRequest
-) -> v201.StatusNotificationResponse:
-    """Take in a status of 2.0.1."""
-    _status_2(gateway, desk, peer, request)
-    return v201.StatusNotificationResponse()
-
-
-def status_2_1(
-    gateway: Gateway, desk: Desk, peer: Peer, request: v21.StatusNotificationRequest
-) -> v21.StatusNotificationResponse:
-    """Take in a status of 2.1."""
-    _status_2(gateway, desk, peer, request)
-    return v21.StatusNotificationResponse()
 
 
 def _status_2(
@@ -132,22 +115,14 @@ def _status_2(
     _available_2(gateway, desk, peer, told)
 
 
-def events_2_0_1(
-    gateway: Gateway, desk: Desk, peer: Peer, request: v201.NotifyEventRequest
-) -> v201.NotifyEventResponse:
-    """Take in events of 2.0.1."""
+def _events_2(
+    gateway: Gateway,
+    desk: Desk,
+    peer: Peer,
+    request: v201.NotifyEventRequest | v21.NotifyEventRequest,
+) -> None:
     measure_clock(desk, peer, instant_of(request.generated_at))
     _events(gateway, desk, peer, request.event_data)
-    return v201.NotifyEventResponse()
-
-
-def events_2_1(
-    gateway: Gateway, desk: Desk, peer: Peer, request: v21.NotifyEventRequest
-) -> v21.NotifyEventResponse:
-    """Take in events of 2.1."""
-    measure_clock(desk, peer, instant_of(request.generated_at))
-    _events(gateway, desk, peer, request.event_data)
-    return v21.NotifyEventResponse()
 
 
 def _events(
@@ -350,10 +325,10 @@ MODULE: Final = Module(
         ),
     ),
     handlers={
-        ("1.6", "StatusNotification"): status_1_6,
-        ("2.0.1", "StatusNotification"): status_2_0_1,
-        ("2.1", "StatusNotification"): status_2_1,
-        ("2.0.1", "NotifyEvent"): events_2_0_1,
-        ("2.1", "NotifyEvent"): events_2_1,
+        ("1.6", "StatusNotification"): taking(_status_1_6),
+        ("2.0.1", "StatusNotification"): taking(_status_2),
+        ("2.1", "StatusNotification"): taking(_status_2),
+        ("2.0.1", "NotifyEvent"): taking(_events_2),
+        ("2.1", "NotifyEvent"): taking(_events_2),
     },
 )

@@ -10,13 +10,10 @@ from typing import Any, Final
 from msgspec import UNSET
 
 from api.ocpp.desk import Desk
-from api.ocpp.exchange import V2, Carrier, InformationExchange, Module
+from api.ocpp.exchange import V2, Carrier, InformationExchange, Module, taking
 from api.ocpp.gateway import Gateway
 from api.ocpp.kept import keep, may_keep
 from api.ocpp.peers import Peer
-from api.ocpp.v16 import messages as m16
-from api.ocpp.v21 import messages as m21
-from api.ocpp.v201 import messages as m201
 from api.ocpp.wire import Wire
 from domain.model.activity_events import ActivityAsked, ActivityKind, Outcome
 from domain.use_cases.clause_7_3_activities import (
@@ -48,16 +45,14 @@ _ENDS: Final[Mapping[str, Outcome]] = {
 }
 
 
-def firmware_told(gateway: Gateway, desk: Desk, peer: Peer, request: Any) -> Wire:
+def _firmware_told(gateway: Gateway, desk: Desk, peer: Peer, request: Any) -> None:
     """Take in how far the station came with its firmware."""
     _told(desk, peer, request, ActivityKind.UPDATE_FIRMWARE)
-    return _ANSWERS[type(request)]
 
 
-def log_told(gateway: Gateway, desk: Desk, peer: Peer, request: Any) -> Wire:
+def _log_told(gateway: Gateway, desk: Desk, peer: Peer, request: Any) -> None:
     """Take in how far the station came with uploading a log."""
     _told(desk, peer, request, ActivityKind.GET_LOG)
-    return _ANSWERS[type(request)]
 
 
 def _told(desk: Desk, peer: Peer, request: Any, kind: ActivityKind) -> None:
@@ -100,21 +95,6 @@ def _activity_of(
 def _action_of(request: Wire) -> str:
     return type(request).__name__.removesuffix("Request")
 
-
-_ANSWERS: Final[Mapping[type[Wire], Wire]] = {
-    m16.FirmwareStatusNotificationRequest: m16.FirmwareStatusNotificationResponse(),
-    m16.SignedFirmwareStatusNotificationRequest: (
-        m16.SignedFirmwareStatusNotificationResponse()
-    ),
-    m16.DiagnosticsStatusNotificationRequest: (
-        m16.DiagnosticsStatusNotificationResponse()
-    ),
-    m16.LogStatusNotificationRequest: m16.LogStatusNotificationResponse(),
-    m201.FirmwareStatusNotificationRequest: m201.FirmwareStatusNotificationResponse(),
-    m201.LogStatusNotificationRequest: m201.LogStatusNotificationResponse(),
-    m21.FirmwareStatusNotificationRequest: m21.FirmwareStatusNotificationResponse(),
-    m21.LogStatusNotificationRequest: m21.LogStatusNotificationResponse(),
-}
 
 MODULE: Final = Module(
     exchanges=(
@@ -165,13 +145,13 @@ MODULE: Final = Module(
         ),
     ),
     handlers={
-        ("1.6", "FirmwareStatusNotification"): firmware_told,
-        ("1.6", "SignedFirmwareStatusNotification"): firmware_told,
-        ("1.6", "DiagnosticsStatusNotification"): log_told,
-        ("1.6", "LogStatusNotification"): log_told,
-        ("2.0.1", "FirmwareStatusNotification"): firmware_told,
-        ("2.0.1", "LogStatusNotification"): log_told,
-        ("2.1", "FirmwareStatusNotification"): firmware_told,
-        ("2.1", "LogStatusNotification"): log_told,
+        ("1.6", "FirmwareStatusNotification"): taking(_firmware_told),
+        ("1.6", "SignedFirmwareStatusNotification"): taking(_firmware_told),
+        ("1.6", "DiagnosticsStatusNotification"): taking(_log_told),
+        ("1.6", "LogStatusNotification"): taking(_log_told),
+        ("2.0.1", "FirmwareStatusNotification"): taking(_firmware_told),
+        ("2.0.1", "LogStatusNotification"): taking(_log_told),
+        ("2.1", "FirmwareStatusNotification"): taking(_firmware_told),
+        ("2.1", "LogStatusNotification"): taking(_log_told),
     },
 )

@@ -9,14 +9,18 @@ from functools import partial
 from typing import Any, Final
 
 from api.ocpp.desk import Desk
-from api.ocpp.exchange import ALL_VERSIONS, V2, Carrier, InformationExchange, Module
+from api.ocpp.exchange import (
+    ALL_VERSIONS,
+    V2,
+    Carrier,
+    InformationExchange,
+    Module,
+    taking,
+)
 from api.ocpp.facts import record_fact, record_of_station
 from api.ocpp.gateway import Gateway
 from api.ocpp.kept import keep, may_keep
 from api.ocpp.peers import Peer
-from api.ocpp.v21 import messages as m21
-from api.ocpp.v201 import messages as m201
-from api.ocpp.wire import Wire
 from domain.model import ids
 from domain.model import session_events as s
 from domain.model import station_events as t
@@ -136,7 +140,7 @@ def answered_reservation(
     record_fact(desk, peer, ids.session_stream(session_id), event)
 
 
-def status_told(gateway: Gateway, desk: Desk, peer: Peer, request: Any) -> Wire:
+def _status_told(gateway: Gateway, desk: Desk, peer: Peer, request: Any) -> None:
     """Take in that the station keeps a place no more."""
     number = request.reservation_id
     reference = Reference(peer.station_id, RESERVATION, str(number))
@@ -151,9 +155,6 @@ def status_told(gateway: Gateway, desk: Desk, peer: Peer, request: Any) -> Wire:
             status=request.reservation_update_status,
         )
         record_of_station(desk, peer, dropped)
-    if isinstance(request, m201.ReservationStatusUpdateRequest):
-        return m201.ReservationStatusUpdateResponse()
-    return m21.ReservationStatusUpdateResponse()
 
 
 MODULE: Final = Module(
@@ -189,8 +190,8 @@ MODULE: Final = Module(
         ),
     ),
     handlers={
-        ("2.0.1", "ReservationStatusUpdate"): status_told,
-        ("2.1", "ReservationStatusUpdate"): status_told,
+        ("2.0.1", "ReservationStatusUpdate"): taking(_status_told),
+        ("2.1", "ReservationStatusUpdate"): taking(_status_told),
     },
     followers={
         s.ReservationMade: begun,
