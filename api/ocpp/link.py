@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 # Most messages of one work: a bound on how long it makes others wait.
 _AT_ONCE: Final = 16
-# Who says the next thing so soon after an answer tells what happened before, or floods:
-# it comes later than others. So does who has just come; thousands may come at once.
-_EAGER_S: Final = 1.0
 # How a station's answers to us begin: they come when we like, and say nothing of that.
 _ANSWERS: Final = (b"[3", b"[4")
 # What is in messages that come all the time, and that nobody waits for.
@@ -45,6 +42,9 @@ class Limits(NamedTuple):
     message_bytes: int = 256 * 1024
     # Messages that wait for the desk before no more is read.
     waiting: int = 64
+    # Who says the next thing so soon after an answer tells what happened before, or
+    # floods: it comes later than others. So does who has just come, as thousands may.
+    eager_s: float = 3.0
     # What a station leaves unread before it is dropped.
     unsent_bytes: int = 1024 * 1024
     # From our saying goodbye to the end.
@@ -244,7 +244,7 @@ class StationLink(WSListener):
         self._is_taking = True
         self._is_telling = not all(frame.startswith(_ANSWERS) for frame in frames)
         if self._is_telling:
-            self._is_eager = self._loop.time() - self._told_at < _EAGER_S
+            self._is_eager = self._loop.time() - self._told_at < self._limits.eager_s
         self._connection.receive_all(frames, self._taken, self._pace(frames))
 
     def _pace(self, frames: list[bytes]) -> Pace:

@@ -186,8 +186,9 @@ def repeats(
     is_timed = event.seq_no is None and event.kind == "updated"
     told = said(event)
     return any(
-        said(each.event) == told and (each.at == at or not is_timed)
+        said(each.event) == told
         for each in (*state.told, *state.contradicting)
+        if each.event.seq_no == event.seq_no and (each.at == at or not is_timed)
     )
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from api.ocpp.calls import Call
 from api.ocpp.desk import InlineDesk, Pace, Work
+from api.ocpp.link import Limits
 from api.ocpp.v16 import messages as v16
 from tests.api.ocpp.sockets import BOOT, HEARTBEAT, Yard, ask, open_yard, until
 
-# Longer than what is soon after an answer.
+_LIMITS = Limits(eager_s=1.0)
 _LATER_S = 1.1
 
 
@@ -36,7 +37,7 @@ def test_who_has_come_or_speaks_again_at_once_can_wait_and_others_cannot(
     tmp_path: Path,
 ) -> None:
     async def check() -> None:
-        async with open_yard(tmp_path, "S1") as yard:
+        async with open_yard(tmp_path, "S1", limits=_LIMITS) as yard:
             desk = noting(yard)
             async with yard.connect("S1", "ocpp1.6") as client:
                 await ask(client, *HEARTBEAT)
@@ -57,7 +58,7 @@ def test_who_has_come_or_speaks_again_at_once_can_wait_and_others_cannot(
 def test_an_answer_to_us_makes_nothing_wait_that_comes_after_it(tmp_path: Path) -> None:
     async def check() -> None:
         async with (
-            open_yard(tmp_path, "S1") as yard,
+            open_yard(tmp_path, "S1", limits=_LIMITS) as yard,
             yard.connect("S1", "ocpp1.6") as client,
         ):
             await ask(client, *HEARTBEAT)
