@@ -66,11 +66,11 @@ _RESPONSES: Final = {
 }
 
 
-def plain_response(request: Wire) -> Wire:
-    """Return the response that says no more than that a request was taken."""
+def response_to(request: Wire, **values: Any) -> Wire:
+    """Return the response to a request, of its version; ``values`` are its fields."""
     kind = _RESPONSES[type(request)]
     assert kind is not None
-    return kind()
+    return kind(**values)
 
 
 def encode(payload: Wire) -> bytes:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from api.ocpp.codec import plain_response
+from api.ocpp.codec import response_to
 from api.ocpp.violations import Version
 from api.ocpp.wire import Wire
 from domain.model.values import Event
@@ -58,7 +58,7 @@ def taking(take: Callable[["Gateway", "Desk", "Peer", Any], None]) -> Handler:
 
     def handle(gateway: "Gateway", desk: "Desk", peer: "Peer", request: Any) -> Wire:
         take(gateway, desk, peer, request)
-        return plain_response(request)
+        return response_to(request)
 
     return handle
 

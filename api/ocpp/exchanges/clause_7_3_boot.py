@@ -11,6 +11,7 @@ from msgspec import UNSET
 
 from api.ocpp.calls import Call
 from api.ocpp.clock import forget_clock
+from api.ocpp.codec import response_to
 from api.ocpp.desk import Desk, Pace
 from api.ocpp.exchange import ALL_VERSIONS, Carrier, InformationExchange, Module
 from api.ocpp.facts import record_of_station
@@ -121,25 +122,9 @@ def _booted(gateway: Gateway, desk: Desk, peer: Peer, event: t.StationBooted) ->
         gateway.desk.put(partial(gateway.accepted, peer=peer), Pace.LATER)
 
 
-def heartbeat_1_6(
-    gateway: Gateway, desk: Desk, peer: Peer, request: v16.HeartbeatRequest
-) -> v16.HeartbeatResponse:
+def heartbeat(gateway: Gateway, desk: Desk, peer: Peer, request: Wire) -> Wire:
     """Tell the time; that the station was heard of is known already."""
-    return v16.HeartbeatResponse(current_time=datetime_of(desk.now))
-
-
-def heartbeat_2_0_1(
-    gateway: Gateway, desk: Desk, peer: Peer, request: v201.HeartbeatRequest
-) -> v201.HeartbeatResponse:
-    """Tell the time."""
-    return v201.HeartbeatResponse(current_time=datetime_of(desk.now))
-
-
-def heartbeat_2_1(
-    gateway: Gateway, desk: Desk, peer: Peer, request: v21.HeartbeatRequest
-) -> v21.HeartbeatResponse:
-    """Tell the time."""
-    return v21.HeartbeatResponse(current_time=datetime_of(desk.now))
+    return response_to(request, current_time=datetime_of(desk.now))
 
 
 def boot_again(gateway: Gateway, desk: Desk, row: Recorded) -> None:
@@ -195,9 +180,9 @@ MODULE: Final = Module(
         ("1.6", "BootNotification"): boot_1_6,
         ("2.0.1", "BootNotification"): boot_2_0_1,
         ("2.1", "BootNotification"): boot_2_1,
-        ("1.6", "Heartbeat"): heartbeat_1_6,
-        ("2.0.1", "Heartbeat"): heartbeat_2_0_1,
-        ("2.1", "Heartbeat"): heartbeat_2_1,
+        ("1.6", "Heartbeat"): heartbeat,
+        ("2.0.1", "Heartbeat"): heartbeat,
+        ("2.1", "Heartbeat"): heartbeat,
     },
     followers={
         z.StationCommissioned: boot_again,
