@@ -23,6 +23,11 @@ def evse_id_of(text: str) -> str:
     return text
 
 
+def bare_evse_id(evse_id: str) -> str:
+    """Return an EVSE id without separators: with and without, it is the same EVSE."""
+    return evse_id.replace("*", "")
+
+
 def name_of(kind: str, text: str) -> str:
     """Return ``text`` when it can name a zone, station or party."""
     if not _NAME.fullmatch(text):

@@ -131,10 +131,12 @@ class CommissionStation(msgspec.Struct, frozen=True, kw_only=True):
         ids.name_of("station id", self.station_id)
         if not self.evses:
             raise InvalidValue(f"station {self.station_id} has no EVSE")
-        names = [evse.evse_id for evse in self.evses]
-        for name in names:
+        names = [ids.bare_evse_id(evse.evse_id) for evse in self.evses]
+        for evse, name in zip(self.evses, names, strict=True):
             if names.count(name) > 1:
-                raise InvalidValue(f"station {self.station_id} names EVSE {name} twice")
+                raise InvalidValue(
+                    f"station {self.station_id} names EVSE {evse.evse_id} twice"
+                )
         for evse in self.evses:
             evse.check()
 
@@ -182,7 +184,10 @@ def commission_station(system: System, command: CommissionStation, by: By) -> An
                 decision(ids.zone_stream(command.zone_id), zone, by.at, members),
                 *(_commission_evse(system, station, e, by) for e in command.evses),
             ),
-            claims=(Claim("station", command.station_id, command.zone_id),),
+            claims=(
+                Claim("station", command.station_id, command.zone_id),
+                *(_claim(evse_id) for evse_id in evse_ids),
+            ),
         )
 
     return record(system, by, command, decide)
@@ -193,7 +198,8 @@ def _commission_evse(
 ) -> Append:
     stream = ids.evse_stream(data.evse_id)
     evse = fold(system, stream, Evse(), evolve_evse)
-    if evse.commissioned is not None:
+    claim = _claim(data.evse_id)
+    if system.log.owner(claim.kind, claim.key) is not None:
         # Whose it is may be nothing that concerns who asks.
         raise Refused(f"EVSE {data.evse_id} is commissioned already")
     event = z.EvseCommissioned(
@@ -202,6 +208,10 @@ def _commission_evse(
         **msgspec.structs.asdict(data),
     )
     return decision(stream, evse, by.at, event)
+
+
+def _claim(evse_id: str) -> Claim:
+    return Claim("evse", ids.bare_evse_id(evse_id), evse_id)
 
 
 class CommissionEvse(msgspec.Struct, frozen=True, kw_only=True):
@@ -233,6 +243,7 @@ def commission_evse(system: System, command: CommissionEvse, by: By) -> Answer:
                 decision(ids.zone_stream(zone_id), zone, by.at, members),
                 _commission_evse(system, offers, command.evse, by),
             ),
+            claims=(_claim(command.evse.evse_id),),
         )
 
     return record(system, by, command, decide)

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from domain.errors import InvalidValue, Refused, Unknown
+from domain.model import ids
 from domain.model import site_events as z
 from domain.model.profile import POWER_LIMIT_W
 from domain.model.values import Current
@@ -94,6 +95,7 @@ def test_a_refusal_says_nothing_of_whose_the_evse_is(site: Site) -> None:
     assert str(refused.value) == f"EVSE {E1} is commissioned already"
 
 
+BARE_E1 = ids.bare_evse_id(E1)
 Act = Callable[[System], Answer]
 
 
@@ -168,6 +170,13 @@ def evse_limits(evse_id: str, **limits: int) -> Act:
         (evse(min_w=-(10**9), v2g=True), InvalidValue, "min_w -1000000000 W is not"),
         (adds("s9", E5), Unknown, "station 's9' was never commissioned"),
         (adds("s1", evse_data(E1)), Refused, r"E1 is commissioned already"),
+        (adds("s1", evse_data(BARE_E1)), Refused, "USCALE1 is commissioned already"),
+        (commissions(station(evse_data(BARE_E1))), Refused, "is commissioned already"),
+        (
+            commissions(station(E5, evse_data(ids.bare_evse_id(E5.evse_id)))),
+            InvalidValue,
+            r"names EVSE US\*CAL\*E5 twice",
+        ),
         (adds("s1", evse_data(E3)), Refused, r"E3 is commissioned already"),
         (
             adds("s1", msgspec.structs.replace(E5, phases=4)),
