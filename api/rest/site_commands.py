@@ -62,8 +62,8 @@ class ZoneBody(Body):
     reaction_time_s: Annotated[int, Field(ge=1, le=3_600)] = 30
     default_energy_wh: Annotated[int, Field(ge=1, le=100_000_000)] = 5_000
     default_stay_s: Annotated[int, Field(ge=1, le=31 * 86_400)] = 7_200
-    min_on_s: Annotated[int, Field(ge=1, le=3_600)] = 600
-    max_pauses: Annotated[int, Field(ge=1, le=MOST_PAUSES)] = 3
+    min_on_s: Annotated[int, Field(ge=0, le=3_600)] = 0
+    max_pauses: Annotated[int, Field(ge=1, le=MOST_PAUSES)] = 4
 
 
 class ZoneLimitsBody(Body):

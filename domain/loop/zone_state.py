@@ -34,8 +34,8 @@ class ZoneState:
     safe_upper_w: int = 0
     gap: Instant = 10 * SECOND
     reaction: Instant = 30 * SECOND
-    min_on: Instant = 600 * SECOND
-    max_pauses: int = 3
+    min_on: Instant = 0
+    max_pauses: int = 4
     taken_per_stated_permille: int = 1000
     members: tuple[str, ...] = ()
     slots: dict[str, Slot] = field(default_factory=dict)

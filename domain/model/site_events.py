@@ -25,8 +25,8 @@ class ZoneDefined(Event, frozen=True):
     reaction_time_s: int = 30
     default_energy_wh: int = 5_000
     default_stay_s: int = 7_200
-    min_on_s: int = 600
-    max_pauses: int = 3
+    min_on_s: int = 0
+    max_pauses: int = 4
 
 
 class ZoneMembersChanged(Event, frozen=True):

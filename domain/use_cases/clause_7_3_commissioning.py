@@ -50,8 +50,8 @@ class DefineZone(msgspec.Struct, frozen=True, kw_only=True):
     reaction_time_s: int = 30
     default_energy_wh: int = 5_000
     default_stay_s: int = 7_200
-    min_on_s: int = 600
-    max_pauses: int = 3
+    min_on_s: int = 0
+    max_pauses: int = 4
 
     def check(self) -> None:
         """Refuse limits below 0 and a safe envelope above the limit."""
@@ -62,13 +62,17 @@ class DefineZone(msgspec.Struct, frozen=True, kw_only=True):
             ("reaction_time_s", self.reaction_time_s),
             ("default_energy_wh", self.default_energy_wh),
             ("default_stay_s", self.default_stay_s),
-            ("min_on_s", self.min_on_s),
         ):
             if not 0 < value <= POWER_LIMIT_W:
                 raise InvalidValue(
                     f"zone {self.zone_id}: {name} {value} is not above 0 and within "
                     f"{POWER_LIMIT_W}"
                 )
+        if not 0 <= self.min_on_s <= POWER_LIMIT_W:
+            raise InvalidValue(
+                f"zone {self.zone_id}: min_on_s {self.min_on_s} is not within 0 and "
+                f"{POWER_LIMIT_W}"
+            )
         if not 0 < self.max_pauses <= z.MOST_PAUSES:
             raise InvalidValue(
                 f"zone {self.zone_id}: max_pauses {self.max_pauses} is not within 1 "

@@ -164,7 +164,7 @@ SHORTAGE = shortage(4_000)[0]
 
 # Two floors fit into it, but by the order of service the first EV would have it all.
 SHORT_W = 4_000
-FALLS = [*[(180, 9_000), (180, 0)] * 3, (600, 9_000), (3_600, SHORT_W)]
+FALLS = [*[(120, 9_000), (150, 0)] * 4, (600, 9_000), (3_600, SHORT_W)]
 
 
 def paused_again(zone: World) -> list[int]:
@@ -197,8 +197,13 @@ def test_who_was_paused_often_is_not_paused_by_a_shortage() -> None:
 
 
 def test_a_zone_says_how_many_pauses_are_enough() -> None:
-    with world(2, 45, max_pauses=4) as zone:
+    with world(2, 45, max_pauses=5) as zone:
         assert paused_again(zone) == [1]
+
+
+def test_a_zone_says_for_how_long_who_resumed_stays_on() -> None:
+    with world(2, 45, max_pauses=5, min_on_s=3_600) as zone:
+        assert paused_again(zone) == []
 
 
 @pytest.mark.parametrize("mandatory", [False, True])
@@ -234,7 +239,7 @@ def test_plans_that_limit_pauses_stay_within_the_pre_and_are_made_again(
         again = build(state_of(ZONE, rows), zone.clock.at)
         assert again.digest() == build(zone.loop.state, zone.clock.at).digest()
 
-    with world(len(cars), 40, lost=0.02) as zone:
+    with world(len(cars), 40, lost=0.02, min_on_s=600, max_pauses=2) as zone:
         zone.pre(0, *ranges, (3_600, 3_000))
         add_all(zone, cars)
         for at_s in looks_s:

@@ -251,7 +251,8 @@ def world(
     limit_w: int = 60_000,
     safe_w: int = 0,
     gap_s: int = 10,
-    max_pauses: int = 3,
+    min_on_s: int = 0,
+    max_pauses: int = 4,
     plan: Plan | None = None,
     policy: Policy | None = None,
     seed: int = 1,
@@ -280,6 +281,7 @@ def world(
             limit_w=limit_w,
             safe_upper_w=safe_w,
             min_plan_gap_s=gap_s,
+            min_on_s=min_on_s,
             max_pauses=max_pauses,
         )
         define_zone(system, zone, by)

@@ -140,7 +140,7 @@ def evse_limits(evse_id: str, **limits: int) -> Act:
         (defines(limit_w=float("nan")), InvalidValue, "limit_w nan W"),
         (defines(reaction_time_s=0), InvalidValue, "reaction_time_s 0 is not above"),
         (defines(default_stay_s=10**30), InvalidValue, "default_stay_s 10{30} is not"),
-        (defines(min_on_s=0), InvalidValue, "min_on_s 0 is not above"),
+        (defines(min_on_s=-1), InvalidValue, "min_on_s -1 is not within 0 and"),
         (defines(max_pauses=0), InvalidValue, "max_pauses 0 is not within 1 and 10"),
         (defines(max_pauses=11), InvalidValue, "max_pauses 11 is not within 1 and 10"),
         (limits("x", 2, 1), Unknown, "zone 'x' was never defined"),
