@@ -9,7 +9,12 @@ from dataclasses import dataclass
 
 import msgspec
 
-from domain.loop.delivery import Fading
+from domain.loop.following import (
+    fallen_at,
+    is_of_an_earlier_rise,
+    is_settled,
+    risen_at,
+)
 from domain.loop.slot import Ev, Slot, energy_at
 from domain.model import plan_events as p
 from domain.model import session_events as s
@@ -79,7 +84,8 @@ class Reading(msgspec.Struct, frozen=True):
 class _Memory:
     """What the last readings of one EV were; lost at a restart, and found again.
 
-    ``register_wh`` is the last plausible one, of ``register_at``.
+    ``register_wh`` is the last plausible one, of ``register_at``. ``settled_w`` is the
+    last power if only the accepted ETP could be followed then, else 0.
     """
 
     session_id: str
@@ -88,6 +94,7 @@ class _Memory:
     register_at: Instant
     register_wh: int
     power_w: int = 0
+    settled_w: int = 0
     above_at: Instant = 0
     at_value: int = 0
     at_value_since: Instant = 0
@@ -133,8 +140,9 @@ class Observer:
         facts: list[Event] = []
         facts += self._confirmed(slot, memory, reading)
         facts += self._following(slot, reading)
-        memory.at = reading.at
-        memory.power_w = 0 if reading.mean_since else reading.power_w
+        memory.at, memory.power_w = reading.at, reading.power_w
+        is_sure = not reading.mean_since and is_settled(slot.delivery, reading.at)
+        memory.settled_w = reading.power_w if is_sure else 0
         if rule:
             return facts + self._kept(ev, memory, reading, rule)
         memory.is_implausible = False
@@ -190,16 +198,18 @@ class Observer:
         ]
         if reading.mean_since:
             return []  # a mean says nothing of now
-        if memory.power_w > value_w + METER_TOLERANCE_W:
+        if memory.settled_w > value_w + METER_TOLERANCE_W:
             memory.above_at = memory.at  # the last reading was, of what holds now
         if reading.power_w > value_w + METER_TOLERANCE_W:
-            memory.above_at, memory.at_value = reading.at, 0
+            memory.at_value = 0
+            if not is_of_an_earlier_rise(delivery, value_w, reading.at):
+                memory.above_at = reading.at
             return []
         far_below = reading.power_w < value_w - _step_w(value_w)  # a pause of its own
         if not larger or far_below or reading.at <= delivery.acked_at:
             memory.at_value = 0
             return []
-        if memory.above_at < max(_risen_at(f, value_w, reading.at) for f in larger):
+        if memory.above_at < max(risen_at(f, value_w, reading.at) for f in larger):
             return []
         memory.at_value += 1
         if memory.at_value < 2:
@@ -242,7 +252,7 @@ class Observer:
 
     def _learned(self, slot: Slot, followed_at: Instant) -> list[Event]:
         """Learn how long the EVSE takes: longer at once, shorter by and by."""
-        took = followed_at - _fallen_at(slot, followed_at)
+        took = followed_at - fallen_at(slot.delivery, followed_at)
         known = slot.learned_settle
         if took > self._settle(slot):
             learned = took if took <= SETTLE_AT_MOST else known
@@ -334,27 +344,6 @@ class Observer:
 
 def _tolerance_w(power_w: int) -> float:
     return max(METER_TOLERANCE_W, METER_TOLERANCE_SHARE * power_w)
-
-
-def _fallen_at(slot: Slot, at: Instant) -> Instant:
-    """Return since when the ETP in force has been as low as it is at an instant."""
-    delivery = slot.delivery
-    changes = delivery.acked.at[delivery.acked.at <= at]
-    return max(delivery.acked_at, int(changes[-1]) if changes.size else 0)
-
-
-def _risen_at(fading: Fading, value_w: int, at: Instant) -> Instant:
-    """Return since when an earlier ETP has been above the value it gave way to.
-
-    An EV that has not yet followed that rise may still be below, and rise later.
-    """
-    risen_at = fading.since
-    before_w = 0
-    for change_at, power_w in zip(fading.course.at, fading.course.power_w, strict=True):
-        if change_at <= at and before_w <= value_w < power_w:
-            risen_at = max(fading.since, int(change_at))
-        before_w = int(power_w)
-    return risen_at
 
 
 def _implausible(slot: Slot, memory: _Memory, reading: Reading) -> str:

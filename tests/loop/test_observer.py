@@ -98,6 +98,17 @@ def test_a_reading_above_may_be_the_last_before_the_decrease() -> None:
     assert confirmed(bench.reads(2_000, 87)) == [2]
 
 
+def test_power_of_before_an_earlier_fall_confirms_nothing() -> None:
+    """A car that is slow falls, rises and falls as it was told, one after the other."""
+    bench = Bench(3_400)
+    bench.reads(3_300, 40, 70)
+    bench.allow(1_248, 71)
+    bench.allow(1_357, 82)
+    assert confirmed(bench.reads(3_300, 91)) == []  # above 1,357, but not because of it
+    bench.allow(1_248, 92)
+    assert confirmed(bench.reads(1_248, 101, 111)) == []
+
+
 def test_a_reading_before_an_earlier_rise_confirms_nothing() -> None:
     bench = Bench(3_000)
     bench.reads(3_000, 40, 70)
