@@ -14,6 +14,7 @@ import msgspec
 from api.ocpp.capabilities import Capabilities, Conditions, EvseWiring, RateUnit
 from api.ocpp.charging_profiles import Draft, Purpose, Request, request
 from domain.errors import InvalidValue
+from domain.loop.station_state import VOLTAGE_MARGIN
 from domain.model.profile import Change, PowerProfile, merged
 from domain.model.values import MINUTE, SECOND, Current, Instant
 
@@ -27,8 +28,6 @@ START_MARGIN: Final = 10 * SECOND
 _BEFORE_ALL_CLOCKS: Final = 0
 # IEC 61851: no EV charges with less by the pilot.
 PILOT_FLOOR_A: Final = 6
-# Where the voltage is not measured, so much above the nominal is counted with.
-VOLTAGE_MARGIN: Final = 1.1
 # The schemas of 2.x take no more.
 _MOST_PERIODS: Final = 1024
 _TRANSACTION_ID_LENGTH: Final = 36

@@ -261,7 +261,7 @@ def _row(
     state: ZoneState, slot: Slot, ev: Ev, energy_wh: float, now: Instant
 ) -> tuple[float, float, float, float, float, float]:
     """Return power_max, floor, target, max, expected energy and class of an EV."""
-    floor_w, power_w = float(slot.floor_w), float(slot.max_w)
+    floor_w, power_w = float(slot.least_w), float(slot.max_w)
     target_wh = _target_wh(ev, energy_wh)
     target = max(target_wh - energy_wh, 0.0)
     most_wh = target_wh + BEYOND_ASKED_WH if ev.max_wh is None else ev.max_wh

@@ -150,7 +150,7 @@ def _sendable_w(
         power_w = wanted
     else:
         power_w = np.minimum(wanted, most)
-        power_w = np.where(power_w < np.minimum(slot.floor_w, wanted), 0, power_w)
+        power_w = np.where(power_w < np.minimum(slot.least_w, wanted), 0, power_w)
         if 0 <= power_w[0] - last[0] < LEAST_INCREASE_W and (power_w >= last).all():
             return None
     near = gate.points <= now + settle

@@ -312,7 +312,7 @@ class Observer:
     def _is_suspended(self, slot: Slot, memory: _Memory, reading: Reading) -> bool:
         value_w = _given_w(slot, reading.at)
         if (
-            value_w < max(slot.floor_w, SUSPENDED_BELOW_W)
+            value_w < max(slot.least_w, SUSPENDED_BELOW_W)
             or reading.power_w >= SUSPENDED_BELOW_W
         ):
             memory.low_since = 0

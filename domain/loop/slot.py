@@ -8,6 +8,7 @@ from domain.loop.station_state import (
     PACE_SCHEDULED,
     SETTLE,
     SETTLE_SCHEDULED,
+    VOLTAGE_MARGIN,
     StationState,
 )
 from domain.model.profile import Etp
@@ -69,6 +70,17 @@ class Slot:
     etp_number: int = 0
     # Whether the station was sent what the plan says; None when to be found out again.
     is_sent: bool | None = None
+
+    @property
+    def least_w(self) -> int:
+        """The least its EV can be told to draw, and follows.
+
+        Its floor is amperes at the nominal voltage: where the voltage is higher, or not
+        known, so many watts are fewer amperes, with which no EV charges.
+        """
+        if not self.station.is_told_amperes:
+            return self.floor_w
+        return min(int(self.floor_w * VOLTAGE_MARGIN) + 1, self.max_w)
 
     @property
     def settle(self) -> Instant:

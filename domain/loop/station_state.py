@@ -26,6 +26,8 @@ SETTLE_SCHEDULED = MINUTE
 PACE_SCHEDULED = 5 * MINUTE
 # Who came back has told within this what goes on at its EVSEs.
 TELLS_WITHIN = 5 * MINUTE
+# Amperes are counted at so much above the nominal voltage, at most.
+VOLTAGE_MARGIN = 1.1
 # Who is further off is told what holds now, and no steps.
 CLOCK_LIMIT_MS = 60_000
 
@@ -36,8 +38,8 @@ class StationState:
 
     ``max_periods`` is how many steps of a schedule it keeps, ``clock_ms`` its clock
     less ours, as told since it connected or booted last, and ``steps_from`` since when
-    it was told steps at all. ``limits`` are others' of all its EVSEs together, by
-    source.
+    it was told steps at all. ``is_told_amperes``: its limits are amperes, not watts.
+    ``limits`` are others' of all its EVSEs together, by source.
     """
 
     is_registered: bool = False
@@ -47,6 +49,7 @@ class StationState:
     is_retired: bool = False
     has_smart_charging: bool = True
     default_w: int | None = None
+    is_told_amperes: bool = False
     max_periods: int = 1
     clock_ms: int | None = None
     steps_from: Instant = 0
@@ -161,6 +164,7 @@ def _capabilities(
 ) -> None:
     station = state.station(event.station_id)
     station.has_smart_charging, station.is_silent = event.has_smart_charging, False
+    station.is_told_amperes = event.unit == "A"
     at, clock_ms = row.occurred_at, station.clock_ms
     station.told_by(at, clock_ms=clock_ms, max_periods=event.max_periods)
     _default_changed(state, event.station_id, row.occurred_at)

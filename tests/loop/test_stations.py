@@ -17,7 +17,7 @@ from domain.model.profile import (
 )
 from domain.model.values import MINUTE, SECOND, Event, Instant
 from domain.ports import Append, Batch
-from tests.loop.world import MAX_W, START, ZONE, world
+from tests.loop.world import FLOOR_W, MAX_W, START, ZONE, world
 from tests.loop.zone_by_hand import (
     EVSE,
     SETTLE_S,
@@ -380,3 +380,14 @@ def test_a_restart_and_a_replay_know_of_stations_what_the_loop_knew() -> None:
     assert counted[1] == MAX_W  # its default was not known
     assert counted[-1] == 5_000
     assert len(counted) == 8
+
+
+def test_who_is_told_amperes_is_planned_no_less_than_can_be_told() -> None:
+    zone = Zone()
+    zone.tell(able(unit="W"))
+    assert zone.slot().least_w == FLOOR_W
+    zone.tell(able(unit="A"))
+    assert zone.slot().least_w == int(FLOOR_W * 1.1) + 1
+    limits = z.EvseLimitsChanged(evse_id=EVSE, max_w=FLOOR_W, floor_w=FLOOR_W)
+    zone.tell(limits)
+    assert zone.slot().least_w == FLOOR_W

@@ -17,7 +17,7 @@ from api.ocpp.calls import Answered, Call, NotAnswered, Refusal, Urgency
 from api.ocpp.capabilities import EvseWiring
 from api.ocpp.charging_profiles import Request, is_ours
 from api.ocpp.desk import Desk, Pace
-from api.ocpp.etp import VOLTAGE_MARGIN, default_request, maximum_request
+from api.ocpp.etp import default_request, maximum_request
 from api.ocpp.exchange import ALL_VERSIONS, V2, Carrier, InformationExchange, Module
 from api.ocpp.facts import record_fact
 from api.ocpp.gateway import Gateway
@@ -28,6 +28,7 @@ from api.ocpp.v201 import datatypes as d201
 from api.ocpp.v201 import messages as v201
 from api.ocpp.wire import Wire
 from domain.errors import InvalidValue
+from domain.loop.station_state import VOLTAGE_MARGIN
 from domain.model import ids
 from domain.model import site_events as z
 from domain.model import station_events as t

@@ -18,6 +18,8 @@ from api.ocpp.etp import (
 )
 from api.ocpp.violations import Version
 from domain.errors import InvalidValue
+from domain.loop.slot import Slot
+from domain.loop.station_state import StationState
 from domain.model.values import SECOND, Current, instant_of
 from tests.api.ocpp.etp_cases import (
     MEASURED,
@@ -225,6 +227,20 @@ def test_below_the_floor_nothing_is_sent_and_the_least_power_is(
         message = etp_request(told, WIRING, conditions, able("1.6", unit=unit))
         ((_, limit),) = limits(message, "1.6")
         assert (limit > 0) is is_sent
+
+
+@pytest.mark.parametrize("unit", ["A", "W"])
+@pytest.mark.parametrize("measured_v", [None, 208.0, 230.0, 238.0, 253.0])
+def test_the_least_that_is_planned_can_be_told_at_any_voltage(
+    measured_v: float | None, unit: str
+) -> None:
+    station = StationState(is_told_amperes=unit == "A")
+    slot = Slot("E", "S1", 11_000, WIRING.floor_w, station=station)
+    conditions = msgspec.structs.replace(MEASURED, measured_v=measured_v)
+    told = order("2.1", (0, slot.least_w))
+    message = etp_request(told, WIRING, conditions, able("2.1", unit=unit))
+    (_, limit), *_ = limits(message, "2.1")
+    assert limit >= (6 if unit == "A" else WIRING.floor_w)
 
 
 def test_only_a_station_that_switches_phases_is_told_fewer() -> None:
