@@ -215,7 +215,7 @@ class Play:
 HOUR_WH = 3_600 * SECOND
 
 
-@settings(max_examples=250, deadline=None, derandomize=True)
+@settings(max_examples=250, derandomize=True)
 @given(plot=plots(), lag_s=st.integers(0, SETTLE_S), keeps=st.booleans())
 def test_an_ev_that_follows_never_draws_more_than_counts(
     plot: list[tuple[str, int, int, int]], lag_s: int, keeps: bool

@@ -45,7 +45,6 @@ MAX_W, FLOOR_W = 6_656, 1_248
 # Whole simulations: the same examples in every run, none of them timed.
 SIMULATED = settings(
     max_examples=40,
-    deadline=None,
     derandomize=True,
     phases=(Phase.explicit, Phase.generate),
     suppress_health_check=list(HealthCheck),

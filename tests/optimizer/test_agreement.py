@@ -132,7 +132,7 @@ def test_every_tier_is_that_of_highs_and_of_the_reference(name: str) -> None:
     kind = KINDS[name]
     most_evs, most_steps = (8, 12) if kind.sizes is None else (40, 140)
 
-    @settings(max_examples=kind.few, deadline=None)
+    @settings(max_examples=kind.few)
     @given(
         random_problems(most_evs, most_steps, **kind.features), st.integers(0, kind.nth)
     )
@@ -196,7 +196,7 @@ def beyond_the_lines(planner: Planner, problem: Problem) -> list[str]:
 
 @pytest.mark.parametrize("name", LINES)
 def test_where_lines_bind_little_is_lost(name: str) -> None:
-    @settings(max_examples=LINES[name].few, deadline=None)
+    @settings(max_examples=LINES[name].few)
     @given(random_problems(6, 8, **LINES[name].features))
     def agree(problem: Problem) -> None:
         assert not beyond_the_lines(Planner(), problem)

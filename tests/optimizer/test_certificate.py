@@ -27,7 +27,7 @@ FEATURES: list[Features] = [
 ]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.data())
 def test_plans_of_the_reference_have_no_gap(data: st.DataObject) -> None:
     features = data.draw(st.sampled_from(FEATURES))
@@ -49,7 +49,7 @@ def test_plans_of_the_reference_have_no_gap(data: st.DataObject) -> None:
             assert value == pytest.approx(bound, rel=GAP, abs=GAP), name
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(random_problems(6, 8, losses=True))
 def test_plans_of_highs_have_no_gap(problem: Problem) -> None:
     best = Highs().solve(problem)
@@ -67,7 +67,7 @@ def test_plans_of_highs_have_no_gap(problem: Problem) -> None:
         assert certificate.gap <= GAP
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.data(), st.integers(0, 2**32))
 def test_no_prices_make_a_bound_that_an_optimum_is_below(
     data: st.DataObject, seed: int

@@ -15,7 +15,7 @@ from optimizer.solution import Solution
 from optimizer.tiers import measures_of, tier_values
 from tests.optimizer.random_problems import random_problem, random_problems
 
-LAW = settings(max_examples=120, deadline=None)
+LAW = settings(max_examples=120)
 # Not exact in the same sense for all solvers: which of equal EVs are served.
 MOVED = "moved_wh"
 

@@ -15,8 +15,8 @@ from optimizer.tiers import measures_of, tier_values
 from tests.optimizer.problems import problem_of
 from tests.optimizer.random_problems import random_problem, random_problems
 
-LAW = settings(max_examples=25, deadline=None)
-MANY = settings(max_examples=100, deadline=None)
+LAW = settings(max_examples=25)
+MANY = settings(max_examples=100)
 RISING = np.array([0.1, 0.2, 0.3])
 
 

@@ -17,8 +17,8 @@ from optimizer.tiers import NOTHING_W, measures_of, tier_values
 from tests.optimizer.problems import problem_of
 from tests.optimizer.random_problems import random_problem, random_problems
 
-LAW = settings(max_examples=20, deadline=None)
-FEW = settings(max_examples=10, deadline=None)
+LAW = settings(max_examples=20)
+FEW = settings(max_examples=10)
 EARLY, MOVED = "early", "moved_wh"
 
 

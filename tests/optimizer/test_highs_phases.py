@@ -43,7 +43,7 @@ def delta(**given: object) -> Problem:
 
 
 @given(random_problems(most_evs=6, most_steps=6, phases=True, groups=False))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_no_line_is_above_its_limit_and_the_polygon_is_the_references(
     problem: Problem,
 ) -> None:

@@ -85,7 +85,7 @@ def worst_line(problem: Problem, solution: Solution) -> float:
     return float(over.max(initial=-1.0))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(problems())
 def test_no_plan_breaks_a_line_a_power_an_energy_or_an_upper_bound(
     problem: Problem,
@@ -114,7 +114,7 @@ def bound_wh(problem: Problem, solution: Solution) -> float:
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(problems())
 def test_no_plan_gets_more_than_the_bound(problem: Problem) -> None:
     solution = Phased().solve(problem)

@@ -44,8 +44,8 @@ FEATURES: dict[str, Features] = {
 ANY = st.sampled_from(list(FEATURES.values())).flatmap(
     lambda features: random_problems(6, 8, **features)
 )
-LAW = settings(max_examples=80, deadline=None)
-FEW = settings(max_examples=25, deadline=None)
+LAW = settings(max_examples=80)
+FEW = settings(max_examples=25)
 
 
 def stored_wh(problem: Problem, power_w: Floats) -> Floats:

@@ -154,7 +154,7 @@ CHARGING: list[Features] = [
 V2G: list[Features] = [{"v2g": True}]
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.data())
 def test_its_values_are_those_of_its_plan(data: st.DataObject) -> None:
     features = data.draw(st.sampled_from(CHARGING + V2G))
@@ -165,7 +165,7 @@ def test_its_values_are_those_of_its_plan(data: st.DataObject) -> None:
     assert values == pytest.approx(found.values, rel=1e-6, abs=2e-3)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.data(), st.integers(0, 2**32))
 def test_no_plan_at_random_is_better(data: st.DataObject, seed: int) -> None:
     features = data.draw(st.sampled_from(CHARGING))

@@ -12,7 +12,7 @@ from optimizer.order_of_service import service_order
 from optimizer.tiers import NOTHING_W, NOTHING_WH
 from tests.optimizer.problems import problem_of, problems
 
-LAW = settings(max_examples=60, deadline=None)
+LAW = settings(max_examples=60)
 
 
 def with_floors(problem: Problem) -> Problem:

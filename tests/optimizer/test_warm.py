@@ -170,7 +170,7 @@ def check_follows(planner: Planner, problem: Problem) -> Result:
     n=st.integers(1, 14),
     n_step=st.integers(1, 9) | st.integers(60, 70),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_every_tier_after_events_is_that_of_a_plan_made_anew(
     seed: int, events: list[str], n: int, n_step: int
 ) -> None:
@@ -183,7 +183,7 @@ def test_every_tier_after_events_is_that_of_a_plan_made_anew(
 
 
 @given(seed=st.integers(0, 2**32), event=st.sampled_from(sorted(EVENTS)))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_plan_is_nearer_to_the_one_in_force(seed: int, event: str) -> None:
     rng = np.random.default_rng(seed)
     problem, planner = site(rng, 12, 9), Planner()

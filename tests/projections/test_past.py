@@ -166,7 +166,6 @@ def check(then: Past, replayed: ReadModels) -> None:
 @pytest.mark.parametrize("examined", [1, 20_000])
 @settings(
     max_examples=12,
-    deadline=None,
     # Histories are long and replays slow: to shrink one takes minutes.
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -84,7 +84,6 @@ def whole(told_site: Site, tmp_path: Path) -> dict[str, str]:
 
 @settings(
     max_examples=20,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(lengths=st.lists(st.integers(1, 30)), restart=st.booleans())

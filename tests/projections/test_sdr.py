@@ -141,7 +141,7 @@ def is_closing(event: Told) -> bool:
     return isinstance(event.event, s.SessionClosed)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(events=histories(), batch=st.integers(1, 7))
 def test_what_grows_is_what_a_look_at_the_whole_log_gives(
     events: list[Told], batch: int
@@ -173,7 +173,7 @@ def test_what_grows_is_what_a_look_at_the_whole_log_gives(
             )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(events=histories(), limit=st.integers(1, 9))
 def test_a_reader_of_a_scope_gets_every_increment_of_its_sessions(
     events: list[Told], limit: int

@@ -93,7 +93,7 @@ class Machine:
 
 
 @given(st.lists(steps, max_size=25))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_ledger_is_its_model(
     history: list[str | list[tuple[str, int, int]]],
 ) -> None:

@@ -96,7 +96,6 @@ def arrivals(draw: st.DrawFn) -> tuple[list[Message], list[tuple[int, bool]]]:
 @pytest.mark.requirement("7.5.1")
 @settings(
     max_examples=40,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(arrivals())

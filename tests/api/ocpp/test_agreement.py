@@ -47,7 +47,6 @@ VERSIONS = ("1.6", "2.0.1", "2.1")
 
 often = settings(
     max_examples=EXAMPLES,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 

@@ -54,7 +54,7 @@ def limits(request: Request, version: Version) -> list[tuple[int, float]]:
 
 @pytest.mark.requirement("E1.Info2")
 @given(cases(), st.booleans())
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, suppress_health_check=list(HealthCheck))
 def test_no_station_is_ever_allowed_more_than_the_planner_counts(
     case: Case, reboots: bool
 ) -> None:
@@ -73,7 +73,7 @@ def test_no_station_is_ever_allowed_more_than_the_planner_counts(
 
 
 @given(cases())
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 def test_an_offline_station_of_2_1_goes_back_to_its_default_and_others_keep_the_etp(
     case: Case,
 ) -> None:
@@ -306,7 +306,7 @@ def test_a_station_that_can_do_all_gets_all_that_the_planner_counts() -> None:
 
 
 @given(cases())
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50, suppress_health_check=list(HealthCheck))
 def test_an_etp_that_arrives_after_its_transaction_changes_nothing(case: Case) -> None:
     arrives, sent = case.arrivals[0]
     station = case.station

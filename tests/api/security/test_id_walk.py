@@ -117,7 +117,6 @@ def test_no_route_tells_an_id_out_of_reach(settled: World, name: str) -> None:
 def walk(settled: World, reads: Reads, client: httpx.Client, foreign: set[str]) -> None:
     @settings(
         max_examples=75,
-        deadline=None,
         derandomize=True,
         suppress_health_check=list(HealthCheck),
     )

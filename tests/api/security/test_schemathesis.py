@@ -98,7 +98,6 @@ def ask(
 
     @settings(
         max_examples=EXAMPLES,
-        deadline=None,
         derandomize=not FULL,
         database=None,
         phases=[Phase.generate],

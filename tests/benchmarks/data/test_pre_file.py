@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.data.pre_file import read_pre
@@ -66,7 +66,6 @@ ranges = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(st.integers(0, 4_000_000_000), st.lists(ranges, min_size=1, max_size=20))
 def test_whatever_pre_is_written_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, start_s: int, drawn: list[Range]

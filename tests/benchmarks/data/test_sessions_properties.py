@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.data.sessions import (
@@ -58,7 +58,6 @@ def csv_row_of(r: ChargingRecord) -> list[str]:
     return [*times, *energy, r.station_id, r.session_id, estimate, str(r.claimed)]
 
 
-@settings(deadline=None)
 @given(st.lists(records(), min_size=1, unique_by=lambda r: r.session_id))
 def test_whatever_is_written_by_the_columns_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, drawn: list[ChargingRecord]
@@ -76,7 +75,6 @@ def test_whatever_is_written_by_the_columns_is_read_back(
     assert [r.arrival_at for r in read] == sorted(r.arrival_at for r in drawn)
 
 
-@settings(deadline=None)
 @given(st.lists(records(), max_size=20, unique_by=lambda r: r.session_id))
 def test_separated_sessions_never_overlap_and_none_is_lost(
     drawn: list[ChargingRecord],

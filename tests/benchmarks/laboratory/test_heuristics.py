@@ -43,7 +43,7 @@ def first_column(strategy: Strategy, problem: Problem) -> list[float]:
 
 
 @pytest.mark.parametrize("made", HEURISTICS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(problem=limited_problems())
 def test_no_heuristic_ever_breaks_a_limit(
     made: type[EarliestDeadline], problem: Problem
@@ -73,7 +73,7 @@ def test_no_heuristic_ever_breaks_a_limit(
 
 
 @pytest.mark.parametrize("made", [EarliestDeadline, LeastLaxity, FirstComeFirstServed])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(problem=limited_problems())
 def test_service_in_order_leaves_nothing_that_somebody_could_take(
     made: type[EarliestDeadline], problem: Problem

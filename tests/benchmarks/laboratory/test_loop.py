@@ -38,7 +38,7 @@ HEURISTICS = (
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 1_000),
     name=st.sampled_from(HEURISTICS),

@@ -11,7 +11,7 @@ from optimizer.kernels.floors_row import Row, fill, move_to_cheaper, one_more, s
 from optimizer.kernels.floors_site import Site
 
 FLOOR_W = 1_380.0
-LAW = settings(max_examples=100, deadline=None)
+LAW = settings(max_examples=100)
 
 
 def site_of(high_w: Floats, hours: Floats, room_w: float) -> Site:

@@ -130,7 +130,7 @@ def assert_lawful(case: Case, x: Ints, moved: Moved) -> None:
     assert moved.energy <= np.abs(case.x - case.previous).sum()
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(cases())
 def test_no_plan_is_nearer_by_an_lp(case: Case) -> None:
     x, moved = case.solved()
@@ -150,7 +150,7 @@ def test_more_evs_and_steps_than_a_word_has_bits_are_exact_too(
     assert moved == (least_moved(case), True)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 2**32),
     n=st.integers(1, 150),
@@ -196,7 +196,7 @@ def test_the_plan_in_force_is_found_again_where_it_is_possible() -> None:
     assert (x == swapped.previous).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cases())
 def test_a_limit_that_the_plan_breaks_is_broken_no_further(case: Case) -> None:
     load = case.load(case.x)
@@ -229,7 +229,7 @@ def test_without_evs_nothing_moves() -> None:
     assert case.solved()[1] == (0, True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cases(), st.integers(0, 20))
 def test_a_limit_of_the_work_leaves_a_lawful_plan_that_is_not_worse(
     case: Case, most_paths: int
@@ -241,7 +241,7 @@ def test_a_limit_of_the_work_leaves_a_lawful_plan_that_is_not_worse(
         assert moved.energy == case.solved()[1].energy
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cases(), st.integers(3, 4), st.integers(2, 4))
 def test_too_few_potentials_or_levels_leave_a_lawful_plan_and_no_wrong_proof(
     case: Case, n_cost: int, n_level: int
