@@ -145,7 +145,9 @@ def _sendable_w(
         return None  # who does not answer is only ever told to take less
     if slot.delivery.refuses(now):
         return None
-    most = fitting(counted + np.maximum(room, 0), gate.points, settle)
+    # What the others leave, or what it was told; that it may still draw more, as after
+    # a fall or where it does not follow, is no leave to go on.
+    most = fitting(np.maximum(counted + room, last), gate.points, settle)
     if (wanted <= most).all():
         power_w = wanted
     else:

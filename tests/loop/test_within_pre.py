@@ -63,6 +63,21 @@ def test_no_minute_exceeds_a_pre_known_in_time(
         assert list(exceeded(zone)) == []
 
 
+def test_an_ev_seen_above_its_etp_is_given_no_more_for_it() -> None:
+    """It fell, was still seen above, and rose with what another had not given yet."""
+    cars = [
+        Stay(1, 126, 461, 13_495, 369, 2_190, 6_656.0, 20),
+        Stay(3, 300, 155, 10_328, 3_094, 1_090, 6_656.0, 25),
+        Stay(4, 52, 2_976, 3_737, 900, 586, 6_656.0, 30),
+    ]
+    with world(6, 20, lost=0.02) as zone:
+        falls = (120, 12_000), (180, 0), (180, 12_000), (3_600, 3_000)
+        zone.pre(0, *falls)
+        add_all(zone, cars)
+        zone.run()
+        assert list(exceeded(zone)) == []
+
+
 def minutes_of(begin: Instant, end: Instant) -> Sequence[int]:
     return range((begin - START) // MINUTE, (end - START) // MINUTE + 1)
 
