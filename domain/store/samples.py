@@ -156,26 +156,37 @@ class Samples:
         if self._chain is not None and day == self._day:
             return self._chain
         self._close()
-        self._connection = connect(self._path(day), durability="NORMAL")
+        path = self._path(day)
+        if not path.exists():
+            self._create(path)
+        self._connection = connect(path, durability="NORMAL")
         execute = self._connection.execute
-        execute("BEGIN IMMEDIATE")
-        (tables,) = execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        if not tables:
-            chain.create(
-                self._connection,
-                log_id=self._ids.new_id(),
-                genesis=self._ids.random(32),
-                kind="samples",
-                now=self._clock.now(),
-            )
-            execute("CREATE INDEX rows_by_time ON rows (stream, occurred_at)")
-        execute("COMMIT")
         self._chain = Chain(self._connection)
         self._day = self._earliest = day
         self._versions = dict(
             execute("SELECT stream, max(version) FROM rows GROUP BY stream")
         )
         return self._chain
+
+    def _create(self, path: Path) -> None:
+        """Make a partition under another name: one that is found can be read."""
+        making = path.with_suffix(".new")
+        for left in self._folder.glob(f"{making.name}*"):  # of a crash meanwhile
+            left.unlink()
+        with closing(connect(making)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            chain.create(
+                connection,
+                log_id=self._ids.new_id(),
+                genesis=self._ids.random(32),
+                kind="samples",
+                now=self._clock.now(),
+            )
+            connection.execute(
+                "CREATE INDEX rows_by_time ON rows (stream, occurred_at)"
+            )
+            connection.execute("COMMIT")
+        making.rename(path)
 
     def _add(
         self,

@@ -1,6 +1,8 @@
 """Samples: one file a day by the day of recording, sealed once and for good."""
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,38 @@ def test_the_day_of_recording_holds_the_rows(
     assert tuesday[0].occurred_at == MONDAY
     assert not tuesday[0].is_decision
     assert list(samples.read_day("2001-01-01")) == []
+
+
+def test_a_day_can_be_read_from_the_moment_it_is_there(
+    samples: Samples, clock: FakeClock
+) -> None:
+    ended = threading.Event()
+
+    def read_all() -> int:
+        while not ended.is_set():
+            for day in samples.days()[-1:]:
+                rows = list(samples.read_day(day))
+        return len(rows)
+
+    with ThreadPoolExecutor() as pool:
+        reading = [pool.submit(read_all) for _ in range(2)]
+        for _ in range(50):
+            samples.append("samples-z", readings(1), MONDAY)
+            clock.at += DAY
+        ended.set()
+        assert [each.result() for each in reading] == [1, 1]
+
+
+def test_a_day_whose_file_was_not_finished_begins_anew(
+    samples: Samples, tmp_path: Path
+) -> None:
+    for left in ("2019-10-21.new", "2019-10-21.new-wal"):
+        (tmp_path / "samples" / left).write_bytes(b"half of a file")
+    samples.append("samples-z", readings(1), MONDAY)
+    (day,) = samples.days()
+    assert len(list(samples.read_day(day))) == 1
+    samples.close()
+    assert [file.name for file in (tmp_path / "samples").iterdir()] == [f"{day}.sqlite"]
 
 
 def test_a_day_that_ended_is_sealed_once(

@@ -284,6 +284,7 @@ async def drive(desk: Desk, url: str, password: str, version: str) -> None:
         f"{url}/cs-1",
         subprotocols=[Subprotocol(version)],
         additional_headers={"Authorization": f"Basic {login}"},
+        ping_timeout=WITHIN_S,  # while the planner is compiled nothing is answered
     ) as socket:
         assert socket.subprotocol == version
         station = STATIONS[version]("cs-1", socket)
