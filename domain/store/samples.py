@@ -160,11 +160,12 @@ class Samples:
         if not path.exists():
             self._create(path)
         self._connection = connect(path, durability="NORMAL")
-        execute = self._connection.execute
         self._chain = Chain(self._connection)
         self._day = self._earliest = day
         self._versions = dict(
-            execute("SELECT stream, max(version) FROM rows GROUP BY stream")
+            self._connection.execute(
+                "SELECT stream, max(version) FROM rows GROUP BY stream"
+            )
         )
         return self._chain
 
